@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# tools/bench.sh BUILD_DIR
+# Runs the CPU benchmarks and prints a table. With LLAMA_BENCH=path/to/llama-bench, that program runs on
+# the same geometry in bf16 in the same run (needs python3 with the gguf and numpy packages to make its model;
+# GGUF_PYTHON names that python).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${1:-build-bench}
+results=bench/results
+mkdir -p "$results"
+name=cpu-$(date -u +%Y-%m-%d)
+echo "bench: engine at the 0.3B geometry, dummy weights, bf16 (about a minute)"
+engine=$("$build/bench/engine/engine_bench" ERNIE-4.5-0.3B 2>/dev/null | tail -n 1)
+
+llama='null'
+if [ -n "${LLAMA_BENCH:-}" ]; then
+  model=$(mktemp --suffix=.gguf)
+  trap 'rm -f "$model"' EXIT
+  echo "bench: making a dummy GGUF of the same geometry"
+  "${GGUF_PYTHON:-python3}" tools/bench_gguf.py "$model"
+  echo "bench: llama-bench on it (about two minutes)"
+  llama=$("$LLAMA_BENCH" -m "$model" -p 512 -n 48 -t 2 -r 3 -o json)
+fi
+
+python3 - "$results/$name.json" "$engine" "$llama" <<'PY'
+import json, subprocess, sys
+out, engine, llama = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
+record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip(), "command": "make bench",
+          "hardware": cpu + ", 2 threads", "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
+          "engine": engine, "llama_bench": llama}
+json.dump(record, open(out, "w"), indent=1)
+rows = [("read bandwidth", f"{engine['read_gb_s']:.1f} GB/s", ""),
+        ("multiply-add peak", f"{engine['peak_gflop_s']:.0f} GFLOP/s", ""),
+        ("decode, batch 1", f"{engine['decode_tok_s']:.1f} tok/s", f"{engine['decode_of_read_bandwidth']:.0%} of read bandwidth"),
+        ("prefill of 512", f"{engine['prefill_512_tok_s']:.0f} tok/s", f"{engine['prefill_of_peak']:.0%} of peak"),
+        ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
+for test in llama or []:
+    what = "decode" if test["n_gen"] else "prefill"
+    ours = engine["decode_tok_s"] if test["n_gen"] else engine["prefill_512_tok_s"]
+    rows.append((f"llama.cpp {what}", f"{test['avg_ts']:.1f} tok/s", f"ours is {ours / test['avg_ts']:.2f}x"))
+print()
+for row in rows:
+    print(f"{row[0]:34} {row[1]:>16}  {row[2]}")
+print(f"\nwritten to {out}")
+PY

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Checks the house rules that a compiler does not: which layer may include which, and how long files are.
+
+Prints one line for each breach and exits 1 if there is any.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Each layer with the layers it may include directly. Anything not listed is upward or sideways.
+ALLOWED = {
+    "base": set(),
+    "tensor": {"base"},
+    "ops": {"tensor", "base"},
+    "comm": {"tensor", "base"},
+    "backend/cpu": {"ops", "tensor", "base"},
+    "media": {"base"},
+    "text": {"base"},
+    "obs": {"base"},
+    "sched": {"base"},
+    "model": {"ops", "comm", "text", "media", "tensor", "base"},
+    "engine": {"sched", "model", "comm", "ops", "tensor", "base"},
+    "serve": {"engine", "sched", "model", "text", "media", "obs", "tensor", "base"},
+    "http": {"serve", "engine", "obs", "base"},
+}
+# Tests may also use a backend to run what they test on, and text helpers to check what they get.
+TEST_EXTRA = {"backend/cpu", "text"}
+
+MAX_LINES = {".cpp": 600, ".h": 600, ".py": 600, ".cu": 900, ".cuh": 900}
+INCLUDE = re.compile(r'^\s*#include\s+"([^"]+)"')
+OPTIONAL_PARTS = re.compile(r"^\s*#\s*if.*\b(ERNIE_|USE_|WITH_|ENABLE_)")
+
+
+def layer_of(path: str):
+    """The layer a path below src/ belongs to, or None."""
+    for layer in sorted(ALLOWED, key=len, reverse=True):
+        if path.startswith(layer + "/"):
+            return layer
+    return None
+
+
+def check_includes(path: pathlib.Path):
+    relative = path.relative_to(ROOT / "src").as_posix()
+    layer = layer_of(relative)
+    if layer is None:
+        yield f"src/{relative}: no layer of this name in tools/check_layers.py"
+        return
+    allowed = ALLOWED[layer] | {layer}
+    if path.name.endswith("_test.cpp"):
+        allowed |= TEST_EXTRA
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if OPTIONAL_PARTS.match(line):
+            yield f"src/{relative}:{number}: optional parts are folders chosen by CMake, not #if"
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        target = layer_of(match.group(1))
+        if target is not None and target not in allowed:
+            yield f"src/{relative}:{number}: {layer} may not include {target} ({match.group(1)})"
+
+
+def tracked_files():
+    out = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [ROOT / line for line in out.splitlines()]
+
+
+def main() -> int:
+    problems = []
+    for path in tracked_files():
+        if not path.exists():
+            continue
+        limit = MAX_LINES.get(path.suffix)
+        if limit:
+            lines = len(path.read_text(errors="replace").splitlines())
+            if lines > limit:
+                problems.append(f"{path.relative_to(ROOT)}: {lines} lines, at most {limit}: it is two things")
+        if path.suffix in (".cpp", ".h") and (ROOT / "src") in path.parents:
+            problems.extend(check_includes(path))
+    for problem in problems:
+        print(problem)
+    print(f"check_layers: {len(problems)} problem(s)")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
