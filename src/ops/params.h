@@ -1,0 +1,154 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "ops/weight.h"
+#include "tensor/tensor.h"
+
+// Parameter structures of the backend's operators. T stands for the activation type (float32 or
+// bfloat16). Arithmetic inside an operator is float32; results are rounded once when stored. Every
+// operator computes each row independently of the other rows in the batch, bit for bit.
+namespace ernie::ops {
+
+enum class Activation : uint8_t {
+  kNone,
+  kQuickGelu,  // x * sigmoid(1.702 x)
+  kGeluErf,    // x * Phi(x), exact
+};
+
+// out = act(x * W^T + bias)
+struct LinearArgs {
+  const Weight* weight = nullptr;  // [out, in]
+  TensorView x;                    // [rows, in] T
+  TensorView bias;                 // [out] T, or data == nullptr
+  Activation activation = Activation::kNone;
+  TensorView out;  // [rows, out] T or float32
+};
+
+struct NormArgs {
+  TensorView x;       // [rows, width] T
+  TensorView weight;  // [width] T
+  TensorView bias;    // [width] T; LayerNorm only
+  float eps = 1e-5f;
+  TensorView out;  // [rows, width] T; may be x
+};
+
+// residual += x (rounded to T), then out = RMSNorm(residual).
+struct ResidualRmsNormArgs {
+  TensorView x;         // [rows, width] T
+  TensorView residual;  // [rows, width] T, updated
+  TensorView weight;    // [width] T
+  float eps = 1e-5f;
+  TensorView out;  // [rows, width] T
+};
+
+// The keys and values of one layer on one rank, in pages of block_size tokens.
+// Memory order of each of keys and values is [num_blocks, kv_heads, block_size * head_dim]; the
+// order inside one block of one head is the backend's own, so only whole blocks may be copied.
+struct KvLayer {
+  TensorView keys;
+  TensorView values;
+  int block_size = 64;
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+// Three-axis rotary embedding on adjacent pairs (2i, 2i+1): angle = position[axis[i]] *
+// inv_freq[i].
+struct RopeTable {
+  std::vector<float> inv_freq;  // [head_dim / 2]
+  std::vector<uint8_t> axis;    // [head_dim / 2], 0 = t, 1 = h, 2 = w
+};
+
+// Rotates q and k inside qkv and writes k and v into their cache slots.
+struct RopeKvWriteArgs {
+  TensorView
+      qkv;  // [tokens, (q_heads + 2 kv_heads) * head_dim] T: all q heads, all k heads, all v heads
+  TensorView positions;  // [tokens, 3] int32 (t, h, w)
+  TensorView slots;      // [tokens] int32: block * block_size + offset
+  const RopeTable* rope = nullptr;
+  int q_heads = 0;
+  KvLayer kv;
+};
+
+// The sequences of one step, as attention needs them. Arrays are in device memory, int32.
+struct AttentionBatch {
+  int num_seqs = 0;
+  int max_query_len = 0;
+  TensorView query_start;   // [num_seqs + 1]: first row of each sequence's queries
+  TensorView context_len;   // [num_seqs]: keys visible to the last query, including itself
+  TensorView block_tables;  // [num_seqs, max_blocks]
+};
+
+// Causal grouped-query attention of new tokens over the paged cache. scale = head_dim^-0.5.
+struct PagedAttentionArgs {
+  TensorView qkv;  // as in RopeKvWriteArgs, q already rotated; only the q part is read
+  const AttentionBatch* batch = nullptr;
+  int q_heads = 0;
+  KvLayer kv;
+  TensorView out;  // [tokens, q_heads * head_dim] T
+};
+
+// out[i] = silu(gate_up[i][0..width)) * gate_up[i][width..2 width)
+struct SwiGluArgs {
+  TensorView gate_up;  // [rows, 2 * width] T
+  TensorView out;      // [rows, width] T
+};
+
+// Router of one MoE layer: probabilities over the experts of the token's own modality, top-k of
+// (probability + bias), weights = chosen probabilities / max(sum, norm_min), rounded to T.
+struct MoeRouteArgs {
+  TensorView x;             // [tokens, hidden] T
+  TensorView is_vision;     // [tokens] uint8
+  bool any_vision = false;  // false lets a backend skip all vision work
+  TensorView router[2];     // text, vision: [experts, hidden] float32; vision may be empty
+  TensorView bias[2];       // [experts] float32, or empty
+  int top_k = 0;
+  float norm_min = 1e-12f;
+  TensorView
+      expert_ids;  // out [tokens, top_k] int32; vision experts count on from the text experts
+  TensorView expert_weights;  // out [tokens, top_k] float32
+};
+
+// out[t] = sum over the chosen experts e of weight * Down_e(swiglu(GateUp_e(x[t]))), accumulated in
+// float32.
+struct MoeExpertsArgs {
+  TensorView x;  // [tokens, hidden] T
+  TensorView expert_ids;
+  TensorView expert_weights;
+  std::span<const Weight* const> gate_up;  // per expert [2 * width, hidden], gate rows first
+  std::span<const Weight* const> down;     // per expert [hidden, width]
+  TensorView out;                          // [tokens, hidden] T or float32
+};
+
+// Rotary embedding of the vision tower: half-rotate over head_dim, angles (row, col) * theta^(-2j /
+// (head_dim / 2)).
+struct VisionRopeArgs {
+  TensorView
+      qkv;  // [patches, 3 * heads * head_dim] T: q heads, k heads, v heads; q and k are rotated
+  TensorView positions;  // [patches, 2] int32 (row, col)
+  int heads = 0;
+  int head_dim = 0;
+  float theta = 10000.0f;
+};
+
+// Full (non-causal) attention inside each segment. scale = head_dim^-0.5.
+struct VisionAttentionArgs {
+  TensorView qkv;                          // as above, already rotated
+  std::span<const int32_t> segment_start;  // host, [segments + 1]
+  int heads = 0;
+  int head_dim = 0;
+  TensorView out;  // [patches, heads * head_dim] T
+};
+
+// out = (pixel / 255 - mean[c]) / std[c]; a patch vector is ordered (channel, row, column).
+struct NormalizePatchesArgs {
+  TensorView patches;  // [patches, channels * patch * patch] uint8
+  float mean[3] = {};
+  float std[3] = {};
+  TensorView out;  // [patches, channels * patch * patch] T
+};
+
+}  // namespace ernie::ops

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace ernie::ops {
+
+enum class SamplingClass : uint8_t {
+  kBase,       // exact: sorts the kept tokens
+  kRejection,  // sort-free dual-pivot rejection (FlashInfer, arXiv 2501.01005); same distribution
+};
+
+// How to choose one token from one row of logits. All processing happens in this order: forced
+// token, logit bias, bad words, minimum length, penalties, temperature, min-p, top-k, top-p, draw.
+struct SampleRow {
+  float temperature = 1.0f;  // below 1e-6: greedy, smallest id wins a tie
+  float top_p = 1.0f;
+  int top_k = 0;  // 0 = off
+  float min_p = 0.0f;
+  float repetition_penalty = 1.0f;  // over prompt and output tokens
+  float frequency_penalty = 0.0f;   // over output tokens
+  float presence_penalty = 0.0f;    // over output tokens
+  uint64_t seed = 0;
+  uint64_t position = 0;  // index of the generated token; (seed, position) fixes the random numbers
+  int32_t forced_token = -1;
+  std::span<const int32_t> prompt_tokens;
+  std::span<const int32_t> output_tokens;
+  std::span<const std::pair<int32_t, float>> logit_bias;
+  std::span<const int32_t> banned_tokens;  // bad words and, before min_tokens, the stop tokens
+  int top_logprobs = -1;                   // -1 = none; 0 = the sampled token only
+};
+
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0;
+};
+
+struct SampleResult {
+  int32_t token = -1;
+  bool numeric_fault = false;     // the logits held NaN, or every token was banned
+  float logprob = 0;              // of the raw logits; when asked for
+  std::vector<TokenLogprob> top;  // by falling probability; when asked for
+};
+
+}  // namespace ernie::ops
