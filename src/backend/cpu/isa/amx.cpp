@@ -1,0 +1,31 @@
+// The order of these headers matters.
+// clang-format off
+#include "backend/cpu/simd/vec_avx512.h"
+#include "backend/cpu/simd/math.h"
+#include "backend/cpu/simd/gemm.h"
+#include "backend/cpu/simd/gemm_amx.h"
+#include "backend/cpu/simd/activation.h"
+#include "backend/cpu/simd/rows.h"
+#include "backend/cpu/simd/logits.h"
+#include "backend/cpu/simd/attention.h"
+#include "backend/cpu/simd/table.h"
+// clang-format on
+
+namespace ernie::cpu {
+namespace {
+
+constexpr Kernels make_amx_kernels() {
+  Kernels k = make_kernels();
+  k.bf16.gemm_row_step = kTileRows;
+  k.bf16.gemm_tile_rows = 256;
+  k.bf16.packed_rows_bytes = packed_tile_rows_bytes;
+  k.bf16.pack_rows = pack_tile_rows;
+  k.bf16.gemm = gemm_tile_rows;
+  return k;
+}
+
+}  // namespace
+
+constinit const Kernels kAmxKernels = make_amx_kernels();
+
+}  // namespace ernie::cpu

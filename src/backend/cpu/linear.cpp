@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <string>
+
+#include "backend/cpu/cpu_ops.h"
+#include "base/check.h"
+
+namespace ernie::cpu {
+namespace {
+
+constexpr int kTileColumns = 4 * kPanel;
+// Rows are multiplied in passes whose packed form stays below this.
+constexpr size_t kPackedBytesPerPass = size_t{16} << 20;
+// Multiply-adds that one thread should at least get.
+constexpr int64_t kGrainWork = 65536;
+
+}  // namespace
+
+void CpuBackend::linear(const ops::LinearArgs& a) {
+  const auto* w = dynamic_cast<const PackedWeight*>(a.weight);
+  CHECK(w != nullptr, "linear: the weight was packed by another backend");
+  const int64_t k = w->in_features();
+  const int64_t n = w->out_features();
+  CHECK(a.x.dtype == w->dtype() && a.x.cols() == k && a.out.cols() == n &&
+            a.out.rows() == a.x.rows() && (a.out.dtype == w->dtype() || a.out.dtype == DType::kF32),
+        "linear: x " + a.x.shape.to_string() + ", weight [" + std::to_string(n) + ", " +
+            std::to_string(k) + "], out " + a.out.shape.to_string());
+  CHECK(a.bias.data == nullptr || (a.bias.dtype == w->dtype() && a.bias.shape.elements() == n),
+        "linear: bias " + a.bias.shape.to_string());
+  const TypedKernels& kernels = typed(w->dtype());
+  const size_t in_size = dtype_bytes(a.x.dtype);
+  const size_t out_size = dtype_bytes(a.out.dtype);
+
+  const int64_t tile_rows = kernels.gemm_tile_rows;
+  const int64_t fit =
+      static_cast<int64_t>(kPackedBytesPerPass / kernels.packed_rows_bytes(tile_rows, k));
+  const int64_t pass_rows = std::max<int64_t>(fit, 1) * tile_rows;
+  const int64_t column_tiles = (n + kTileColumns - 1) / kTileColumns;
+
+  for (int64_t begin = 0; begin < a.x.rows(); begin += pass_rows) {
+    const int64_t rows = std::min(pass_rows, a.x.rows() - begin);
+    PackRows pack;
+    pack.src = a.x.as<char>() + static_cast<size_t>(begin * k) * in_size;
+    pack.src_stride = k;
+    pack.k = k;
+    pack.dst = packed_.get(kernels.packed_rows_bytes(rows, k));
+    const int64_t step = kernels.gemm_row_step;
+    const int64_t steps = (rows + step - 1) / step;
+    for_ranges(steps, std::max<int64_t>(1, 32768 / (k * step)), [&](int64_t first, int64_t count) {
+      PackRows part = pack;
+      part.first = first * step;
+      part.count = std::min(count * step, rows - part.first);
+      kernels.pack_rows(part);
+    });
+
+    const int64_t row_blocks = (rows + tile_rows - 1) / tile_rows;
+    const int64_t tiles = row_blocks * column_tiles;
+    const int64_t tile_work = std::min(rows, tile_rows) * kTileColumns * k;
+    const int64_t tiles_per_task = std::max<int64_t>(1, kGrainWork / tile_work);
+    size_t stride = 0;
+    char* scratch = thread_scratch(
+        static_cast<size_t>(std::min(steps * step, tile_rows) * kTileColumns) * sizeof(float),
+        stride);
+    pool_.parallel_for(
+        (tiles + tiles_per_task - 1) / tiles_per_task, [&](int64_t task, int thread) {
+          const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
+          for (int64_t t = task * tiles_per_task; t < last; ++t) {
+            const int64_t column = t / row_blocks * kTileColumns;
+            const int64_t row = t % row_blocks * tile_rows;
+            const int64_t columns = std::min<int64_t>(kTileColumns, n - column);
+            GemmTile g;
+            g.a = pack.dst;
+            g.row = row;
+            g.rows = static_cast<int>(std::min(tile_rows, rows - row));
+            g.b = w->panel(column / kPanel);
+            g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
+            g.k = k;
+            g.c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
+            g.ldc = kTileColumns;
+            kernels.gemm(g);
+            StoreTile s;
+            s.c = g.c;
+            s.ldc = g.ldc;
+            s.rows = g.rows;
+            s.cols = static_cast<int>(columns);
+            if (a.bias.data) s.bias = a.bias.as<char>() + static_cast<size_t>(column) * in_size;
+            s.activation = static_cast<int>(a.activation);
+            s.out = a.out.as<char>() + static_cast<size_t>((begin + row) * n + column) * out_size;
+            s.out_stride = n;
+            s.out_f32 = a.out.dtype == DType::kF32;
+            kernels.store_tile(s);
+          }
+        });
+  }
+}
+
+}  // namespace ernie::cpu

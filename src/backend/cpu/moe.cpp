@@ -1,0 +1,266 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "backend/cpu/cpu_ops.h"
+#include "base/check.h"
+#include "tensor/bf16.h"
+
+namespace ernie::cpu {
+namespace {
+
+constexpr int kTileColumns = 4 * kPanel;
+// Tokens are handled in chunks whose packed rows stay below this.
+constexpr size_t kPackedBytesPerChunk = size_t{64} << 20;
+
+// Softmax over the experts of one token, then the top k of (probability + bias), smaller id first
+// on a tie.
+void route_token(std::vector<float>& p, const float* bias, int top_k, float norm_min, bool bf16,
+                 int32_t first_expert, int32_t* ids, float* weights) {
+  const float top = *std::max_element(p.begin(), p.end());
+  float sum = 0;
+  for (float& v : p) sum += v = std::exp(v - top);
+  for (float& v : p) v /= sum;
+  float chosen_sum = 0;
+  for (int k = 0; k < top_k; ++k) {
+    int best = -1;
+    float best_score = 0;
+    for (int e = 0; e < static_cast<int>(p.size()); ++e) {
+      if (std::find(ids, ids + k, first_expert + e) != ids + k) continue;
+      const float score = p[static_cast<size_t>(e)] + (bias ? bias[e] : 0.0f);
+      if (best < 0 || score > best_score) {
+        best = e;
+        best_score = score;
+      }
+    }
+    ids[k] = first_expert + best;
+    weights[k] = p[static_cast<size_t>(best)];
+    chosen_sum += weights[k];
+  }
+  for (int k = 0; k < top_k; ++k) {
+    weights[k] /= std::max(chosen_sum, norm_min);
+    if (bf16) weights[k] = to_float(to_bf16(weights[k]));
+  }
+}
+
+}  // namespace
+
+void CpuBackend::moe_route(const ops::MoeRouteArgs& a) {
+  const TypedKernels& kernels = typed(a.x.dtype);
+  const int64_t tokens = a.x.rows();
+  const int64_t width = a.x.cols();
+  const int64_t text_experts = a.router[0].data ? a.router[0].rows() : 0;
+  for (int m = 0; m < 2; ++m) {
+    CHECK(a.router[m].data == nullptr ||
+              (a.router[m].cols() == width && a.router[m].dtype == DType::kF32 &&
+               a.router[m].rows() >= a.top_k),
+          "moe_route: x " + a.x.shape.to_string() + ", router " + a.router[m].shape.to_string() +
+              ", top_k " + std::to_string(a.top_k));
+  }
+  const size_t row_bytes = static_cast<size_t>(width) * dtype_bytes(a.x.dtype);
+  const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, width * text_experts));
+  for_ranges(tokens, grain, [&](int64_t first, int64_t count) {
+    std::vector<float> scores;
+    for (int64_t t = first; t < first + count; ++t) {
+      const int m = a.any_vision && a.is_vision.as<const uint8_t>()[t] != 0 ? 1 : 0;
+      CHECK(a.router[m].data != nullptr, "moe_route: a token of a modality without a router");
+      scores.resize(static_cast<size_t>(a.router[m].rows()));
+      kernels.router(a.x.as<char>() + static_cast<size_t>(t) * row_bytes,
+                     a.router[m].as<const float>(), a.router[m].rows(), width, scores.data());
+      route_token(scores, a.bias[m].as<const float>(), a.top_k, a.norm_min,
+                  a.x.dtype == DType::kBF16, m == 1 ? static_cast<int32_t>(text_experts) : 0,
+                  a.expert_ids.as<int32_t>() + t * a.top_k,
+                  a.expert_weights.as<float>() + t * a.top_k);
+    }
+  });
+}
+
+// The rows of a chunk of tokens, grouped by expert in rising order of expert and token. Each
+// expert's rows start at a multiple of the kernel's row step; `token` is 0 in the gaps.
+struct CpuBackend::MoeRows {
+  struct Group {
+    const PackedWeight* gate_up;
+    const PackedWeight* down;
+    int64_t begin;
+    int64_t count;
+  };
+  std::vector<Group> groups;
+  std::vector<int32_t> token;
+  std::vector<float> weight;
+
+  MoeRows(const ops::MoeExpertsArgs& a, int64_t first, int64_t tokens, int64_t step) {
+    const int64_t top_k = a.expert_ids.cols();
+    const int32_t* ids = a.expert_ids.as<const int32_t>() + first * top_k;
+    const float* weights = a.expert_weights.as<const float>() + first * top_k;
+    std::vector<int64_t> next(a.gate_up.size());
+    for (int64_t i = 0; i < tokens * top_k; ++i) {
+      CHECK(ids[i] >= 0 && static_cast<size_t>(ids[i]) < next.size(),
+            "moe_experts: expert " + std::to_string(ids[i]) + " of " + std::to_string(next.size()));
+      ++next[static_cast<size_t>(ids[i])];
+    }
+    int64_t total = 0;
+    for (size_t e = 0; e < next.size(); ++e) {
+      const int64_t count = next[e];
+      next[e] = total;
+      if (count == 0) continue;
+      const auto* gate_up = dynamic_cast<const PackedWeight*>(a.gate_up[e]);
+      const auto* down = dynamic_cast<const PackedWeight*>(a.down[e]);
+      CHECK(gate_up != nullptr && down != nullptr, "moe_experts: no weights of this backend");
+      CHECK(gate_up->in_features() == a.x.cols() && down->out_features() == a.x.cols() &&
+                gate_up->out_features() == 2 * down->in_features() &&
+                gate_up->dtype() == a.x.dtype && down->dtype() == a.x.dtype,
+            "moe_experts: the shapes of expert " + std::to_string(e) + " do not fit");
+      groups.push_back({gate_up, down, total, count});
+      total += (count + step - 1) / step * step;
+    }
+    token.resize(static_cast<size_t>(total));
+    weight.resize(static_cast<size_t>(total));
+    for (int64_t i = 0; i < tokens * top_k; ++i) {
+      const size_t at = static_cast<size_t>(next[static_cast<size_t>(ids[i])]++);
+      token[at] = static_cast<int32_t>(i / top_k);
+      weight[at] = weights[i];
+    }
+  }
+  int64_t total() const { return static_cast<int64_t>(token.size()); }
+};
+
+void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t tokens) {
+  const TypedKernels& kernels = typed(a.x.dtype);
+  const int64_t hidden = a.x.cols();
+  const size_t size = dtype_bytes(a.x.dtype);
+  const MoeRows rows(a, first, tokens, kernels.gemm_row_step);
+  const int64_t tile_rows = kernels.gemm_tile_rows;
+  int64_t width = 0;  // of the widest expert: text and vision experts differ
+  for (const MoeRows::Group& g : rows.groups) width = std::max(width, g.down->in_features());
+
+  char* packed_x = static_cast<char*>(packed_.get(kernels.packed_rows_bytes(rows.total(), hidden)));
+  pool_.parallel_for(static_cast<int64_t>(rows.groups.size()), [&](int64_t i, int) {
+    const MoeRows::Group& g = rows.groups[static_cast<size_t>(i)];
+    kernels.pack_rows({a.x.as<char>() + static_cast<size_t>(first * hidden) * size, hidden,
+                       rows.token.data(), hidden, g.begin, g.count, packed_x});
+  });
+
+  // Hidden activations: swiglu of the gate and up halves. Experts of another width have their own
+  // row length.
+  char* hidden_rows =
+      static_cast<char*>(hidden_.get(static_cast<size_t>(rows.total() * width) * size));
+  struct Tile {
+    int32_t group;
+    int32_t column;
+    int64_t row;
+  };
+  std::vector<Tile> tiles;
+  for (size_t i = 0; i < rows.groups.size(); ++i) {
+    const MoeRows::Group& g = rows.groups[i];
+    for (int64_t c = 0; c < g.down->in_features(); c += kTileColumns) {
+      for (int64_t r = 0; r < g.count; r += tile_rows) {
+        tiles.push_back({static_cast<int32_t>(i), static_cast<int32_t>(c), r});
+      }
+    }
+  }
+  constexpr int64_t kLdc = int64_t{kTilePanels} * kPanel;
+  const int64_t most_rows = std::min(tile_rows, rows.total());
+  size_t stride = 0;
+  char* scratch = thread_scratch(
+      std::max(static_cast<size_t>(2 * most_rows * kLdc) * sizeof(float),
+               static_cast<size_t>((most_rows + tokens) * kTileColumns) * sizeof(float)),
+      stride);
+  pool_.parallel_for(static_cast<int64_t>(tiles.size()), [&](int64_t i, int thread) {
+    const Tile& tile = tiles[static_cast<size_t>(i)];
+    const MoeRows::Group& g = rows.groups[static_cast<size_t>(tile.group)];
+    const int64_t expert_width = g.down->in_features();
+    const int64_t columns = std::min<int64_t>(kTileColumns, expert_width - tile.column);
+    const int count = static_cast<int>(std::min(tile_rows, g.count - tile.row));
+    float* c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
+    SwiGluTile s;
+    for (int half = 0; half < 2; ++half) {
+      const int64_t column = half * expert_width + tile.column;
+      const int64_t offset = column % kPanel;
+      GemmTile gemm{packed_x,
+                    g.begin + tile.row,
+                    count,
+                    g.gate_up->panel(column / kPanel),
+                    static_cast<int>((offset + columns + kPanel - 1) / kPanel),
+                    hidden,
+                    c + half * most_rows * kLdc,
+                    kLdc};
+      kernels.gemm(gemm);
+      (half == 0 ? s.gate : s.up) = gemm.c + offset;
+    }
+    s.ldc = kLdc;
+    s.rows = count;
+    s.cols = static_cast<int>(columns);
+    s.out = hidden_rows +
+            static_cast<size_t>(g.begin * width + tile.row * expert_width + tile.column) * size;
+    s.out_stride = expert_width;
+    kernels.swiglu_tile(s);
+  });
+
+  std::vector<size_t> packed_at;
+  size_t packed_bytes = 0;
+  for (const MoeRows::Group& g : rows.groups) {
+    packed_at.push_back(packed_bytes);
+    packed_bytes += (kernels.packed_rows_bytes(g.count, g.down->in_features()) + 63) / 64 * 64;
+  }
+  char* packed_hidden = static_cast<char*>(packed_hidden_.get(packed_bytes));
+  pool_.parallel_for(static_cast<int64_t>(rows.groups.size()), [&](int64_t i, int) {
+    const MoeRows::Group& g = rows.groups[static_cast<size_t>(i)];
+    const int64_t expert_width = g.down->in_features();
+    kernels.pack_rows({hidden_rows + static_cast<size_t>(g.begin * width) * size, expert_width,
+                       nullptr, expert_width, 0, g.count,
+                       packed_hidden + packed_at[static_cast<size_t>(i)]});
+  });
+
+  // Each task owns some columns of the output and adds up all experts there, in rising order.
+  pool_.parallel_for((hidden + kTileColumns - 1) / kTileColumns, [&](int64_t i, int thread) {
+    const int64_t column = i * kTileColumns;
+    const int64_t columns = std::min<int64_t>(kTileColumns, hidden - column);
+    float* c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
+    float* sums = c + most_rows * kTileColumns;
+    std::fill(sums, sums + tokens * kTileColumns, 0.0f);
+    for (size_t e = 0; e < rows.groups.size(); ++e) {
+      const MoeRows::Group& g = rows.groups[e];
+      for (int64_t row = 0; row < g.count; row += tile_rows) {
+        const int count = static_cast<int>(std::min(tile_rows, g.count - row));
+        kernels.gemm({packed_hidden + packed_at[e], row, count, g.down->panel(column / kPanel),
+                      static_cast<int>((columns + kPanel - 1) / kPanel), g.down->in_features(), c,
+                      kTileColumns});
+        for (int r = 0; r < count; ++r) {
+          const size_t at = static_cast<size_t>(g.begin + row + r);
+          kernels.add_scaled(sums + rows.token[at] * kTileColumns, c + r * kTileColumns,
+                             rows.weight[at], columns);
+        }
+      }
+    }
+    StoreTile s;
+    s.c = sums;
+    s.ldc = kTileColumns;
+    s.rows = static_cast<int>(tokens);
+    s.cols = static_cast<int>(columns);
+    s.out =
+        a.out.as<char>() + static_cast<size_t>(first * hidden + column) * dtype_bytes(a.out.dtype);
+    s.out_stride = hidden;
+    s.out_f32 = a.out.dtype == DType::kF32;
+    kernels.store_tile(s);
+  });
+}
+
+void CpuBackend::moe_experts(const ops::MoeExpertsArgs& a) {
+  const TypedKernels& kernels = typed(a.x.dtype);
+  const int64_t tokens = a.x.rows();
+  CHECK(a.expert_ids.rows() == tokens && a.expert_ids.shape == a.expert_weights.shape &&
+            a.out.shape == a.x.shape && a.gate_up.size() == a.down.size() &&
+            (a.out.dtype == a.x.dtype || a.out.dtype == DType::kF32),
+        "moe_experts: x " + a.x.shape.to_string() + ", expert_ids " +
+            a.expert_ids.shape.to_string() + ", out " + a.out.shape.to_string());
+  const size_t token_bytes = kernels.packed_rows_bytes(kernels.gemm_row_step, a.x.cols()) *
+                             static_cast<size_t>(a.expert_ids.cols());
+  const int64_t most = std::max<int64_t>(
+      1, static_cast<int64_t>(kPackedBytesPerChunk * static_cast<size_t>(kernels.gemm_row_step) /
+                              token_bytes));
+  for (int64_t first = 0; first < tokens; first += most) {
+    moe_chunk(a, first, std::min(most, tokens - first));
+  }
+}
+
+}  // namespace ernie::cpu

@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <numeric>
+
+#include "backend/cpu/op_fixture.h"
+
+namespace ernie::cpu {
+namespace {
+
+class MoeTest : public OpTest {};
+
+TEST_P(MoeTest, RoutesEachModalityByBiasedProbability) {
+  const int tokens = 9, width = 70, text = 16, vision = 12, top_k = 4;
+  HostTensor x = random({tokens, width});
+  HostTensor router0 = random(DType::kF32, {text, width}, 0.2);
+  HostTensor router1 = random(DType::kF32, {vision, width}, 0.2);
+  HostTensor bias0 = random(DType::kF32, {text}, 0.1), bias1 = random(DType::kF32, {vision}, 0.1);
+  HostTensor is_vision(DType::kU8, {tokens});
+  for (int t = 0; t < tokens; ++t) is_vision.set(t, t % 3 == 1);
+  HostTensor ids(DType::kI32, {tokens, top_k}), weights(DType::kF32, {tokens, top_k});
+  ops::MoeRouteArgs args;
+  args.x = x.view();
+  args.is_vision = is_vision.view();
+  args.any_vision = true;
+  args.router[0] = router0.view();
+  args.router[1] = router1.view();
+  args.bias[0] = bias0.view();
+  args.bias[1] = bias1.view();
+  args.top_k = top_k;
+  args.expert_ids = ids.view();
+  args.expert_weights = weights.view();
+  backend_->moe_route(args);
+
+  for (int t = 0; t < tokens; ++t) {
+    const bool v = t % 3 == 1;
+    HostTensor& router = v ? router1 : router0;
+    HostTensor& bias = v ? bias1 : bias0;
+    const int experts = v ? vision : text;
+    std::vector<double> p(static_cast<size_t>(experts));
+    double sum = 0;
+    for (int e = 0; e < experts; ++e) {
+      double z = 0;
+      for (int i = 0; i < width; ++i) z += x.at(t, i) * router.at(e, i);
+      sum += p[static_cast<size_t>(e)] = std::exp(z);
+    }
+    std::vector<int> order(static_cast<size_t>(experts));
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](int a, int b) {
+      return p[static_cast<size_t>(a)] / sum + bias.at(a) >
+             p[static_cast<size_t>(b)] / sum + bias.at(b);
+    });
+    double chosen = 0;
+    for (int k = 0; k < top_k; ++k) chosen += p[static_cast<size_t>(order[static_cast<size_t>(k)])];
+    for (int k = 0; k < top_k; ++k) {
+      const int e = order[static_cast<size_t>(k)];
+      EXPECT_EQ(ids.at(t, k), e + (v ? text : 0)) << "token " << t << ", choice " << k;
+      EXPECT_NEAR(weights.at(t, k), p[static_cast<size_t>(e)] / chosen, bf16() ? 0.003 : 2e-6);
+      const float w = static_cast<float>(weights.at(t, k));
+      if (bf16()) {
+        EXPECT_EQ(to_float(to_bf16(w)), w);
+      }
+    }
+  }
+}
+
+TEST_P(MoeTest, RouterWithoutBiasAndVision) {
+  HostTensor x = random({3, 20}), router = random(DType::kF32, {5, 20});
+  HostTensor ids(DType::kI32, {3, 5}), weights(DType::kF32, {3, 5});
+  ops::MoeRouteArgs args;
+  args.x = x.view();
+  args.router[0] = router.view();
+  args.top_k = 5;
+  args.expert_ids = ids.view();
+  args.expert_weights = weights.view();
+  backend_->moe_route(args);
+  for (int t = 0; t < 3; ++t) {
+    double sum = 0;
+    for (int k = 0; k < 5; ++k) sum += weights.at(t, k);
+    EXPECT_NEAR(sum, 1.0, bf16() ? 0.02 : 1e-6);
+    for (int k = 1; k < 5; ++k) EXPECT_GE(weights.at(t, k - 1), weights.at(t, k));
+  }
+}
+
+TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
+  // Experts 0-3 are wide, 4-7 narrow with a width that is no multiple of a panel.
+  const int experts = 8, hidden = 72, top_k = 3;
+  const auto width_of = [](int e) { return e < 4 ? 96 : 40; };
+  std::vector<HostTensor> gate_up, down;
+  std::vector<std::unique_ptr<Weight>> packed_gate_up, packed_down;
+  std::vector<const Weight*> g, d;
+  for (int e = 0; e < experts; ++e) {
+    gate_up.push_back(random({2 * width_of(e), hidden}, 0.2));
+    down.push_back(random({hidden, width_of(e)}, 0.2));
+    packed_gate_up.push_back(pack(gate_up.back(), 2 * width_of(e), hidden));
+    packed_down.push_back(pack(down.back(), hidden, width_of(e)));
+    g.push_back(packed_gate_up.back().get());
+    d.push_back(packed_down.back().get());
+  }
+  for (int tokens : {1, 2, 50, 301}) {
+    HostTensor x = random({tokens, hidden});
+    HostTensor ids(DType::kI32, {tokens, top_k}), weights(DType::kF32, {tokens, top_k});
+    for (int t = 0; t < tokens; ++t) {
+      for (int k = 0; k < top_k; ++k) {
+        ids.set(t * top_k + k, (t * t + k * 3 + (t % 5 == 0 ? 1 : 0)) % experts);
+        weights.set(t * top_k + k, 0.5 + 0.1 * k);
+      }
+    }
+    HostTensor out(DType::kF32, {tokens, hidden});
+    backend_->moe_experts({x.view(), ids.view(), weights.view(), g, d, out.view()});
+    for (int t = 0; t < tokens; t += 1 + tokens / 13) {
+      std::vector<double> y(hidden, 0.0);
+      for (int k = 0; k < top_k; ++k) {
+        const int e = static_cast<int>(ids.at(t, k)), n = width_of(e);
+        std::vector<double> h;
+        for (int j = 0; j < n; ++j) {
+          double gate = 0, up = 0;
+          for (int i = 0; i < hidden; ++i) {
+            gate += x.at(t, i) * gate_up[static_cast<size_t>(e)].at(j, i);
+            up += x.at(t, i) * gate_up[static_cast<size_t>(e)].at(n + j, i);
+          }
+          const double v = gate / (1 + std::exp(-gate)) * up;
+          h.push_back(bf16() ? to_float(to_bf16(static_cast<float>(v))) : v);
+        }
+        for (int i = 0; i < hidden; ++i) {
+          for (int j = 0; j < n; ++j) {
+            y[static_cast<size_t>(i)] += weights.at(t, k) * h[static_cast<size_t>(j)] *
+                                         down[static_cast<size_t>(e)].at(i, j);
+          }
+        }
+      }
+      for (int i = 0; i < hidden; ++i) {
+        ASSERT_NEAR(out.at(t, i), y[static_cast<size_t>(i)], bf16() ? 0.05 : 3e-5)
+            << "token " << t << " of " << tokens;
+      }
+      HostTensor one(DType::kF32, {1, hidden});
+      backend_->moe_experts({x.view().slice_rows(t, 1), ids.view().slice_rows(t, 1),
+                             weights.view().slice_rows(t, 1), g, d, one.view()});
+      ASSERT_EQ(one.row_bits(0), out.row_bits(t)) << "token " << t << " of " << tokens;
+    }
+    HostTensor rounded = zeros({tokens, hidden});
+    backend_->moe_experts({x.view(), ids.view(), weights.view(), g, d, rounded.view()});
+    HostTensor expected = zeros({tokens, hidden});
+    for (int64_t i = 0; i < out.size(); ++i) expected.set(i, out.at(i));
+    EXPECT_EQ(rounded.row_bits(0, tokens), expected.row_bits(0, tokens));
+  }
+}
+
+ERNIE_OP_TABLE(MoeTest);
+
+}  // namespace
+}  // namespace ernie::cpu

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/thread_pool.h"
+#include "ops/weight.h"
+
+namespace ernie::cpu {
+
+// Bytes of one panel of 16 output features with `k` input features; see kernels.h for the layout.
+size_t panel_bytes(DType dtype, int64_t k);
+
+// A matrix in panels, in its activation type: float32 or bfloat16.
+class PackedWeight : public Weight {
+ public:
+  PackedWeight(const HostMatrix& matrix, DType activation, Buffer storage, ThreadPool& pool);
+
+  DType dtype() const { return dtype_; }
+  int panels() const { return static_cast<int>((out_features() + kPanel - 1) / kPanel); }
+  const char* panel(int64_t index) const {
+    return static_cast<const char*>(storage_.data()) + static_cast<size_t>(index) * panel_bytes_;
+  }
+  // Copies row `index` of W, [in_features] of dtype().
+  void copy_row(int64_t index, void* out) const;
+
+  static size_t bytes_for(int64_t out_features, int64_t in_features, DType activation);
+
+ private:
+  DType dtype_;
+  size_t panel_bytes_;
+  Buffer storage_;
+};
+
+}  // namespace ernie::cpu

@@ -1,0 +1,294 @@
+#include "backend/cpu/sampler.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "backend/cpu/cpu_ops.h"
+#include "base/check.h"
+
+namespace ernie::cpu {
+namespace {
+
+constexpr float kGreedyBelow = 1e-6f;
+
+// Rising position: larger weight first, then the smaller id.
+bool precedes(float a, int32_t a_token, float b, int32_t b_token) {
+  return a != b ? a > b : a_token < b_token;
+}
+
+bool is_greedy(const ops::SampleRow& row) {
+  return row.temperature < kGreedyBelow || row.top_p <= 0.0f || row.top_k == 1;
+}
+
+}  // namespace
+
+ops::SampleResult Sampler::sample(float* logits, int64_t vocab, const ops::SampleRow& row,
+                                  ops::SamplingClass sampling) {
+  ops::SampleResult result;
+  const auto fault = [] { return ops::SampleResult{.numeric_fault = true}; };
+  const bool wants_logprobs = row.top_logprobs >= 0;
+  if (wants_logprobs) {
+    const RowMaximum m = kernels_->row_maximum(logits, vocab);
+    if (m.fault || m.index < 0) return fault();
+    log_sum_ = static_cast<double>(m.value) +
+               std::log(kernels_->exp_sum(logits, vocab, m.value, 1.0f, nullptr));
+    raw_logprobs(logits, vocab, row.top_logprobs);
+    raw_.assign(logits, logits + vocab);
+  }
+
+  int32_t token = row.forced_token;
+  if (token < 0) {
+    adjust(logits, vocab, row);
+    const RowMaximum m = kernels_->row_maximum(logits, vocab);
+    if (m.fault || m.index < 0) return fault();
+    if (is_greedy(row)) {
+      token = m.index;
+    } else {
+      const double total =
+          kernels_->exp_sum(logits, vocab, m.value, 1.0f / row.temperature, logits);
+      token = sampling == ops::SamplingClass::kRejection
+                  ? draw_by_rejection(logits, vocab, total, row)
+                  : draw_exact(logits, vocab, total, row);
+    }
+  }
+  result.token = token;
+  if (wants_logprobs) {
+    CHECK(token < vocab, "forced token " + std::to_string(token) +
+                             " is outside the vocabulary of " + std::to_string(vocab));
+    result.logprob = static_cast<float>(raw_[static_cast<size_t>(token)] - log_sum_);
+    result.top = top_;
+  }
+  return result;
+}
+
+void Sampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
+  const size_t wanted = static_cast<size_t>(std::min<int64_t>(top, vocab));
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return precedes(a.value, a.token, b.value, b.token);
+  };
+  // A heap whose front is the last of the best so far.
+  candidates_.clear();
+  float worst = -std::numeric_limits<float>::infinity();
+  for (int64_t i = 0; wanted > 0 && i < vocab; ++i) {
+    if (candidates_.size() == wanted && !(logits[i] > worst)) continue;
+    if (candidates_.size() == wanted) {
+      std::pop_heap(candidates_.begin(), candidates_.end(), before);
+      candidates_.pop_back();
+    }
+    candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    std::push_heap(candidates_.begin(), candidates_.end(), before);
+    worst = candidates_.front().value;
+  }
+  std::sort_heap(candidates_.begin(), candidates_.end(), before);
+  top_.clear();
+  for (const Candidate& c : candidates_) {
+    top_.push_back({c.token, static_cast<float>(c.value - log_sum_)});
+  }
+}
+
+void Sampler::adjust(float* logits, int64_t vocab, const ops::SampleRow& row) {
+  const auto known = [vocab](int32_t token) { return token >= 0 && token < vocab; };
+  for (const auto& [token, bias] : row.logit_bias) {
+    if (known(token)) logits[token] += bias;
+  }
+  for (int32_t token : row.banned_tokens) {
+    if (known(token)) logits[token] = -std::numeric_limits<float>::infinity();
+  }
+  counts_.resize(static_cast<size_t>(vocab));
+  if (row.repetition_penalty != 1.0f) {
+    for (const auto& tokens : {row.prompt_tokens, row.output_tokens}) {
+      for (int32_t token : tokens) {
+        if (!known(token) || counts_[static_cast<size_t>(token)]++ > 0) continue;
+        float& v = logits[token];
+        v = v > 0 ? v / row.repetition_penalty : v * row.repetition_penalty;
+      }
+    }
+    for (const auto& tokens : {row.prompt_tokens, row.output_tokens}) {
+      for (int32_t token : tokens) {
+        if (known(token)) counts_[static_cast<size_t>(token)] = 0;
+      }
+    }
+  }
+  if (row.frequency_penalty != 0.0f || row.presence_penalty != 0.0f) {
+    for (int32_t token : row.output_tokens) {
+      if (known(token)) ++counts_[static_cast<size_t>(token)];
+    }
+    for (int32_t token : row.output_tokens) {
+      if (!known(token) || counts_[static_cast<size_t>(token)] == 0) continue;
+      int32_t& count = counts_[static_cast<size_t>(token)];
+      logits[token] -= row.frequency_penalty * static_cast<float>(count) + row.presence_penalty;
+      count = 0;
+    }
+  }
+}
+
+int32_t Sampler::draw_all(const float* weights, int64_t vocab, double target) const {
+  // Whole blocks first; the same block sums for every target.
+  constexpr int64_t kBlock = 1024;
+  double sum = 0;
+  int32_t last = -1;
+  for (int64_t b = 0; b < vocab; b += kBlock) {
+    const int64_t end = std::min(b + kBlock, vocab);
+    const double block = kernels_->mass_above(weights + b, end - b, 0.0f);
+    if (block > 0 && sum + block > target) {
+      double inside = sum;
+      for (int64_t i = b; i < end; ++i) {
+        if (weights[i] <= 0) continue;
+        last = static_cast<int32_t>(i);
+        inside += weights[i];
+        if (inside > target) return last;
+      }
+    } else if (block > 0) {
+      for (int64_t i = end - 1; i >= b; --i) {
+        if (weights[i] > 0) {
+          last = static_cast<int32_t>(i);
+          break;
+        }
+      }
+    }
+    sum += block;
+  }
+  return last;  // rounding carried the target past the end
+}
+
+int32_t Sampler::draw_exact(float* weights, int64_t vocab, double total,
+                            const ops::SampleRow& row) {
+  const double u = counter_uniform(row.seed, row.position, 0);
+  const bool top_k = row.top_k > 0 && row.top_k < vocab;
+  const bool top_p = row.top_p < 1.0f;
+  if (row.min_p > 0.0f) {
+    kernels_->drop_below(weights, vocab, row.min_p);
+    total = kernels_->mass_above(weights, vocab, 0.0f);
+  }
+  if (!top_k && !top_p) return draw_all(weights, vocab, u * total);
+
+  // Without top-k, tokens lighter than the cut weigh together less than what top-p leaves out.
+  const float cut =
+      top_k ? 0.0f : static_cast<float>((1.0 - row.top_p) * total / static_cast<double>(vocab));
+  candidates_.clear();
+  for (int64_t i = 0; i < vocab; ++i) {
+    if (weights[i] > 0 && weights[i] >= cut) {
+      candidates_.push_back({weights[i], static_cast<int32_t>(i)});
+    }
+  }
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return precedes(a.value, a.token, b.value, b.token);
+  };
+  const auto mass = [&](size_t first, size_t last) {
+    double sum = 0;
+    for (size_t i = first; i < last; ++i) sum += candidates_[i].value;
+    return sum;
+  };
+  if (top_k && candidates_.size() > static_cast<size_t>(row.top_k)) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + row.top_k, candidates_.end(),
+                     before);
+    candidates_.resize(static_cast<size_t>(row.top_k));
+  }
+  if (top_k) total = mass(0, candidates_.size());
+  const double wanted = top_p ? row.top_p * total : total;
+  // Sort only as much as top-p can reach.
+  size_t sorted = candidates_.size();
+  if (top_p) {
+    double held = 0;
+    size_t begin = 0;
+    for (size_t part = 256; begin < candidates_.size() && held < wanted; part *= 8) {
+      const size_t end = std::min(part, candidates_.size());
+      std::nth_element(candidates_.begin() + static_cast<int64_t>(begin),
+                       candidates_.begin() + static_cast<int64_t>(end), candidates_.end(), before);
+      held += mass(begin, end);
+      begin = end;
+    }
+    sorted = begin;
+  }
+  std::sort(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(sorted), before);
+  double kept = 0;
+  size_t count = 0;
+  while (count < sorted && (kept < wanted || count == 0)) kept += candidates_[count++].value;
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) {
+    sum += candidates_[i].value;
+    if (sum > u * kept) return candidates_[i].token;
+  }
+  return candidates_[count - 1].token;
+}
+
+int32_t Sampler::draw_by_rejection(float* weights, int64_t vocab, double total,
+                                   const ops::SampleRow& row) {
+  if (row.min_p > 0.0f) kernels_->drop_below(weights, vocab, row.min_p);
+  if (row.top_k > 0 && row.top_k < vocab) keep_top_k(weights, vocab, row.top_k);
+  total = kernels_->mass_above(weights, vocab, 0.0f);
+  const double wanted = row.top_p < 1.0f ? row.top_p * total : total;
+  float high = 1.0f;  // no weight is larger
+  for (uint32_t round = 0;; ++round) {
+    const double u = counter_uniform(row.seed, row.position, round);
+    const int32_t token = draw_all(weights, vocab, u * total);
+    if (row.top_p >= 1.0f) return token;
+    const float pivot = weights[token];
+    double ahead = kernels_->mass_above(weights, vocab, pivot);
+    for (int32_t i = 0; i < token && ahead < wanted; ++i) {
+      if (weights[i] == pivot) ahead += pivot;
+    }
+    if (ahead < wanted) return token;
+    // Neither this token nor any behind it is in the nucleus; the middle of what is left is tried
+    // as a second pivot, so that the range shrinks at least by half.
+    const float middle = pivot + (high - pivot) * 0.5f;
+    if (middle > pivot && kernels_->mass_above(weights, vocab, middle) >= wanted) {
+      kernels_->drop_below(weights, vocab, std::nextafter(middle, 2.0f));
+    } else {
+      high = middle;
+      kernels_->drop_below(weights, vocab, pivot);
+      for (int64_t i = token; i < vocab; ++i) {
+        if (weights[i] == pivot) weights[i] = 0;
+      }
+    }
+    total = kernels_->mass_above(weights, vocab, 0.0f);
+  }
+}
+
+void Sampler::keep_top_k(float* weights, int64_t vocab, int k) {
+  // Digit by digit from the top, count how many weights share the digits of the k-th largest.
+  // Non-negative floats order as their bits do.
+  constexpr int kShifts[] = {21, 10, 0};
+  constexpr int kBits[] = {11, 11, 10};
+  uint32_t prefix = 0;
+  uint32_t prefix_mask = 0;
+  int64_t wanted = k;  // rank among the weights with this prefix
+  for (int pass = 0; pass < 3; ++pass) {
+    const uint32_t digit_mask = (1u << kBits[pass]) - 1;
+    histogram_.assign(size_t{1} << kBits[pass], 0);
+    for (int64_t i = 0; i < vocab; ++i) {
+      const uint32_t bits = std::bit_cast<uint32_t>(weights[i]);
+      if ((bits & prefix_mask) == prefix) ++histogram_[bits >> kShifts[pass] & digit_mask];
+    }
+    uint32_t digit = digit_mask;
+    while (digit > 0 && histogram_[digit] < wanted) wanted -= histogram_[digit--];
+    prefix |= digit << kShifts[pass];
+    prefix_mask |= digit_mask << kShifts[pass];
+  }
+  const float threshold = std::bit_cast<float>(prefix);
+  if (threshold == 0.0f) return;  // fewer than k are left
+  kernels_->drop_below(weights, vocab, threshold);
+  for (int64_t i = 0; i < vocab; ++i) {
+    if (weights[i] == threshold && wanted-- <= 0) weights[i] = 0;
+  }
+}
+
+std::vector<ops::SampleResult> CpuBackend::sample(TensorView logits,
+                                                  std::span<const ops::SampleRow> rows,
+                                                  ops::SamplingClass sampling) {
+  CHECK(logits.dtype == DType::kF32 && logits.rows() == static_cast<int64_t>(rows.size()),
+        "sample: logits " + logits.shape.to_string() + " for " + std::to_string(rows.size()) +
+            " rows");
+  const int64_t vocab = logits.cols();
+  std::vector<ops::SampleResult> results(rows.size());
+  pool_.parallel_for(logits.rows(), [&](int64_t i, int thread) {
+    const size_t at = static_cast<size_t>(i);
+    results[at] = samplers_[static_cast<size_t>(thread)].sample(logits.as<float>() + i * vocab,
+                                                                vocab, rows[at], sampling);
+  });
+  return results;
+}
+
+}  // namespace ernie::cpu

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "backend/cpu/kernels.h"
+#include "ops/sampling.h"
+
+namespace ernie::cpu {
+
+// Uniform random numbers as a function of (seed, position, index): Philox 4x32-10 (Salmon et al.,
+// "Parallel random numbers: as easy as 1, 2, 3", 2011). The result is in [0, 1) with 53 bits.
+double counter_uniform(uint64_t seed, uint64_t position, uint32_t index);
+
+// Chooses a token from one row of logits as ops/sampling.h defines. One instance per thread; it
+// keeps working memory between calls.
+class Sampler {
+ public:
+  explicit Sampler(const Kernels& kernels) : kernels_(&kernels) {}
+
+  // logits [vocab], overwritten.
+  ops::SampleResult sample(float* logits, int64_t vocab, const ops::SampleRow& row,
+                           ops::SamplingClass sampling);
+
+ private:
+  struct Candidate {
+    float value;
+    int32_t token;
+  };
+
+  void raw_logprobs(const float* logits, int64_t vocab, int top);
+  void adjust(float* logits, int64_t vocab, const ops::SampleRow& row);
+  int32_t draw_all(const float* weights, int64_t vocab, double target) const;
+  int32_t draw_exact(float* weights, int64_t vocab, double total, const ops::SampleRow& row);
+  int32_t draw_by_rejection(float* weights, int64_t vocab, double total, const ops::SampleRow& row);
+  void keep_top_k(float* weights, int64_t vocab, int k);
+
+  const Kernels* kernels_;
+  std::vector<int32_t> counts_;  // [vocab], all zero between calls
+  std::vector<Candidate> candidates_;
+  std::vector<ops::TokenLogprob> top_;
+  std::vector<float> raw_;  // the logits as they came; when log-probabilities are wanted
+  std::vector<int64_t> histogram_;
+  double log_sum_ = 0;  // of exp(raw logits)
+};
+
+}  // namespace ernie::cpu

@@ -1,0 +1,127 @@
+#pragma once
+
+// Matrix products with AMX tiles (TDPBF16PS: 16 x 16 sums over 32 k at once). Include simd/gemm.h
+// before. Every element of C is one chain over blocks of 32 k; rows beyond the last are zeros.
+
+namespace ernie::cpu {
+namespace {
+
+constexpr int kTileRows = 16;
+constexpr int64_t kTileElements = int64_t{kTileRows} * kBf16KStep;  // 1 KiB of bfloat16
+
+// Packed rows: tiles [rows / 16][k / 32][16][32] bfloat16, padded with zeros.
+inline int64_t tile_depth(int64_t k) { return (k + kBf16KStep - 1) / kBf16KStep; }
+
+inline size_t packed_tile_rows_bytes(int64_t rows, int64_t k) {
+  const int64_t groups = (rows + kTileRows - 1) / kTileRows;
+  return static_cast<size_t>(groups * tile_depth(k) * kTileElements) * sizeof(Bf16Bits);
+}
+
+void pack_tile_rows(const PackRows& p) {
+  const int64_t depth = tile_depth(p.k);
+  const int64_t last = p.first + p.count;
+  const int64_t padded = (last + kTileRows - 1) / kTileRows * kTileRows;
+  for (int64_t r = p.first; r < padded; ++r) {
+    Bf16Bits* out = static_cast<Bf16Bits*>(p.dst) + r / kTileRows * depth * kTileElements +
+                    r % kTileRows * kBf16KStep;
+    const Bf16Bits* in =
+        r < last ? static_cast<const Bf16Bits*>(p.src) + (p.index ? p.index[r] : r) * p.src_stride
+                 : nullptr;
+    for (int64_t block = 0; block < depth; ++block) {
+      const int64_t k = block * kBf16KStep;
+      const int64_t left = p.k - k < kBf16KStep ? p.k - k : kBf16KStep;
+      const int64_t n = in ? left : 0;
+      Bf16Bits* to = out + block * kTileElements;
+      if (n > 0) __builtin_memcpy(to, in + k, static_cast<size_t>(n) * sizeof(Bf16Bits));
+      for (int64_t i = n; i < kBf16KStep; ++i) to[i] = 0;
+    }
+  }
+}
+
+// All eight tiles are 16 rows of 64 bytes.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  uint8_t reserved[14] = {};
+  uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// c[32 or 16 rows][32 or 16 columns] (+)= a * b over `depth` blocks of k. Tiles 0-3 hold C, 4-5 A,
+// 6-7 B. `c` has room for whole tiles.
+template <int kRowTiles, int kColumnTiles>
+inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, int64_t b_stride,
+                        int64_t depth, float* c, int64_t ldc, bool accumulate) {
+  const int64_t c_bytes = ldc * static_cast<int64_t>(sizeof(float));
+  if (accumulate) {
+    _tile_loadd(0, c, c_bytes);
+    if constexpr (kColumnTiles > 1) _tile_loadd(1, c + kPanel, c_bytes);
+    if constexpr (kRowTiles > 1) _tile_loadd(2, c + kTileRows * ldc, c_bytes);
+    if constexpr (kRowTiles > 1 && kColumnTiles > 1) {
+      _tile_loadd(3, c + kTileRows * ldc + kPanel, c_bytes);
+    }
+  } else {
+    _tile_zero(0);
+    if constexpr (kColumnTiles > 1) _tile_zero(1);
+    if constexpr (kRowTiles > 1) _tile_zero(2);
+    if constexpr (kRowTiles > 1 && kColumnTiles > 1) _tile_zero(3);
+  }
+  for (int64_t i = 0; i < depth; ++i) {
+    _tile_loadd(6, b + i * kTileElements, 64);
+    _tile_loadd(4, a + i * kTileElements, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    if constexpr (kColumnTiles > 1) {
+      _tile_loadd(7, b + b_stride + i * kTileElements, 64);
+      _tile_dpbf16ps(1, 4, 7);
+    }
+    if constexpr (kRowTiles > 1) {
+      _tile_loadd(5, a + a_stride + i * kTileElements, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      if constexpr (kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_stored(0, c, c_bytes);
+  if constexpr (kColumnTiles > 1) _tile_stored(1, c + kPanel, c_bytes);
+  if constexpr (kRowTiles > 1) _tile_stored(2, c + kTileRows * ldc, c_bytes);
+  if constexpr (kRowTiles > 1 && kColumnTiles > 1) {
+    _tile_stored(3, c + kTileRows * ldc + kPanel, c_bytes);
+  }
+}
+
+void gemm_tile_rows(const GemmTile& t) {
+  constexpr int64_t kSlice = 16;  // blocks of k per step: two panels of it are 32 KiB
+  const TileConfig config;
+  _tile_loadconfig(&config);
+  const int64_t depth = tile_depth(t.k);
+  const int64_t a_stride = depth * kTileElements;  // one group of 16 rows to the next
+  const int64_t b_stride = depth * kBf16KStep * kPanel;
+  const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
+  const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
+  const int groups = (t.rows + kTileRows - 1) / kTileRows;
+  const int64_t slice = groups <= 2 ? depth : kSlice;
+  for (int64_t k = 0; k < depth; k += slice) {
+    const int64_t n = depth - k < slice ? depth - k : slice;
+    for (int p = 0; p < t.panels; p += 2) {
+      const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
+      for (int g = 0; g < groups; g += 2) {
+        const Bf16Bits* ag = a + g * a_stride + k * kTileElements;
+        float* c = t.c + static_cast<int64_t>(g) * kTileRows * t.ldc + p * kPanel;
+        const bool two_rows = groups - g > 1;
+        const bool two_columns = t.panels - p > 1;
+        if (two_rows && two_columns) {
+          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+        } else if (two_rows) {
+          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+        } else if (two_columns) {
+          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+        } else {
+          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+        }
+      }
+    }
+  }
+  _tile_release();
+}
+
+}  // namespace
+}  // namespace ernie::cpu
