@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "media/image.h"
+
+// What image.cpp and the four decoders share; not for use outside this folder.
+namespace ernie::media {
+
+using Bytes = std::span<const uint8_t>;
+
+// A picture's size as stored in the file, before its EXIF orientation is applied.
+struct StoredSize {
+  int width = 0;        // pixels, >= 1
+  int height = 0;       // pixels, >= 1
+  int orientation = 1;  // EXIF, 1 to 8
+};
+
+// Header readers allocate no pixels. Decoders return the stored size, alpha already over white;
+// they trust that the caller has held the header's size against the limits.
+Result<StoredSize> read_jpeg_header(Bytes bytes);
+Result<Image> decode_jpeg(Bytes bytes);
+Result<StoredSize> read_png_header(Bytes bytes);
+Result<Image> decode_png(Bytes bytes);
+Result<StoredSize> read_gif_header(Bytes bytes);
+Result<Image> decode_gif(Bytes bytes);
+Result<StoredSize> read_webp_header(Bytes bytes);
+Result<Image> decode_webp(Bytes bytes);
+
+Error invalid_image(ImageFormat format, std::string_view detail);
+Error image_too_large(std::string_view detail);
+
+// One channel of a pixel with opacity `alpha` over white, rounded as Pillow's paste with a mask.
+inline uint8_t over_white(uint8_t value, uint8_t alpha) {
+  const unsigned t = value * alpha + 255u * (255u - alpha) + 128u;
+  return static_cast<uint8_t>((t + (t >> 8)) >> 8);
+}
+
+// Turns `count` RGBA pixels into RGB over white. `rgb` may be the same memory as `rgba`.
+void flatten_over_white(const uint8_t* rgba, size_t count, uint8_t* rgb);
+
+}  // namespace ernie::media

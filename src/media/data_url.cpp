@@ -1,0 +1,113 @@
+#include "media/data_url.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace ernie::media {
+namespace {
+
+constexpr int8_t kNotBase64 = -1;
+constexpr int8_t kSpace = -2;
+
+constexpr std::array<int8_t, 256> make_table() {
+  constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::array<int8_t, 256> table{};
+  table.fill(kNotBase64);
+  for (size_t i = 0; i < kAlphabet.size(); ++i) {
+    table[static_cast<uint8_t>(kAlphabet[i])] = static_cast<int8_t>(i);
+  }
+  for (const char c : std::string_view(" \t\r\n")) table[static_cast<uint8_t>(c)] = kSpace;
+  return table;
+}
+constexpr std::array<int8_t, 256> kTable = make_table();
+
+Error invalid_base64(std::string_view found) {
+  return invalid_argument(
+      fmt::format("expected base64 in the standard alphabet, found {}; encode the file's bytes "
+                  "with RFC 4648 base64",
+                  found),
+      {}, "invalid_base64");
+}
+
+Error too_large(size_t max_bytes) {
+  return {ErrorKind::kTooLarge,
+          fmt::format("the base64 data decodes to more than the limit of {} bytes; send a smaller "
+                      "file",
+                      max_bytes),
+          {},
+          "media_too_large"};
+}
+
+// What stands after the last digit: nothing, or the padding that `digits` asks for.
+Status check_padding(std::string_view tail, size_t digits) {
+  size_t padding = 0;
+  for (const char c : tail) {
+    if (c == '=') {
+      ++padding;
+    } else if (kTable[static_cast<uint8_t>(c)] != kSpace) {
+      return invalid_base64("data after the padding '='");
+    }
+  }
+  if (digits % 4 == 1) return invalid_base64("a length that no base64 has (cut off?)");
+  if (padding != 0 && (digits + padding) % 4 != 0) return invalid_base64("the wrong padding");
+  if (padding > 2) return invalid_base64("more than two padding '='");
+  return {};
+}
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
+}
+
+}  // namespace
+
+Result<std::vector<uint8_t>> decode_base64(std::string_view text, size_t max_bytes) {
+  std::vector<uint8_t> out;
+  out.reserve(std::min(text.size() / 4 * 3 + 3, max_bytes));
+  uint32_t bits = 0;
+  size_t digits = 0;
+  size_t at = 0;
+  for (; at < text.size() && text[at] != '='; ++at) {
+    const int8_t digit = kTable[static_cast<uint8_t>(text[at])];
+    if (digit == kSpace) continue;
+    if (digit == kNotBase64) {
+      return invalid_base64(text[at] == '-' || text[at] == '_'
+                                ? "a character of the URL-safe alphabet"
+                                : fmt::format("another character at offset {}", at));
+    }
+    bits = bits << 6 | static_cast<uint32_t>(digit);
+    if (++digits % 4 != 0) continue;
+    if (out.size() + 3 > max_bytes) return too_large(max_bytes);
+    out.push_back(static_cast<uint8_t>(bits >> 16));
+    out.push_back(static_cast<uint8_t>(bits >> 8));
+    out.push_back(static_cast<uint8_t>(bits));
+  }
+  if (const Status right = check_padding(text.substr(at), digits); !right) return right.error();
+  if (digits % 4 >= 2) out.push_back(static_cast<uint8_t>(bits >> (digits % 4 == 2 ? 4 : 10)));
+  if (digits % 4 == 3) out.push_back(static_cast<uint8_t>(bits >> 2));
+  if (out.size() > max_bytes) return too_large(max_bytes);
+  return out;
+}
+
+Result<std::vector<uint8_t>> decode_data_url(std::string_view url, size_t max_bytes) {
+  constexpr std::string_view kScheme = "data:";
+  constexpr std::string_view kEncoding = ";base64";
+  const size_t comma = url.find(',');
+  if (!equal_ignoring_case(url.substr(0, kScheme.size()), kScheme) ||
+      comma == std::string_view::npos) {
+    return invalid_base64("no \"data:<media type>;base64,\" before the data");
+  }
+  const std::string_view header = url.substr(0, comma);
+  if (header.size() < kScheme.size() - 1 + kEncoding.size() ||
+      !equal_ignoring_case(header.substr(header.size() - kEncoding.size()), kEncoding)) {
+    return invalid_base64("a data URL without \";base64\"");
+  }
+  return decode_base64(url.substr(comma + 1), max_bytes);
+}
+
+}  // namespace ernie::media

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace ernie::media {
+
+// What a media URL of a request may reach. The defaults are safe for a public server.
+struct FetchPolicy {
+  // False: http(s) only to public addresses and to ports 80 and 443. True: any address and port.
+  bool allow_private_media = false;
+  std::string allowed_local_media_path;  // folder for file:// URLs; empty refuses them all
+  size_t max_bytes = 64 * 1024 * 1024;   // of the media itself
+  int timeout_ms = 10'000;               // of a whole fetch: names, redirects, transfer
+  int low_speed_s = 5;                // a transfer slower than low_speed_bytes_per_s for this long
+  int low_speed_bytes_per_s = 1'024;  // ends as a timeout
+  int max_redirects = 3;
+};
+
+// Returns the bytes that `url` stands for. Blocks up to timeout_ms; a true `cancelled` (optional)
+// ends a transfer within about 50 ms. Safe to call from any number of threads. Error messages name
+// no URL, host or path. The process must ignore SIGPIPE, which a TLS peer can provoke.
+//
+//   data:     base64 only; the media type is ignored (see data_url.h for what is accepted)
+//   http(s):  by libcurl, no proxy. The address checked is the one connected; a redirect is a new
+//             URL that passes the same checks
+//   file://   absolute path of a regular file beneath allowed_local_media_path; symbolic links may
+//             not lead out of it
+//
+// Errors, ErrorKind::kInvalidArgument unless noted, by `code`:
+//   "media_url_blocked"    scheme, host, port, address, path or redirect not allowed
+//   "invalid_base64"       malformed data URL
+//   "media_too_large"      over max_bytes (kTooLarge for data URLs)
+//   "media_fetch_timeout"  over timeout_ms, or too slow
+//   "media_fetch_failed"   no such name, refused, HTTP status other than 200, cut short, unreadable
+//   "cancelled"            kUnavailable: `cancelled` became true
+Result<std::vector<uint8_t>> fetch_media(std::string_view url, const FetchPolicy& policy,
+                                         const std::atomic<bool>* cancelled = nullptr);
+
+}  // namespace ernie::media

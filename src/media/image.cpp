@@ -1,0 +1,140 @@
+#include "media/image.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "media/codec.h"
+#include "media/exif.h"
+
+namespace ernie::media {
+namespace {
+
+constexpr size_t kShortestFile = 12;  // below this not every format can be told
+
+bool starts_with(Bytes bytes, std::string_view magic, size_t offset = 0) {
+  return bytes.size() >= offset + magic.size() &&
+         std::memcmp(bytes.data() + offset, magic.data(), magic.size()) == 0;
+}
+
+Result<ImageFormat> sniff(Bytes bytes) {
+  if (bytes.size() < kShortestFile) {
+    return invalid_argument(
+        fmt::format("expected an image file, found {} bytes; send the whole file", bytes.size()),
+        {}, "invalid_image");
+  }
+  if (starts_with(bytes, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
+  if (starts_with(bytes, "\x89PNG\r\n\x1A\n")) return ImageFormat::kPng;
+  if (starts_with(bytes, "GIF87a") || starts_with(bytes, "GIF89a")) return ImageFormat::kGif;
+  if (starts_with(bytes, "RIFF") && starts_with(bytes, "WEBP", 8)) return ImageFormat::kWebp;
+  return invalid_argument(
+      "expected a JPEG, PNG, WebP or GIF image, found data that begins like none of them; convert "
+      "the file to one of these formats",
+      {}, "unsupported_media_type");
+}
+
+Result<StoredSize> read_header(ImageFormat format, Bytes bytes) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return read_jpeg_header(bytes);
+    case ImageFormat::kPng:
+      return read_png_header(bytes);
+    case ImageFormat::kWebp:
+      return read_webp_header(bytes);
+    case ImageFormat::kGif:
+      return read_gif_header(bytes);
+  }
+  return internal_error("image format without a header reader");
+}
+
+Result<Image> decode(ImageFormat format, Bytes bytes) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return decode_jpeg(bytes);
+    case ImageFormat::kPng:
+      return decode_png(bytes);
+    case ImageFormat::kWebp:
+      return decode_webp(bytes);
+    case ImageFormat::kGif:
+      return decode_gif(bytes);
+  }
+  return internal_error("image format without a decoder");
+}
+
+Status check_limits(const StoredSize& size, const DecodeLimits& limits) {
+  if (std::max(size.width, size.height) > limits.max_side) {
+    return image_too_large(fmt::format("{}x{} pixels, the limit is {} pixels a side", size.width,
+                                       size.height, limits.max_side));
+  }
+  const int64_t pixels = int64_t{size.width} * size.height;
+  if (pixels > limits.max_pixels) {
+    return image_too_large(fmt::format("{}x{} = {} pixels, the limit is {} pixels", size.width,
+                                       size.height, pixels, limits.max_pixels));
+  }
+  return {};
+}
+
+}  // namespace
+
+const char* image_format_name(ImageFormat format) {
+  switch (format) {
+    case ImageFormat::kJpeg:
+      return "JPEG";
+    case ImageFormat::kPng:
+      return "PNG";
+    case ImageFormat::kWebp:
+      return "WebP";
+    case ImageFormat::kGif:
+      return "GIF";
+  }
+  return "?";
+}
+
+Error invalid_image(ImageFormat format, std::string_view detail) {
+  return invalid_argument(fmt::format("expected a complete {} image, found a damaged one: {}",
+                                      image_format_name(format), detail),
+                          {}, "invalid_image");
+}
+
+Error image_too_large(std::string_view detail) {
+  return invalid_argument(fmt::format("the image is too large: {}; send a smaller one", detail), {},
+                          "image_too_large");
+}
+
+void flatten_over_white(const uint8_t* rgba, size_t count, uint8_t* rgb) {
+  for (size_t i = 0; i < count; ++i, rgba += 4, rgb += 3) {
+    const uint8_t alpha = rgba[3];
+    rgb[0] = over_white(rgba[0], alpha);
+    rgb[1] = over_white(rgba[1], alpha);
+    rgb[2] = over_white(rgba[2], alpha);
+  }
+}
+
+Result<ImageInfo> probe_image(Bytes bytes) {
+  const Result<ImageFormat> format = sniff(bytes);
+  if (!format) return format.error();
+  const Result<StoredSize> size = read_header(*format, bytes);
+  if (!size) return size.error();
+  const bool turned = size->orientation >= 5;
+  return ImageInfo{*format, turned ? size->height : size->width,
+                   turned ? size->width : size->height};
+}
+
+Result<Image> decode_image(Bytes bytes, const DecodeLimits& limits) {
+  if (bytes.size() > limits.max_bytes) {
+    return image_too_large(fmt::format("its file has {} bytes, the limit is {} bytes", bytes.size(),
+                                       limits.max_bytes));
+  }
+  const Result<ImageFormat> format = sniff(bytes);
+  if (!format) return format.error();
+  const Result<StoredSize> size = read_header(*format, bytes);
+  if (!size) return size.error();
+  if (const Status fits = check_limits(*size, limits); !fits) return fits.error();
+  Result<Image> image = decode(*format, bytes);
+  if (!image) return image.error();
+  return apply_orientation(*std::move(image), size->orientation);
+}
+
+}  // namespace ernie::media
