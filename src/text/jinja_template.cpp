@@ -1,0 +1,316 @@
+#include <algorithm>
+#include <boost/json.hpp>
+#include <map>
+#include <string>
+
+#include "text/chat_template.h"
+#include "text/jinja/interpreter.h"
+#include "text/json_file.h"
+#include "text/segment_builder.h"
+
+namespace ernie::text {
+namespace {
+
+namespace json = boost::json;
+using jinja::Dict;
+using jinja::from_utf8;
+using jinja::List;
+using jinja::String;
+using jinja::StringView;
+using jinja::Value;
+
+// What templates write in the place of a media item's tokens.
+constexpr StringView kPlaceholders[] = {U"<|image@placeholder|>", U"<|video@placeholder|>",
+                                        U"<|IMAGE_PLACEHOLDER|>", U"<|VIDEO_PLACEHOLDER|>"};
+constexpr std::string_view kProbe = "probe-7fd1";
+
+bool is_media(const ChatPart& part) { return part.kind != PartKind::kText; }
+
+// How a template wants the content of one role's messages.
+struct ContentForm {
+  bool string = false;  // as one string
+  bool list = false;    // as a list of parts
+};
+
+class JinjaTemplate : public ChatTemplate {
+ public:
+  JinjaTemplate(jinja::Template parsed, const json::object& tokens) : template_(std::move(parsed)) {
+    for (const auto& [name, value] : tokens) {
+      const json::value* text = &value;
+      if (value.is_object()) text = value.get_object().if_contains("content");
+      if (text && text->is_string()) {
+        assign(tokens_, from_utf8(name), from_utf8(text->get_string()));
+      }
+    }
+  }
+
+  // Finds out by rendering small conversations which forms of content the template takes.
+  Status probe() {
+    for (const char* role : {"system", "user", "assistant", "tool"}) {
+      ContentForm& form = forms_[role];
+      form.string = probe_content(role, String(from_utf8(kProbe)));
+      form.list = probe_content(role, List{text_part(from_utf8(kProbe))});
+      if (limit_error_) return *limit_error_;
+    }
+    for (PartKind kind : {PartKind::kImage, PartKind::kVideo}) {
+      const std::string name = kind == PartKind::kImage ? "image" : "video";
+      for (const std::string& type : {name, name + "_url"}) {
+        const Value part = Dict{{U"type", from_utf8(type)}, {from_utf8(type), String()}};
+        const auto text = render_messages({message_value("user", List{part})}, {});
+        if (text && find_placeholder(*text, 0) != String::npos) {
+          media_parts_[kind] = part;
+          break;
+        }
+      }
+    }
+    return {};
+  }
+
+  Result<std::vector<PromptSegment>> render(const ChatInput& input) const override {
+    List messages;
+    std::vector<PartKind> media;
+    int images = 0, videos = 0;
+    for (const ChatMessage& message : input.messages) {
+      Result<Value> value = message_value(message, images, videos);
+      if (!value) return value.error();
+      messages.push_back(std::move(*value));
+      for (const ChatPart& part : message.parts) {
+        if (is_media(part)) media.push_back(part.kind);
+      }
+    }
+    const Result<String> text = render_messages(std::move(messages), input);
+    if (!text) return text.error();
+    return cut(*text, media);
+  }
+
+ private:
+  static Value text_part(String text) { return Dict{{U"type", String(U"text")}, {U"text", text}}; }
+
+  static Dict message_value(const std::string& role, Value content) {
+    return {{U"role", from_utf8(role)}, {U"content", std::move(content)}};
+  }
+
+  bool probe_content(const std::string& role, Value content) {
+    List messages;
+    if (role != "user" && role != "system") {
+      messages.push_back(message_value("user", probe_neighbour()));
+    }
+    messages.push_back(message_value(role, std::move(content)));
+    if (role == "system") messages.push_back(message_value("user", probe_neighbour()));
+    const Result<String> text = render_messages(std::move(messages), {});
+    if (!text) {
+      if (text.error().code == jinja::kLimitCode) limit_error_ = text.error();
+      return false;
+    }
+    // A template that prints the list as such shows its quotes.
+    const size_t at = text->find(from_utf8(kProbe));
+    return at != String::npos && (at == 0 || ((*text)[at - 1] != U'\'' && (*text)[at - 1] != U'"'));
+  }
+
+  // Content of a user's message in a probe for another role.
+  Value probe_neighbour() const {
+    const auto user = forms_.find("user");
+    if (user != forms_.end() && !user->second.string && user->second.list) {
+      return List{text_part(U"x")};
+    }
+    return String(U"x");
+  }
+
+  // One message as the template's variable. All its strings count as the user's.
+  Result<Value> message_value(const ChatMessage& message, int& images, int& videos) const {
+    const auto known = forms_.find(message.role);
+    const ContentForm form = known == forms_.end() ? ContentForm{} : known->second;
+    const bool with_media = std::any_of(message.parts.begin(), message.parts.end(), is_media);
+    bool list = with_media ? form.list : form.list && !form.string;
+    List parts;
+    String text;
+    for (const ChatPart& part : message.parts) {
+      if (!is_media(part)) {
+        const String content = from_utf8(part.text, /*from_user=*/true);
+        parts.push_back(text_part(content));
+        text += content;
+        continue;
+      }
+      const bool image = part.kind == PartKind::kImage;
+      const int number = image ? ++images : ++videos;
+      const auto media = media_parts_.find(part.kind);
+      if (media != media_parts_.end()) {
+        parts.push_back(media->second);
+      } else {
+        list = false;  // the template knows no such parts: write the family's text ourselves
+      }
+      text += from_utf8(image ? "Picture " : "Video ") + from_utf8(std::to_string(number)) +
+              (image ? U":<|IMAGE_START|><|image@placeholder|><|IMAGE_END|>"
+                     : U":<|VIDEO_START|><|video@placeholder|><|VIDEO_END|>");
+    }
+    Dict value{{U"role", from_utf8(message.role, true)}};
+    assign(value, U"content", list ? Value(std::move(parts)) : Value(std::move(text)));
+    const auto add = [&](String name, const std::string& field) {
+      if (!field.empty()) assign(value, std::move(name), from_utf8(field, true));
+    };
+    add(U"reasoning_content", message.reasoning_content);
+    add(U"tool_call_id", message.tool_call_id);
+    add(U"name", message.name);
+    if (!message.tool_calls.is_null()) {
+      Result<json::value> calls = with_parsed_arguments(message.tool_calls);
+      if (!calls) return calls.error();
+      assign(value, U"tool_calls", jinja::from_json(*calls, true));
+    }
+    return Value(std::move(value));
+  }
+
+  // The API has arguments as JSON text; templates expect the object itself.
+  static Result<json::value> with_parsed_arguments(json::value calls) {
+    if (!calls.is_array()) return invalid_argument("tool_calls: expected an array", "messages");
+    for (json::value& call : calls.get_array()) {
+      json::value* function =
+          call.is_object() ? call.get_object().if_contains("function") : nullptr;
+      json::value* arguments = function && function->is_object()
+                                   ? function->get_object().if_contains("arguments")
+                                   : nullptr;
+      if (!arguments || !arguments->is_string()) continue;
+      boost::system::error_code code;
+      json::value parsed = json::parse(arguments->get_string(), code);
+      if (!code && parsed.is_object()) *arguments = std::move(parsed);
+    }
+    return calls;
+  }
+
+  Result<String> render_messages(List messages, const ChatInput& input) const {
+    Dict variables = tokens_;
+    assign(variables, U"messages", std::move(messages));
+    assign(variables, U"tools", jinja::from_json(input.tools, true));
+    assign(variables, U"documents", jinja::None{});
+    assign(variables, U"add_generation_prompt", input.add_generation_prompt);
+    assign(variables, U"enable_thinking", true);
+    for (const auto& [name, value] : input.template_kwargs) {
+      assign(variables, from_utf8(name), jinja::from_json(value, true));
+    }
+    if (input.enable_thinking) assign(variables, U"enable_thinking", *input.enable_thinking);
+    return template_.render(variables);
+  }
+
+  // Where template text holds a placeholder, from `from` on.
+  static size_t find_placeholder(const String& text, size_t from) {
+    for (size_t at = text.find(U"<|", from); at != String::npos; at = text.find(U"<|", at + 1)) {
+      if (placeholder_at(text, at) > 0) return at;
+    }
+    return String::npos;
+  }
+
+  // The length of the placeholder at `at`; 0 when there is none, or one that a user typed.
+  static size_t placeholder_at(const String& text, size_t at) {
+    for (StringView placeholder : kPlaceholders) {
+      if (text.compare(at, placeholder.size(), placeholder) != 0) continue;
+      const auto marked = [](char32_t c) { return (c & jinja::kUserMark) != 0; };
+      if (std::none_of(text.begin() + at, text.begin() + at + placeholder.size(), marked)) {
+        return placeholder.size();
+      }
+    }
+    return 0;
+  }
+
+  static void add_text(StringView text, SegmentBuilder& out) {
+    while (!text.empty()) {
+      const bool user = text[0] & jinja::kUserMark;
+      const auto end = std::find_if(text.begin(), text.end(), [&](char32_t c) {
+        return static_cast<bool>(c & jinja::kUserMark) != user;
+      });
+      const size_t length = end - text.begin();
+      out.add(user ? SegmentKind::kUser : SegmentKind::kTemplate,
+              jinja::to_utf8(text.substr(0, length)));
+      text.remove_prefix(length);
+    }
+  }
+
+  static Result<std::vector<PromptSegment>> cut(const String& text,
+                                                const std::vector<PartKind>& media) {
+    SegmentBuilder out;
+    size_t done = 0;
+    size_t found = 0;
+    for (size_t at; (at = find_placeholder(text, done)) != String::npos; ++found) {
+      add_text(StringView(text).substr(done, at - done), out);
+      if (found < media.size()) {
+        out.add_media(media[found] == PartKind::kImage ? SegmentKind::kImage : SegmentKind::kVideo);
+      }
+      done = at + placeholder_at(text, at);
+    }
+    add_text(StringView(text).substr(done), out);
+    if (found != media.size()) {
+      return invalid_argument("messages: expected the chat template to place " +
+                                  std::to_string(media.size()) + " images and videos, it placed " +
+                                  std::to_string(found) + "; put media into user messages only",
+                              "messages");
+    }
+    return out.take();
+  }
+
+  jinja::Template template_;
+  Dict tokens_;
+  std::map<std::string, ContentForm> forms_;  // by role
+  std::map<PartKind, Value> media_parts_;     // a content part for which it writes a placeholder
+  std::optional<Error> limit_error_;
+};
+
+Result<std::string> named_template(const json::array& templates, const std::string& name,
+                                   const std::string& file) {
+  std::string names;
+  for (const json::value& entry : templates) {
+    if (!entry.is_object()) continue;
+    const json::value* entry_name = entry.get_object().if_contains("name");
+    const json::value* text = entry.get_object().if_contains("template");
+    if (!entry_name || !entry_name->is_string() || !text || !text->is_string()) continue;
+    if (entry_name->get_string() == name) return std::string(text->get_string());
+    names += (names.empty() ? "" : ", ") + std::string(entry_name->get_string());
+  }
+  return internal_error(file + ": chat_template: expected a template named \"" + name +
+                        "\", found: " + (names.empty() ? "none" : names));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::from_jinja(std::string source,
+                                                                     json::object tokens) {
+  Result<jinja::Template> parsed = jinja::Template::parse(source);
+  if (!parsed) return parsed.error();
+  auto chat = std::make_unique<JinjaTemplate>(std::move(*parsed), tokens);
+  if (Status status = chat->probe(); !status) return status.error();
+  return std::unique_ptr<const ChatTemplate>(std::move(chat));
+}
+
+Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::from_checkpoint(
+    const std::filesystem::path& checkpoint, const std::string& name) {
+  json::object tokens;
+  std::optional<std::string> source;
+  std::filesystem::path file = checkpoint / "tokenizer_config.json";
+  if (std::filesystem::exists(file)) {
+    Result<json::object> config = read_json_object(file);
+    if (!config) return config.error();
+    for (const auto& [key, value] : *config) {
+      if (key.ends_with("_token")) tokens.emplace(key, value);
+    }
+    const json::value* given = config->if_contains("chat_template");
+    if (given && given->is_string()) source = given->get_string();
+    if (given && given->is_array()) {
+      Result<std::string> found = named_template(given->get_array(), name, file.string());
+      if (!found) return found.error();
+      source = std::move(*found);
+    }
+  }
+  if (std::filesystem::exists(checkpoint / "chat_template.jinja")) {
+    file = checkpoint / "chat_template.jinja";
+    Result<std::string> text = read_file(file);
+    if (!text) return text.error();
+    source = std::move(*text);
+  }
+  if (!source) return std::unique_ptr<const ChatTemplate>();
+  auto chat = from_jinja(std::move(*source), std::move(tokens));
+  if (!chat) {
+    Error error = chat.error();
+    error.message = file.string() + ": " + error.message;
+    return error;
+  }
+  return chat;
+}
+
+}  // namespace ernie::text
