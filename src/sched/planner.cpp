@@ -1,0 +1,138 @@
+#include "sched/planner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <ranges>
+
+namespace ernie::sched {
+namespace {
+
+bool is_decode(const Sequence& s) {
+  return s.length() - s.scheduled() == 1 && s.scheduled() >= s.prompt_length;
+}
+
+}  // namespace
+
+Planner::Planner(const SchedulerView& view)
+    : view_(view),
+      budget_(view.config.max_num_batched_tokens),
+      available_(view.blocks.available()) {}
+
+StepPlan Planner::plan() && {
+  for (Sequence* s : view_.running) {
+    if (can_run(*s) && is_decode(*s)) plan_running(*s);
+  }
+  for (Sequence* s : view_.running) {
+    if (can_run(*s) && !is_decode(*s)) plan_running(*s);
+  }
+  for (Sequence* s : view_.waiting) {
+    if (s->doomed) continue;
+    if (!plan_.preempted.empty() || !plan_admission(*s)) break;
+  }
+  for (const PlanRow& row : plan_.rows) plan_.total_tokens += row.num_tokens;
+  return std::move(plan_);
+}
+
+bool Planner::can_run(const Sequence& s) const {
+  // A sequence whose last possible token is being sampled has nothing left to compute.
+  return !s.doomed && !victims_.contains(s.id) && s.length() < s.max_length;
+}
+
+PlanRow Planner::make_row(const Sequence& s, int32_t first) const {
+  const int32_t remaining = s.length() - first;
+  int32_t end = first + std::min(remaining, budget_);
+  // A prompt runs whole without chunked prefill; one that was preempted has more tokens than its
+  // prompt and may need parts.
+  const bool may_split = view_.config.enable_chunked_prefill || s.preemptions > 0;
+  if (end < s.length() && !may_split) end = first;
+  const int32_t planned_end = end;
+  if (end > first) end = round_up_to_media(s.media, end);
+  PlanRow row{.sequence = s.id, .first_token = first, .num_tokens = end - first};
+  row.media_extension = end - planned_end;
+  row.wants_logits = end == s.length();
+  row.last_token_pending = row.wants_logits && s.pending > 0;
+  return row;
+}
+
+void Planner::add_row(const PlanRow& row) {
+  budget_ -= row.num_tokens;
+  available_ -= row.new_blocks;
+  plan_.rows.push_back(row);
+}
+
+void Planner::plan_running(Sequence& s) {
+  if (budget_ <= 0) return;
+  PlanRow row = make_row(s, s.scheduled());
+  if (row.num_tokens == 0) return;
+  row.new_blocks = std::max(
+      0, blocks_for(row.end(), view_.config.block_size) - static_cast<int32_t>(s.blocks.size()));
+  while (row.new_blocks > available_) {
+    if (!preempt_last() || victims_.contains(s.id)) return;
+  }
+  add_row(row);
+}
+
+bool Planner::preempt_last() {
+  for (auto it = view_.running.rbegin(); it != view_.running.rend(); ++it) {
+    Sequence* victim = *it;
+    if (victims_.contains(victim->id)) continue;
+    // A step in flight uses its blocks; they can be had when that step is committed.
+    if (victim->doomed || victim->in_flight > 0) return false;
+    const auto row = std::ranges::find(plan_.rows, victim->id, &PlanRow::sequence);
+    if (row != plan_.rows.end()) {
+      budget_ += row->num_tokens;
+      available_ += row->new_blocks;
+      plan_.rows.erase(row);
+    }
+    victims_.insert(victim->id);
+    plan_.preempted.push_back(victim->id);
+    available_ += blocks_gained(*victim);
+    return true;
+  }
+  return false;
+}
+
+int Planner::blocks_gained(const Sequence& victim) {
+  int gained = 0;
+  for (const BlockId block : victim.blocks) {
+    if (++dropped_[block] == view_.blocks.users(block)) ++gained;
+  }
+  return gained;
+}
+
+bool Planner::plan_admission(Sequence& s) {
+  const SchedulerConfig& config = view_.config;
+  const size_t active = view_.running.size() + plan_.admissions.size();
+  if (budget_ <= 0 || active >= static_cast<size_t>(config.max_num_seqs)) return false;
+
+  Admission admission{.sequence = s.id};
+  if (config.enable_prefix_caching) admission.hit = view_.blocks.match(s.block_keys);
+  // At least one token is computed, because its logits are needed.
+  int32_t hit =
+      std::min(static_cast<int32_t>(admission.hit.size()), (s.length() - 1) / config.block_size);
+  while (config.disable_chunked_mm_input) {
+    const int32_t tokens = hit * config.block_size;
+    const int32_t whole = round_down_to_media(s.media, tokens);
+    if (whole == tokens) break;
+    hit = whole / config.block_size;
+  }
+  admission.hit.resize(hit);
+
+  PlanRow row = make_row(s, hit * config.block_size);
+  if (row.num_tokens == 0) return false;
+  row.new_blocks = blocks_for(row.end(), config.block_size) - hit;
+  const auto idle = std::ranges::count_if(admission.hit, [&](BlockId block) {
+    return view_.blocks.is_idle(block) && !claimed_.contains(block);
+  });
+  const auto kept_back =
+      static_cast<int64_t>(std::ceil(view_.blocks_kept_back * static_cast<double>(active)));
+  if (row.new_blocks + idle + kept_back > available_) return false;
+
+  available_ -= static_cast<int>(idle);
+  claimed_.insert(admission.hit.begin(), admission.hit.end());
+  plan_.admissions.push_back(std::move(admission));
+  add_row(row);
+  return true;
+}
+
+}  // namespace ernie::sched

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <deque>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "sched/block_manager.h"
+#include "sched/step_plan.h"
+
+namespace ernie::sched {
+
+struct SchedulerConfig {
+  int num_blocks = 0;
+  int block_size = 64;
+  int max_num_seqs = 8;
+  int max_num_batched_tokens = 8192;  // at least max_num_seqs
+  bool enable_prefix_caching = true;
+  bool enable_chunked_prefill = true;
+  bool disable_chunked_mm_input = false;  // a cache hit never ends inside a media unit
+  bool check_invariants = false;          // abort when a step leaves the books wrong
+};
+
+// The scheduler's state, as the planner reads it.
+struct SchedulerView {
+  const SchedulerConfig& config;
+  const BlockManager& blocks;
+  const std::vector<Sequence*>& running;  // by admission
+  const std::deque<Sequence*>& waiting;   // preempted ones first
+  double blocks_kept_back = 0;            // per running sequence, when others are admitted
+};
+
+// Plans one step and changes nothing. The rules are FastDeploy's V1 scheduler: decode rows, then
+// unfinished prefills, then new requests in order of arrival, while the token budget lasts; a row
+// that finds no block preempts the sequence admitted last; nobody is admitted in such a step.
+class Planner {
+ public:
+  explicit Planner(const SchedulerView& view);
+  StepPlan plan() &&;
+
+ private:
+  bool can_run(const Sequence& sequence) const;
+  void plan_running(Sequence& sequence);
+  bool plan_admission(Sequence& sequence);
+  // The sequence's next tokens from `first`; num_tokens is 0 when none may run now.
+  PlanRow make_row(const Sequence& sequence, int32_t first) const;
+  void add_row(const PlanRow& row);
+  // Preempts the last admitted sequence; false when a step in flight still uses its blocks.
+  bool preempt_last();
+  int blocks_gained(const Sequence& victim);
+
+  const SchedulerView view_;
+  StepPlan plan_;
+  int32_t budget_;
+  int available_;
+  std::unordered_set<SequenceId> victims_;
+  std::unordered_map<BlockId, int> dropped_;  // references that preemptions will drop
+  std::unordered_set<BlockId> claimed_;       // idle blocks that admissions will use
+};
+
+}  // namespace ernie::sched

@@ -1,0 +1,244 @@
+#include "sched/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "sched/simulation.h"
+
+namespace ernie::sched {
+namespace {
+
+Request request(SequenceId id, int tokens, int max_tokens = 4, std::vector<MediaSpan> media = {},
+                int32_t first = 1) {
+  Request r{.id = id, .media = std::move(media), .max_tokens = max_tokens};
+  r.tokens.resize(tokens);
+  std::iota(r.tokens.begin(), r.tokens.end(), first);
+  for (const MediaSpan& m : r.media) std::fill_n(r.tokens.begin() + m.begin, m.length, 7);
+  return r;
+}
+
+SchedulerConfig small() {
+  return {.num_blocks = 64, .block_size = 4, .max_num_seqs = 4, .max_num_batched_tokens = 16};
+}
+
+// The tokens each step computes, for one request alone.
+std::vector<int> chunks(SchedulerConfig config, Request r) {
+  Simulation sim(config);
+  sim.add(std::move(r));
+  std::vector<int> out;
+  while (auto step = sim.launch()) {
+    out.push_back(step->reservation.plan().total_tokens);
+    sim.commit(std::move(*step));
+  }
+  return out;
+}
+
+TEST(Scheduler, CutsAPromptIntoChunksOfTheBudget) {
+  EXPECT_EQ(chunks(small(), request(1, 40, 1)), (std::vector{16, 16, 8}));
+}
+
+TEST(Scheduler, MovesTheEndOfAChunkUpToTheEndOfAPicture) {
+  EXPECT_EQ(chunks(small(), request(1, 40, 1, {{14, 10, Hash128{1, 1}}})), (std::vector{24, 16}));
+  // A picture that reaches the end of the prompt but for one token.
+  EXPECT_EQ(chunks(small(), request(1, 40, 1, {{10, 29, Hash128{1, 1}}})), (std::vector{39, 1}));
+  // Ends exactly at the budget: nothing moves.
+  EXPECT_EQ(chunks(small(), request(1, 20, 1, {{4, 12, Hash128{1, 1}}})), (std::vector{16, 4}));
+}
+
+TEST(Scheduler, WithoutChunksAPromptWaitsForABudgetThatHoldsIt) {
+  SchedulerConfig config = small();
+  config.enable_chunked_prefill = false;
+  Simulation sim(config);
+  sim.add(request(1, 10, 3));
+  sim.add(request(2, 10, 3, {}, 100));
+  auto first = sim.launch();
+  ASSERT_EQ(first->reservation.plan().rows.size(), 1u);  // 10 + 10 > 16
+  sim.commit(std::move(*first));
+  auto step = sim.launch();
+  ASSERT_EQ(step->reservation.plan().rows.size(), 2u);
+  EXPECT_EQ(step->reservation.plan().rows[0].num_tokens, 1);
+  EXPECT_EQ(step->reservation.plan().rows[1].num_tokens, 10);
+  sim.commit(std::move(*step));
+  EXPECT_FALSE(Scheduler::check_fits(config, 17, 20).ok());
+}
+
+TEST(Scheduler, RefusesWhatCanNeverFitAndSaysWhy) {
+  const Status status = Scheduler::check_fits(small(), 10, 64 * 4 + 2);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.error().message.find("258"), std::string::npos);
+  EXPECT_NE(status.error().message.find("256"), std::string::npos);
+  EXPECT_TRUE(Scheduler::check_fits(small(), 10, 64 * 4 + 1).ok());
+}
+
+TEST(Scheduler, DecodeRowsComeFirstAndPrefillsShareTheRest) {
+  Simulation sim(small());
+  sim.add(request(1, 4, 8));
+  sim.commit(*sim.launch());
+  sim.add(request(2, 40, 1, {}, 100));
+  const auto step = sim.launch();
+  const StepPlan& plan = step->reservation.plan();
+  ASSERT_EQ(plan.rows.size(), 2u);
+  EXPECT_EQ(plan.rows[0].sequence, 1u);
+  EXPECT_EQ(plan.rows[1].num_tokens, 15);
+  EXPECT_EQ(plan.total_tokens, 16);
+}
+
+TEST(Scheduler, RunsAtMostMaxNumSeqs) {
+  Simulation sim(small());
+  for (SequenceId id = 1; id <= 6; ++id) sim.add(request(id, 1, 3, {}, static_cast<int>(id) * 50));
+  const auto step = sim.launch();
+  EXPECT_EQ(step->reservation.plan().rows.size(), 4u);
+  EXPECT_EQ(sim.scheduler.running(), 4);
+  EXPECT_EQ(sim.scheduler.waiting(), 2);
+}
+
+TEST(Scheduler, ADroppedReservationLeavesNoTrace) {
+  SchedulerConfig config = small();
+  config.num_blocks = 6;
+  Simulation sim(config);
+  sim.add(request(1, 7, 12));
+  sim.add(request(2, 7, 12, {}, 50));
+  sim.add(request(3, 3, 2, {}, 90));
+  bool saw_preemption = false;
+  for (int i = 0; i < 200; ++i) {
+    const Snapshot before = sim.scheduler.snapshot();
+    const uint64_t preemptions = sim.scheduler.preemptions();
+    const StepPlan plan = sim.scheduler.plan();
+    if (plan.empty()) break;
+    saw_preemption |= !plan.preempted.empty();
+    sim.drop_launch();
+    const Snapshot after = sim.scheduler.snapshot();
+    EXPECT_EQ(after.refs, before.refs);
+    EXPECT_EQ(after.free_blocks, before.free_blocks);
+    EXPECT_EQ(sim.scheduler.preemptions(), preemptions);
+    const auto same = [](const std::vector<Sequence>& a, const std::vector<Sequence>& b) {
+      ASSERT_EQ(a.size(), b.size());
+      for (size_t k = 0; k < a.size(); ++k) {
+        EXPECT_EQ(a[k].id, b[k].id);
+        EXPECT_EQ(a[k].blocks, b[k].blocks);
+        EXPECT_EQ(a[k].computed, b[k].computed);
+        EXPECT_EQ(a[k].in_flight + a[k].pending, b[k].in_flight + b[k].pending);
+        EXPECT_EQ(a[k].preemptions, b[k].preemptions);
+      }
+    };
+    same(after.running, before.running);
+    same(after.waiting, before.waiting);
+    sim.commit(*sim.launch());
+  }
+  EXPECT_TRUE(saw_preemption);
+  for (const auto& [id, r] : sim.requests) EXPECT_EQ(sim.done[id].output, Simulation::expected(r));
+}
+
+TEST(Scheduler, AStalePlanIsRefusedWithoutATrace) {
+  SchedulerConfig config = small();
+  config.num_blocks = 4;
+  Simulation sim(config);
+  sim.add(request(1, 12, 1));
+  const StepPlan plan = sim.scheduler.plan();
+  sim.remove(1);
+  EXPECT_FALSE(sim.scheduler.reserve(plan).has_value());
+  EXPECT_EQ(sim.scheduler.blocks().available(), 4);
+}
+
+TEST(Scheduler, PreemptsTheLastAdmittedAndBringsItBackFirst) {
+  SchedulerConfig config = small();
+  config.num_blocks = 6;
+  config.enable_prefix_caching = false;
+  Simulation sim(config);
+  sim.add(request(1, 8, 9));
+  sim.add(request(2, 8, 9, {}, 50));
+  sim.add(request(3, 8, 9, {}, 90));
+  std::vector<SequenceId> preempted;
+  std::vector<SequenceId> admitted;
+  while (auto step = sim.launch()) {
+    for (const SequenceId id : step->reservation.plan().preempted) preempted.push_back(id);
+    for (const auto& a : step->reservation.plan().admissions) admitted.push_back(a.sequence);
+    EXPECT_TRUE(preempted.empty() || preempted.back() != 1u);
+    sim.commit(std::move(*step));
+  }
+  ASSERT_FALSE(preempted.empty());
+  EXPECT_EQ(preempted.front(), 2u);
+  EXPECT_EQ(admitted[2], 2u) << "the preempted one comes back before the new one";
+  for (const auto& [id, r] : sim.requests) EXPECT_EQ(sim.done[id].output, Simulation::expected(r));
+}
+
+TEST(Scheduler, AFullHitStillComputesOneToken) {
+  Simulation sim(small());
+  const Request r = request(1, 16, 1);
+  sim.add(r);
+  sim.run_all();
+  Request again = r;
+  again.id = 2;
+  sim.add(again);
+  const auto step = sim.launch();
+  EXPECT_EQ(step->reservation.plan().rows[0].first_token, 12);
+  EXPECT_EQ(step->reservation.plan().rows[0].num_tokens, 4);
+}
+
+TEST(Scheduler, GeneratedBlocksAreFoundByTheNextTurn) {
+  Simulation sim(small());
+  Request first = request(1, 6, 10);
+  while (Simulation::expected(first).size() < 10) ++first.tokens[0];
+  sim.add(first);
+  sim.run_all();
+  Request second = request(2, 6, 1);
+  second.tokens = first.tokens;
+  const auto& output = sim.done[1].output;
+  second.tokens.insert(second.tokens.end(), output.begin(), output.end());
+  second.tokens.push_back(5);
+  sim.add(second);
+  sim.run_all();
+  // 6 + 9 tokens were computed (the last one is never fed back): three full blocks.
+  EXPECT_EQ(sim.done[2].hit_tokens, 12);
+  EXPECT_EQ(sim.done[2].output, Simulation::expected(second));
+}
+
+TEST(Scheduler, AHitInsideAPictureIsMovedBeforeItWhenAsked) {
+  for (const bool move : {false, true}) {
+    SchedulerConfig config = small();
+    config.disable_chunked_mm_input = move;
+    Simulation sim(config);
+    const Request first = request(1, 30, 1, {{6, 20, Hash128{3, 3}}});
+    sim.add(first);
+    sim.run_all();
+    Request second = first;
+    second.id = 2;
+    second.tokens.resize(26);  // ends with the picture: its last block is given back
+    sim.add(second);
+    sim.run_all();
+    EXPECT_EQ(sim.done[2].hit_tokens, move ? 4 : 24);
+    EXPECT_EQ(sim.done[2].output, Simulation::expected(second));
+  }
+}
+
+TEST(Scheduler, AFailedRowEndsItsSequenceAndIsNotCached) {
+  Simulation sim(small());
+  sim.add(request(1, 16, 4));
+  sim.add(request(2, 3, 4, {}, 60));
+  auto step = sim.launch();
+  step->results.assign(step->results.size(), {});
+  step->results[0].failed = true;
+  for (size_t i = 1; i < step->results.size(); ++i) step->results[i].token = 1;
+  sim.scheduler.commit(std::move(step->reservation), step->results);
+  EXPECT_EQ(sim.scheduler.find(1), nullptr);
+  Request again = request(3, 16, 1);
+  sim.add(again);
+  sim.run_all();
+  EXPECT_EQ(sim.done[3].hit_tokens, 0);
+}
+
+TEST(Scheduler, RemovedSequencesFreeTheirBlocksAfterTheStepInFlight) {
+  Simulation sim(small());
+  sim.add(request(1, 12, 4));
+  auto step = sim.launch();
+  sim.remove(1);
+  EXPECT_EQ(sim.scheduler.running(), 0);
+  EXPECT_EQ(sim.scheduler.blocks().available(), 61);
+  sim.commit(std::move(*step));
+  EXPECT_EQ(sim.scheduler.blocks().available(), 64);
+  EXPECT_TRUE(sim.done[1].output.empty());
+}
+
+}  // namespace
+}  // namespace ernie::sched
