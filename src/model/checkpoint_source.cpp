@@ -1,0 +1,218 @@
+#include <algorithm>
+#include <cstring>
+#include <unordered_set>
+
+#include "base/check.h"
+#include "base/result.h"
+#include "model/checkpoint.h"
+#include "model/checkpoint_layout.h"
+#include "model/strided_read.h"
+#include "model/weight_source.h"
+
+namespace ernie::model {
+namespace {
+
+class CheckpointSource : public WeightSource {
+ public:
+  CheckpointSource(const ModelConfig& config, const std::string& folder)
+      : config_(config), checkpoint_(folder), layout_(probe_layout(checkpoint_)) {
+    transposed_ = layout_ == Layout::kPaddle && !probe_paddle_rows_out();
+  }
+
+  std::string describe() const override {
+    const StoredTensor* head = checkpoint_.find("lm_head.weight");
+    return checkpoint_.folder() + ": " + layout_name(layout_) + " layout, " +
+           std::to_string(checkpoint_.tensors().size()) + " tensors, matrices " +
+           (transposed_ ? "[in, out]" : "[out, in]") + ", " +
+           (head != nullptr ? "head of its own " + head->shape_text()
+                            : "head tied to the embedding");
+  }
+
+  bool has(const TensorSpec& spec) const override {
+    const std::vector<StoredPlace> places = places_of(spec, layout_, config_);
+    return std::any_of(places.begin(), places.end(), [&](const StoredPlace& place) {
+      return checkpoint_.find(place.name) != nullptr;
+    });
+  }
+
+  HostMatrix map(const TensorSpec& spec, const Slice& slice) override {
+    const StridedMatrix m = slice_of(locate(spec), slice);
+    const bool dense = m.col_stride == 1 && (m.row_stride == m.cols || m.rows == 1);
+    const bool aligned = reinterpret_cast<uintptr_t>(m.data) % stored_type_bytes(m.type) == 0;
+    if (!dense || !aligned || m.type == StoredType::kF16) return {};
+    return {m.data, m.type == StoredType::kF32 ? DType::kF32 : DType::kBF16, m.rows, m.cols};
+  }
+
+  void read(const TensorSpec& spec, const Slice& slice, DType dtype, void* out) override {
+    read_strided(slice_of(locate(spec), slice), dtype, out);
+  }
+
+  void release(const TensorSpec& spec) override {
+    const StridedMatrix m = locate(spec);
+    const int64_t last = (m.rows - 1) * m.row_stride + (m.cols - 1) * m.col_stride;
+    drop_pages(m.data, static_cast<size_t>(last + 1) * stored_type_bytes(m.type));
+  }
+
+  void finish() override {
+    std::vector<std::string> surplus;
+    for (const StoredTensor* tensor : checkpoint_.tensors()) {
+      if (!used_.contains(tensor) && !is_ignorable(tensor->name)) {
+        surplus.push_back("\"" + tensor->name + "\" " + tensor->shape_text() + " in " +
+                          *tensor->file);
+      }
+    }
+    if (surplus.empty()) return;
+    std::sort(surplus.begin(), surplus.end());
+    constexpr size_t kShown = 5;
+    std::string list;
+    for (size_t i = 0; i < std::min(surplus.size(), kShown); ++i) {
+      list += (i ? ", " : "") + surplus[i];
+    }
+    if (surplus.size() > kShown) list += ", ...";
+    throw StartError(checkpoint_.folder() + ": expected only tensors that config.json describes, " +
+                     "found " + std::to_string(surplus.size()) + " more: " + list + hint(list));
+  }
+
+ private:
+  // Advice for the known ways in which config.json and tensors disagree.
+  static std::string hint(const std::string& names) {
+    if (names.find("shared_experts") != std::string::npos) {
+      return "; set moe_num_shared_experts in config.json to the rows of shared_experts.gate_proj "
+             "divided by moe_intermediate_size";
+    }
+    if (names.find("quant_weight") != std::string::npos ||
+        names.find("weight_scale") != std::string::npos) {
+      return "; quantised checkpoints are not supported, take the bfloat16 one";
+    }
+    return "";
+  }
+
+  // Whether a Paddle file keeps its matrices [out, in] after all, told by the first one that is not
+  // square.
+  bool probe_paddle_rows_out() const {
+    const int64_t width = int64_t{config_.num_heads} * config_.head_dim;
+    const int64_t fused = width + 2 * int64_t{config_.num_kv_heads} * config_.head_dim;
+    const std::string layer = "ernie.layers.0.";
+    const struct {
+      std::string name;
+      int64_t out, in;
+    } probes[] = {
+        {layer + "self_attn.qkv_proj.weight", fused, config_.hidden_size},
+        {layer + "self_attn.o_proj.weight", config_.hidden_size, width},
+        {layer + "mlp.down_proj.weight", config_.hidden_size, config_.intermediate_size},
+    };
+    for (const auto& probe : probes) {
+      const StoredTensor* tensor = checkpoint_.find(probe.name);
+      if (tensor == nullptr || probe.out == probe.in) continue;
+      if (tensor->shape == std::vector<int64_t>{probe.in, probe.out}) return false;
+      if (tensor->shape == std::vector<int64_t>{probe.out, probe.in}) return true;
+    }
+    return false;
+  }
+
+  // Finds the tensor, checks its type and shape, and describes it as [rows, cols] of the spec.
+  StridedMatrix locate(const TensorSpec& spec) {
+    const std::vector<StoredPlace> places = places_of(spec, layout_, config_);
+    for (const StoredPlace& place : places) {
+      if (const StoredTensor* tensor = checkpoint_.find(place.name)) {
+        used_.insert(tensor);
+        if (tensor->type == StoredType::kOther) {
+          fail(*tensor,
+               "expected type BF16, F16, F32 or U16 (bfloat16 bits), found " + tensor->type_name);
+        }
+        return spec.role == TensorRole::kVector || spec.role == TensorRole::kExpertBias
+                   ? view_vector(spec, place, *tensor)
+                   : view_matrix(spec, place, *tensor);
+      }
+    }
+    const StoredPlace& usual = places.front();
+    const std::string quantised = usual.name.substr(0, usual.name.rfind('.')) + ".quant_weight";
+    throw StartError(checkpoint_.folder() + ": expected tensor \"" + usual.name + "\" (" +
+                     std::to_string(usual.total_rows) + " x " + std::to_string(spec.cols) +
+                     ", by config.json), found none of that name in " +
+                     std::to_string(checkpoint_.tensors().size()) + " tensors" +
+                     (checkpoint_.find(quantised) != nullptr ? hint(quantised) : ""));
+  }
+
+  [[noreturn]] static void fail(const StoredTensor& tensor, const std::string& problem) {
+    throw StartError(*tensor.file + ": tensor \"" + tensor.name + "\": " + problem);
+  }
+
+  [[noreturn]] static void fail_shape(const StoredTensor& tensor, const std::string& expected) {
+    fail(tensor, "expected shape " + expected + ", which config.json asks for, found " +
+                     tensor.shape_text());
+  }
+
+  static StridedMatrix view_vector(const TensorSpec& spec, const StoredPlace& place,
+                                   const StoredTensor& tensor) {
+    const std::vector<int64_t>& shape = tensor.shape;
+    const bool flat = shape == std::vector<int64_t>{spec.cols} && place.row == 0;
+    const bool rows = spec.role == TensorRole::kExpertBias && shape.size() == 2 &&
+                      shape[1] == spec.cols && shape[0] > place.row && shape[0] <= 2;
+    if (!flat && !rows) {
+      std::string expected = "[" + std::to_string(spec.cols) + "]";
+      if (spec.role == TensorRole::kExpertBias) {
+        expected = shape_text({place.total_rows, spec.cols});
+      }
+      fail_shape(tensor, expected);
+    }
+    return {tensor.data + place.row * spec.cols * stored_type_bytes(tensor.type),
+            tensor.type,
+            1,
+            spec.cols,
+            spec.cols,
+            1};
+  }
+
+  StridedMatrix view_matrix(const TensorSpec& spec, const StoredPlace& place,
+                            const StoredTensor& tensor) {
+    std::vector<int64_t> straight{place.total_rows, spec.cols};
+    std::vector<int64_t> turned{spec.cols, place.total_rows};
+    const std::byte* data = tensor.data;
+    if (place.stack_index >= 0) {
+      straight.insert(straight.begin(), place.stack_size);
+      turned.insert(turned.begin(), place.stack_size);
+      data += place.stack_index * place.total_rows * spec.cols * stored_type_bytes(tensor.type);
+    }
+    const bool turned_first = prefers_turned(spec.role);
+    // Routers and Paddle's head come in both orientations: where the shape decides, it does.
+    const bool either = spec.role == TensorRole::kRouter ||
+                        (layout_ == Layout::kPaddle && spec.name == "lm_head.weight");
+    bool turn = turned_first;
+    if (tensor.shape != (turn ? turned : straight) && either) turn = !turn;
+    if (tensor.shape != (turn ? turned : straight)) {
+      fail_shape(tensor, shape_text(turned_first ? turned : straight));
+    }
+    const int64_t row_stride = turn ? 1 : spec.cols;
+    const int64_t col_stride = turn ? place.total_rows : 1;
+    return {data + place.row * row_stride * stored_type_bytes(tensor.type),
+            tensor.type,
+            spec.rows,
+            spec.cols,
+            row_stride,
+            col_stride};
+  }
+
+  bool prefers_turned(TensorRole role) const {
+    if (role == TensorRole::kTable) return false;
+    if (role == TensorRole::kRouter) {
+      return layout_ == Layout::kPaddle || (layout_ == Layout::kPt && config_.vision);
+    }
+    return transposed_;
+  }
+
+  const ModelConfig config_;
+  const Checkpoint checkpoint_;
+  const Layout layout_;
+  bool transposed_ = false;
+  std::unordered_set<const StoredTensor*> used_;
+};
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_checkpoint_source(const ModelConfig& config,
+                                                     const std::string& folder) {
+  return std::make_unique<CheckpointSource>(config, folder);
+}
+
+}  // namespace ernie::model

@@ -1,0 +1,298 @@
+// Checkpoints in the three public layouts, written here from the same logical weights.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "backend/cpu/cpu_backend.h"
+#include "base/result.h"
+#include "model/safetensors.h"
+#include "model/testing/tiny_model.h"
+
+namespace ernie::model {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::NamedTensor;
+using testing::safetensors_bytes;
+using testing::stacked;
+using testing::TempFolder;
+using testing::TensorMap;
+using testing::tiny_config;
+using testing::transposed;
+
+std::vector<float> tiny_logits(const ModelConfig& config, WeightSource& source) {
+  return testing::tiny_logits(config, source, *cpu::make_cpu_backend({.threads = 1}));
+}
+
+TensorMap tiny_pt_tensors(const ModelConfig& config, const std::string& type = "BF16") {
+  return testing::tiny_pt_tensors(config, *cpu::make_cpu_backend({.threads = 1}), 1, type);
+}
+
+bool contains(const std::string& name, const std::string& part) {
+  return name.find(part) != std::string::npos;
+}
+
+std::string replaced(std::string name, const std::string& from, const std::string& to) {
+  const size_t at = name.find(from);
+  return at == std::string::npos ? name : name.replace(at, from.size(), to);
+}
+
+// -PT on disk: routers [hidden, experts], one correction bias [2, experts].
+TensorMap pt_layout(TensorMap tensors) {
+  TensorMap out;
+  for (auto& [name, tensor] : tensors) {
+    if (contains(name, "e_score_correction_bias_1")) continue;
+    if (contains(name, "e_score_correction_bias")) {
+      out[name] = stacked(tensor, tensors.at(name + "_1"));
+    } else {
+      out[name] = contains(name, ".mlp.gate.weight") ? transposed(tensor) : tensor;
+    }
+  }
+  return out;
+}
+
+// Joins the tensors that end in `parts` to one that ends in `fused`, rows one after the other.
+TensorMap fuse(const TensorMap& tensors, const std::vector<std::string>& parts,
+               const std::string& fused) {
+  TensorMap out;
+  for (const auto& [name, tensor] : tensors) {
+    if (contains(name, "." + parts[0] + ".")) {
+      NamedTensor all = tensor;
+      for (size_t i = 1; i < parts.size(); ++i) {
+        all = stacked(all, tensors.at(replaced(name, parts[0], parts[i])));
+      }
+      out[replaced(name, parts[0], fused)] = all;
+    } else if (std::none_of(parts.begin(), parts.end(),
+                            [&](auto& part) { return contains(name, "." + part + "."); })) {
+      out[name] = tensor;
+    }
+  }
+  return out;
+}
+
+TensorMap paddle_layout(const TensorMap& tensors, bool fused, bool vision_prefix) {
+  TensorMap pt = pt_layout(tensors);
+  if (fused) {
+    pt = fuse(pt, {"q_proj", "k_proj", "v_proj"}, "qkv_proj");
+    pt = fuse(pt, {"gate_proj", "up_proj"}, "up_gate_proj");
+  }
+  TensorMap out;
+  for (const auto& [name, tensor] : pt) {
+    std::string stored = name.starts_with("model.") ? "ernie." + name.substr(6) : name;
+    if (vision_prefix && name.starts_with("vision_model.")) stored = "ernie." + name;
+    const bool turn = tensor.shape.size() == 2 && name.ends_with(".weight") &&
+                      !contains(name, ".gate.") && !contains(name, "embed_tokens") &&
+                      !contains(name, "lm_head");
+    out[stored] = turn ? transposed(tensor) : tensor;
+    if (out[stored].type == "BF16") out[stored].type = "U16";
+  }
+  return out;
+}
+
+TensorMap hf_layout(const TensorMap& tensors) {
+  TensorMap out;
+  for (const auto& [name, tensor] : tensors) {
+    std::string stored = name;
+    for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+             {"model.embed", "model.language_model.embed"},
+             {"model.layers", "model.language_model.layers"},
+             {"model.norm", "model.language_model.norm"},
+             {"_linear.0.", "_linear.fc1."},
+             {"_linear.2.", "_linear.fc2."},
+             {"_linear.3.", "_linear.ln."},
+             {".mlp.gate.weight_1", ".mlp.vision_moe.gate.weight"},
+             {".mlp.gate.weight", ".mlp.text_moe.gate.weight"}}) {
+      stored = replaced(stored, from, to);
+    }
+    if (name.starts_with("vision_model."))
+      stored = replaced(name, "vision_model", "model.vision_tower");
+    if (contains(name, "e_score_correction_bias")) {
+      const bool vision = name.ends_with("_1");
+      stored = "model.language_model.layers.1.mlp." + std::string(vision ? "vision" : "text") +
+               "_moe.gate.moe_statics.e_score_correction_bias";
+    }
+    if (!contains(name, ".mlp.experts.")) out[stored] = tensor;
+  }
+  const auto add_stack = [&](const std::string& kind, int first) {
+    const std::string expert = "model.layers.1.mlp.experts.";
+    NamedTensor gate_up, down;
+    for (int e = first; e < first + 4; ++e) {
+      const std::string name = expert + std::to_string(e) + ".";
+      const NamedTensor both =
+          stacked(tensors.at(name + "gate_proj.weight"), tensors.at(name + "up_proj.weight"));
+      gate_up = e == first ? both : stacked(gate_up, both);
+      const NamedTensor& d = tensors.at(name + "down_proj.weight");
+      down = e == first ? d : stacked(down, d);
+    }
+    const std::string stem = "model.language_model.layers.1.mlp." + kind + ".experts.";
+    gate_up.shape = {4, gate_up.shape[0] / 4, gate_up.shape[1]};
+    down.shape = {4, down.shape[0] / 4, down.shape[1]};
+    out[stem + "gate_up_proj"] = gate_up;
+    out[stem + "down_proj"] = down;
+  };
+  add_stack("text_moe", 0);
+  add_stack("vision_moe", 4);
+  return out;
+}
+
+std::vector<float> logits_of(const ModelConfig& config, const std::string& folder) {
+  return tiny_logits(config, *open_checkpoint_source(config, folder));
+}
+
+std::vector<float> logits_of(const ModelConfig& config, const TensorMap& tensors,
+                             bool odd_header = false) {
+  TempFolder folder;
+  folder.write("model.safetensors", safetensors_bytes(tensors, odd_header));
+  return logits_of(config, folder.path());
+}
+
+class Layouts : public ::testing::TestWithParam<bool> {
+ protected:
+  Layouts() { config_.tie_word_embeddings = GetParam(); }
+  ModelConfig config_ = tiny_config();
+};
+
+TEST_P(Layouts, AllGiveTheSameLogits) {
+  const TensorMap tensors = tiny_pt_tensors(config_);
+  const std::vector<float> pt = logits_of(config_, pt_layout(tensors));
+  EXPECT_EQ(pt, logits_of(config_, hf_layout(tensors)));
+  EXPECT_EQ(pt, logits_of(config_, paddle_layout(tensors, true, false)));
+  EXPECT_EQ(pt, logits_of(config_, paddle_layout(tensors, true, true)));
+  EXPECT_EQ(pt, logits_of(config_, paddle_layout(tensors, false, false)));
+  EXPECT_EQ(pt, logits_of(config_, pt_layout(tensors), /*odd_header=*/true)) << "unaligned data";
+}
+
+// What save_pretrained of transformers 5 writes: original names but for the tower's prefix, or its
+// own names but for the last norm.
+TEST_P(Layouts, HalfRenamedFilesOfTransformers) {
+  const TensorMap tensors = tiny_pt_tensors(config_);
+  const std::vector<float> expected = logits_of(config_, pt_layout(tensors));
+  TensorMap original;
+  for (const auto& [name, tensor] : pt_layout(tensors)) {
+    original[name.starts_with("vision_model.") ? "model." + name : name] = tensor;
+  }
+  EXPECT_EQ(expected, logits_of(config_, original));
+  TensorMap own = hf_layout(tensors);
+  own["model.norm.weight"] = own["model.language_model.norm.weight"];
+  own.erase("model.language_model.norm.weight");
+  EXPECT_EQ(expected, logits_of(config_, own));
+}
+
+TEST_P(Layouts, Float32WeightsGiveTheLogitsOfTheirSource) {
+  const TensorMap tensors = tiny_pt_tensors(config_, "F32");
+  EXPECT_EQ(logits_of(config_, pt_layout(tensors)),
+            tiny_logits(config_, *make_dummy_source(config_, 1)));
+}
+
+INSTANTIATE_TEST_SUITE_P(TiedOrNot, Layouts, ::testing::Bool());
+
+TEST(CheckpointSource, HeadInEitherOrientationInPaddleFiles) {
+  ModelConfig config = tiny_config();
+  config.tie_word_embeddings = false;
+  TensorMap tensors = paddle_layout(tiny_pt_tensors(config), true, false);
+  const std::vector<float> straight = logits_of(config, tensors);
+  tensors["lm_head.weight"] = transposed(tensors["lm_head.weight"]);
+  EXPECT_EQ(straight, logits_of(config, tensors));
+}
+
+TEST(CheckpointSource, AStoredHeadIsUsedWhateverTheConfigurationSays) {
+  ModelConfig config = tiny_config();
+  config.tie_word_embeddings = false;
+  const TensorMap tensors = pt_layout(tiny_pt_tensors(config));
+  const std::vector<float> own = logits_of(config, tensors);
+  config.tie_word_embeddings = true;
+  EXPECT_EQ(own, logits_of(config, tensors));
+}
+
+TEST(CheckpointSource, ShardsAndIgnoredExtras) {
+  const ModelConfig config = tiny_config();
+  const TensorMap all = pt_layout(tiny_pt_tensors(config));
+  TensorMap parts[2];
+  std::string map;
+  int i = 0;
+  for (const auto& [name, tensor] : all) {
+    map += (i ? "," : "") + ("\"" + name + "\":\"s") + std::to_string(i % 2) + ".safetensors\"";
+    parts[i++ % 2][name] = tensor;
+  }
+  parts[0]["model.mtp_block.0.mlp.up_proj.weight"] = {{2}, {1, 2}};
+  parts[1]["model.layers.0.self_attn.rotary_emb.inv_freq"] = {{1}, {1}, "F32"};
+  TempFolder folder;
+  folder.write("s0.safetensors", safetensors_bytes(parts[0]));
+  folder.write("s1.safetensors", safetensors_bytes(parts[1]));
+  folder.write("model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
+  EXPECT_EQ(logits_of(config, folder.path()), logits_of(config, all));
+}
+
+std::string error_of(const ModelConfig& config, const TensorMap& tensors) {
+  try {
+    logits_of(config, tensors);
+  } catch (const StartError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(CheckpointSource, EveryMissingTensorIsNamed) {
+  ModelConfig config = tiny_config();
+  config.tie_word_embeddings = false;
+  const TensorMap logical = tiny_pt_tensors(config);
+  for (const TensorMap& all :
+       {pt_layout(logical), hf_layout(logical), paddle_layout(logical, true, false)}) {
+    for (const auto& [name, tensor] : all) {
+      TensorMap some = all;
+      some.erase(name);
+      EXPECT_THAT(error_of(config, some), HasSubstr(name));
+    }
+  }
+}
+
+TEST(CheckpointSource, WrongShapesNameTensorExpectedAndFound) {
+  const ModelConfig config = tiny_config();
+  const TensorMap logical = tiny_pt_tensors(config);
+  for (const TensorMap& all :
+       {pt_layout(logical), hf_layout(logical), paddle_layout(logical, true, false)}) {
+    for (const auto& [name, tensor] : all) {
+      TensorMap some = all;
+      some[name].shape.back() += 1;
+      some[name].values.resize(some[name].values.size() / tensor.shape.back() *
+                               (tensor.shape.back() + 1));
+      EXPECT_THAT(error_of(config, some),
+                  AllOf(HasSubstr("model.safetensors: tensor \"" + name + "\": expected shape ["),
+                        HasSubstr("found " + shape_text(some[name].shape))));
+    }
+  }
+}
+
+TEST(CheckpointSource, SurplusTensorsAreNamed) {
+  ModelConfig config = tiny_config();
+  TensorMap tensors = pt_layout(tiny_pt_tensors(config));
+  tensors["model.layers.2.mlp.up_proj.weight"] = {{2}, {1, 2}};
+  EXPECT_THAT(error_of(config, tensors),
+              AllOf(HasSubstr("1 more"), HasSubstr("\"model.layers.2.mlp.up_proj.weight\" [2]")));
+  tensors.erase("model.layers.2.mlp.up_proj.weight");
+  config.moe->num_shared_experts = 0;
+  EXPECT_THAT(error_of(config, tensors), HasSubstr("moe_num_shared_experts"));
+}
+
+TEST(CheckpointSource, TypesThatCannotBeRead) {
+  const ModelConfig config = tiny_config();
+  TensorMap tensors = pt_layout(tiny_pt_tensors(config));
+  tensors["model.norm.weight"].type = "I16";  // two bytes, as what the writer writes
+  EXPECT_THAT(error_of(config, tensors),
+              AllOf(HasSubstr("model.norm.weight"), HasSubstr("found I16")));
+}
+
+TEST(CheckpointSource, UnknownLayoutsAndQuantisedFilesSaySo) {
+  const ModelConfig config = tiny_config();
+  EXPECT_THAT(error_of(config, {{"transformer.h.0.weight", {{1}, {1}}}}),
+              HasSubstr("transformer.h.0.weight"));
+  TensorMap tensors = paddle_layout(tiny_pt_tensors(config), true, false);
+  const std::string stem = "ernie.layers.0.self_attn.qkv_proj.";
+  tensors[stem + "quant_weight"] = tensors[stem + "weight"];
+  tensors.erase(stem + "weight");
+  EXPECT_THAT(error_of(config, tensors), HasSubstr("quantised"));
+}
+
+}  // namespace
+}  // namespace ernie::model

@@ -1,0 +1,133 @@
+#include "model/ernie45_vl/ernie45_vl.h"
+
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "model/ernie45_vl/decoder.h"
+#include "model/ernie45_vl/vision_encoder.h"
+
+namespace ernie::model::ernie45_vl {
+namespace {
+
+struct AllWeights {
+  DecoderWeights decoder;
+  std::optional<VisionTowerWeights> tower;
+  std::optional<ResamplerWeights> resampler;
+};
+
+AllWeights load_all(const ModelConfig& config, const Shard& shard, DType dtype,
+                    WeightLoader& loader) {
+  AllWeights weights;
+  weights.decoder = load_decoder(config, shard, dtype, loader);
+  if (config.vision) {
+    weights.tower = load_vision_tower(*config.vision, dtype, loader);
+    weights.resampler = load_resampler(config, dtype, loader);
+  }
+  return weights;
+}
+
+struct AllBuffers {
+  DecoderBuffers decoder;
+  std::optional<VisionBuffers> vision;
+  TensorView row_numbers;  // [tokens] int32: 0, 1, 2, ...; only with a vision tower
+};
+
+AllBuffers take_all(const ModelConfig& config, const Shard& shard, const LoadOptions& options,
+                    DeviceArena& arena) {
+  AllBuffers buffers;
+  buffers.decoder = take_decoder_buffers(config, shard, options.dtype, options.limits, arena);
+  if (config.vision) {
+    buffers.vision = take_vision_buffers(config, options.dtype, options.limits, arena);
+    buffers.row_numbers = arena.take(DType::kI32, {options.limits.max_media_patches / 4});
+  }
+  return buffers;
+}
+
+class Ernie45Vl : public Model {
+ public:
+  Ernie45Vl(const ModelConfig& config, const LoadOptions& options, WeightSource& source,
+            ops::Backend& backend, Communicator& comm)
+      : config_(config),
+        shard_{comm.rank(), comm.size()},
+        backend_(backend),
+        small_weights_(&backend),
+        workspace_(&backend) {
+    PackingLoader loader({source, backend, small_weights_, options.dtype, progress(options)});
+    AllWeights weights = load_all(config_, shard_, options.dtype, loader);
+    source.finish();
+    weight_bytes_ = loader.bytes();
+    AllBuffers buffers = take_all(config_, shard_, options, workspace_);
+    decoder_.emplace(Decoder::Args{config_, shard_, options.dtype, std::move(weights.decoder),
+                                   buffers.decoder, backend, comm});
+    if (!config_.vision) return;
+    vision_.emplace(VisionEncoder::Args{config_, std::move(*weights.tower),
+                                        std::move(*weights.resampler), *buffers.vision, backend});
+    row_numbers_ = buffers.row_numbers;
+    std::vector<int32_t> numbers(static_cast<size_t>(row_numbers_.shape.elements()));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    backend_.copy_to_device(row_numbers_.data, numbers.data(), row_numbers_.bytes());
+  }
+
+  const ModelConfig& config() const override { return config_; }
+
+  void forward(const ModelInput& input, const KvCache& cache, TensorView logits) override {
+    const TensorView embeddings = decoder_->embed(input);
+    for (const ModelInput::Media& media : input.media) {
+      CHECK(media.count > 0 && media.first_feature + media.count <= media.unit->length,
+            "media rows outside their unit");
+      const TensorView features = encode(*media.unit);
+      const TensorView rows{
+          row_numbers_.as<int32_t>() + media.first_feature, DType::kI32, {media.count}};
+      backend_.gather_rows(features, rows, embeddings.slice_rows(media.first_row, media.count));
+    }
+    decoder_->run(input, cache, logits);
+  }
+
+  TensorView encode(const MediaUnit& unit) override {
+    CHECK(vision_.has_value(), "a text model got an image");
+    return vision_->encode(*unit.patches);
+  }
+
+  size_t weight_bytes() const override { return weight_bytes_; }
+  size_t workspace_bytes() const override { return workspace_.bytes(); }
+
+ private:
+  std::function<void(size_t)> progress(const LoadOptions& options) const {
+    if (!options.progress || shard_.rank != 0) return {};
+    const size_t total = plan(config_, options, shard_, &backend_).weight_bytes;
+    return [report = options.progress, total, done = size_t{0}](size_t bytes) mutable {
+      done += bytes;
+      report(done, total);
+    };
+  }
+
+  const ModelConfig config_;
+  const Shard shard_;
+  ops::Backend& backend_;
+  DeviceArena small_weights_;
+  DeviceArena workspace_;
+  size_t weight_bytes_ = 0;
+  std::optional<Decoder> decoder_;
+  std::optional<VisionEncoder> vision_;
+  TensorView row_numbers_;
+};
+
+}  // namespace
+
+std::unique_ptr<Model> build(const ModelConfig& config, const LoadOptions& options,
+                             WeightSource& source, ops::Backend& backend, Communicator& comm) {
+  return std::make_unique<Ernie45Vl>(config, options, source, backend, comm);
+}
+
+Needs plan(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
+           const ops::Backend* backend) {
+  PlanningLoader loader(config, backend, options.dtype);
+  load_all(config, shard, options.dtype, loader);
+  DeviceArena workspace(nullptr);
+  take_all(config, shard, options, workspace);
+  return {loader.bytes(), workspace.bytes(), loader.elements()};
+}
+
+}  // namespace ernie::model::ernie45_vl

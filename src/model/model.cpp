@@ -1,0 +1,45 @@
+#include "model/model.h"
+
+#include "base/log.h"
+#include "model/ernie45_vl/ernie45_vl.h"
+#include "model/tensor_parallel.h"
+
+namespace ernie::model {
+
+// Every architecture that parse_config() accepts belongs to the one family there is.
+std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& model_dir,
+                                  const LoadOptions& options, ops::Backend& backend,
+                                  Communicator& comm) {
+  const Status divides = check_tensor_parallel(config, comm.size());
+  if (!divides) throw StartError(divides.error().message);
+  const std::unique_ptr<WeightSource> source = options.choice == LoadChoice::kDummy
+                                                   ? make_dummy_source(config, options.seed)
+                                                   : open_checkpoint_source(config, model_dir);
+  if (comm.rank() == 0) {
+    log::info("loading {}: {:.1f} million parameters in {}, {} ranks; {}", config.architecture,
+              static_cast<double>(count_parameters(config)) * 1e-6, dtype_name(options.dtype),
+              comm.size(), source->describe());
+  }
+  return ernie45_vl::build(config, options, *source, backend, comm);
+}
+
+Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
+                                int tensor_parallel_size, const ops::Backend& backend) {
+  const Status divides = check_tensor_parallel(config, tensor_parallel_size);
+  if (!divides) return divides.error();
+  const ernie45_vl::Needs needs =
+      ernie45_vl::plan(config, options, {0, tensor_parallel_size}, &backend);
+  MemoryNeeds memory;
+  memory.weight_bytes = needs.weight_bytes;
+  memory.workspace_bytes = needs.workspace_bytes;
+  memory.kv_bytes_per_token = size_t{2} * static_cast<size_t>(config.num_layers) *
+                              static_cast<size_t>(kv_heads_per_rank(config, tensor_parallel_size)) *
+                              static_cast<size_t>(config.head_dim) * dtype_bytes(options.dtype);
+  return memory;
+}
+
+int64_t count_parameters(const ModelConfig& config) {
+  return ernie45_vl::plan(config, {}, {}, nullptr).parameters;
+}
+
+}  // namespace ernie::model

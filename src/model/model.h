@@ -1,0 +1,105 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "comm/communicator.h"
+#include "model/config.h"
+#include "model/prompt.h"
+#include "ops/backend.h"
+
+namespace ernie::model {
+
+// One step's work for the model on one rank. Tensors live in device memory.
+struct ModelInput {
+  int num_tokens = 0;
+  TensorView token_ids;  // [tokens] int32
+  TensorView positions;  // [tokens, 3] int32
+  TensorView is_vision;  // [tokens] uint8
+  bool any_vision = false;
+  TensorView slots;  // [tokens] int32
+  ops::AttentionBatch attention;
+
+  // Features [first_feature, first_feature + count) of this unit replace the embeddings of rows
+  // [first_row, first_row + count). A step that starts inside a unit encodes it whole and uses the
+  // rest.
+  struct Media {
+    const MediaUnit* unit = nullptr;
+    int32_t first_row = 0;
+    int32_t first_feature = 0;
+    int32_t count = 0;
+  };
+  std::vector<Media> media;
+
+  // [m] int32: the rows whose logits are wanted, rising and distinct; m may be 0 and is at most
+  // StepLimits::max_seqs.
+  TensorView logits_rows;
+  int num_logits = 0;
+};
+
+// The cache of one rank: one KvLayer per decoder layer, over buffers the engine owns.
+using KvCache = std::vector<ops::KvLayer>;
+
+// Limits that size the work buffers; forward() never exceeds them and allocates nothing.
+struct StepLimits {
+  int max_tokens = 0;  // batch budget plus the largest media span
+  int max_seqs = 0;
+  int max_media_patches = 0;  // patches of the largest unit
+};
+
+// The shard of a model that one rank holds. Used only by that rank's thread.
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const ModelConfig& config() const = 0;
+
+  // Runs the decoder over the step's tokens, writes the cache, and fills logits [m, vocab] float32
+  // (the whole vocabulary on every rank).
+  virtual void forward(const ModelInput& input, const KvCache& cache, TensorView logits) = 0;
+
+  // Features [tokens, hidden] of one unit, in the model's dtype; for tests and for an encoder
+  // cache.
+  virtual TensorView encode(const MediaUnit& unit) = 0;
+
+  virtual size_t weight_bytes() const = 0;
+  virtual size_t workspace_bytes() const = 0;
+};
+
+enum class LoadChoice { kCheckpoint, kDummy };
+
+struct LoadOptions {
+  DType dtype = DType::kBF16;  // of activations, weights and cache
+  LoadChoice choice = LoadChoice::kCheckpoint;
+  uint64_t seed = 0;  // of dummy weights; the same values for every tensor-parallel size
+  StepLimits limits;
+  // Called with (bytes done, bytes in all) while loading; may be empty. Rank 0 only.
+  std::function<void(size_t, size_t)> progress;
+};
+
+// Loads this rank's shard. Throws StartError that names tensor, file, expected and found when the
+// checkpoint misses a tensor, has a surplus one, or one of a wrong shape or type.
+std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& model_dir,
+                                  const LoadOptions& options, ops::Backend& backend,
+                                  Communicator& comm);
+
+// Bytes one rank will need, computed from the configuration alone (nothing is loaded).
+struct MemoryNeeds {
+  size_t weight_bytes = 0;
+  size_t workspace_bytes = 0;
+  size_t kv_bytes_per_token = 0;
+};
+Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
+                                int tensor_parallel_size, const ops::Backend& backend);
+
+// Parameters of the whole model, tied matrices once; nothing is loaded.
+int64_t count_parameters(const ModelConfig& config);
+
+// Refuses sizes that do not divide, naming the numbers; KV heads are replicated when ranks exceed
+// them.
+Status check_tensor_parallel(const ModelConfig& config, int tensor_parallel_size);
+int kv_heads_per_rank(const ModelConfig& config, int tensor_parallel_size);
+
+}  // namespace ernie::model

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "media/image.h"
+#include "model/config.h"
+#include "model/prompt.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace ernie::model {
+
+// A decoded picture, or the decoded frames of a video in order of time.
+struct MediaItem {
+  bool is_video = false;
+  std::vector<media::Image>
+      frames;  // one for an image; an odd number of video frames repeats the last
+};
+
+// Limits of smart_resize, in pixels; FastDeploy's --mm-processor-kwargs.
+struct ProcessorOptions {
+  int64_t image_min_pixels = 4 * 28 * 28;
+  int64_t image_max_pixels = 6177 * 28 * 28;
+  int64_t video_min_pixels = 299 * 28 * 28;
+  int64_t video_max_pixels = 1196 * 28 * 28;
+  int video_max_frames = 180;
+};
+
+struct ResizedSize {
+  int height = 0;
+  int width = 0;
+};
+
+// The size a picture is scaled to: multiples of `factor`, area within the limits, aspect ratio
+// kept. As in ERNIE's and Qwen2-VL's image processors (half-to-even rounding, ratio clamped to
+// 200).
+Result<ResizedSize> smart_resize(int height, int width, int factor, int64_t min_pixels,
+                                 int64_t max_pixels);
+
+// A picture or video after resizing, ready to be placed in a prompt. The decoded pixels may be
+// dropped.
+struct PreparedMedia {
+  bool is_video = false;
+  std::vector<std::shared_ptr<const PatchGrid>>
+      units;                    // one for an image; one per two frames of a video
+  std::vector<Hash128> hashes;  // one per unit
+  int tokens = 0;               // over all units
+};
+
+// Turns a rendered conversation and its media into the model's input. Thread-safe after
+// construction.
+class Processor {
+ public:
+  static Result<std::unique_ptr<Processor>> create(const ModelConfig& config,
+                                                   std::shared_ptr<const text::Tokenizer> tokenizer,
+                                                   const ProcessorOptions& options);
+  virtual ~Processor() = default;
+
+  // Resizes and cuts into patches. Callers hold one decoded item at a time, so that a request's
+  // memory is bounded by its tokens.
+  virtual Result<PreparedMedia> prepare(const MediaItem& item) const = 0;
+
+  // Segments come from text::ChatTemplate; media slots refer to `media` by index.
+  // Text in untrusted segments never becomes a special token. Encoding stops soon after max_tokens;
+  // a longer prompt is an error (context_length_exceeded) that says at least how long it is.
+  virtual Result<Prompt> process(std::span<const text::PromptSegment> segments,
+                                 std::span<const PreparedMedia> media, int max_tokens) const = 0;
+
+  // A prompt of token ids alone (completions API). Ids outside the vocabulary are errors.
+  virtual Result<Prompt> from_tokens(std::vector<int32_t> tokens) const = 0;
+
+  // Placeholder tokens a picture or frame of this size would take.
+  virtual Result<int> count_tokens(int height, int width, bool is_video) const = 0;
+};
+
+}  // namespace ernie::model

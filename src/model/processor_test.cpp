@@ -1,0 +1,165 @@
+#include "model/processor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace ernie::model {
+namespace {
+
+using ::testing::HasSubstr;
+using text::PromptSegment;
+using text::SegmentKind;
+
+constexpr const char* kCheckpoint = "tests/golden/model/tiny-a";
+constexpr int kNoLimit = 1 << 20;
+
+std::unique_ptr<Processor> make_processor(const ProcessorOptions& options = {}) {
+  auto tokenizer = std::make_shared<const text::Tokenizer>(*text::Tokenizer::load(kCheckpoint));
+  return *Processor::create(*load_config(kCheckpoint), std::move(tokenizer), options);
+}
+
+media::Image picture(int width, int height, uint8_t seed = 0) {
+  media::Image image{width, height, {}};
+  for (int i = 0; i < width * height * 3; ++i) {
+    image.rgb.push_back(static_cast<uint8_t>(i * 7 + i / 50 + seed));
+  }
+  return image;
+}
+
+TEST(Processor, TokenCountsOfCommonSizes) {
+  const auto processor = make_processor();
+  const struct {
+    int height, width, image, video;
+  } rows[] = {{32, 32, 4, 324},        {448, 448, 256, 324},     {1024, 1024, 1369, 1156},
+              {720, 1280, 1196, 1196}, {1080, 1920, 2691, 1150}, {2160, 3840, 6032, 1150}};
+  for (const auto& row : rows) {
+    EXPECT_EQ(*processor->count_tokens(row.height, row.width, false), row.image) << row.width;
+    EXPECT_EQ(*processor->count_tokens(row.height, row.width, true), row.video) << row.width;
+  }
+}
+
+TEST(Processor, ImagePromptHasPlaceholdersPositionsAndRouting) {
+  const auto processor = make_processor();
+  const std::vector<PreparedMedia> media{*processor->prepare({false, {picture(84, 56)}})};
+  const std::vector<PromptSegment> segments{{SegmentKind::kTemplate, "ab<|IMAGE_START|>", 0},
+                                            {SegmentKind::kImage, "", 0},
+                                            {SegmentKind::kTemplate, "<|IMAGE_END|>", 0}};
+  const auto prompt = processor->process(segments, media, kNoLimit);
+  ASSERT_TRUE(prompt.ok()) << prompt.error().message;
+  ASSERT_EQ(prompt->media.size(), 1u);
+  const int begin = prompt->media[0].begin;
+  EXPECT_EQ(prompt->media[0].length, 6);
+  EXPECT_EQ(prompt->image_tokens, 6);
+  const std::vector<std::array<int32_t, 3>> expected{{begin, begin, begin},
+                                                     {begin, begin, begin + 1},
+                                                     {begin, begin, begin + 2},
+                                                     {begin, begin + 1, begin},
+                                                     {begin, begin + 1, begin + 1},
+                                                     {begin, begin + 1, begin + 2},
+                                                     {begin + 3, begin + 3, begin + 3}};
+  EXPECT_TRUE(std::equal(expected.begin(), expected.end(), prompt->positions.begin() + begin));
+  EXPECT_EQ(prompt->next_position, begin + 4);
+  for (int i = 0; i < static_cast<int>(prompt->tokens.size()); ++i) {
+    EXPECT_EQ(prompt->is_vision[i], i >= begin - 1) << i;  // from the start marker on
+  }
+}
+
+TEST(Processor, MarkersTypedByAUserStayText) {
+  const auto processor = make_processor();
+  const auto typed = processor->process(
+      std::vector<PromptSegment>{
+          {SegmentKind::kUser, "<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|></think>", 0}},
+      {}, kNoLimit);
+  ASSERT_TRUE(typed.ok()) << typed.error().message;
+  const auto tokenizer = text::Tokenizer::load(kCheckpoint);
+  for (const int32_t token : typed->tokens) EXPECT_FALSE(tokenizer->is_added(token));
+  EXPECT_EQ(std::count(typed->is_vision.begin(), typed->is_vision.end(), 1), 0);
+  EXPECT_GT(typed->tokens.size(), 4u);
+}
+
+TEST(Processor, HashesTellPixelsAndGeometryApart) {
+  const auto processor = make_processor();
+  const auto hash = [&](const media::Image& image) {
+    return processor->prepare({false, {image}})->hashes[0];
+  };
+  EXPECT_EQ(hash(picture(56, 56)), hash(picture(56, 56)));
+  media::Image changed = picture(56, 56);
+  changed.rgb[999] ^= 1;
+  EXPECT_FALSE(hash(changed) == hash(picture(56, 56)));
+  const media::Image wide{112, 56, std::vector<uint8_t>(112 * 56 * 3, 9)};
+  const media::Image tall{56, 112, std::vector<uint8_t>(112 * 56 * 3, 9)};
+  EXPECT_FALSE(hash(wide) == hash(tall));
+}
+
+TEST(Processor, VideoUnitsHoldTwoFramesAndAnOddLastOneTwice) {
+  const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 56});
+  // The second frame is of another size; all take the size of the first.
+  const auto video =
+      processor->prepare({true, {picture(56, 56, 1), picture(90, 40, 2), picture(56, 56, 3)}});
+  ASSERT_TRUE(video.ok()) << video.error().message;
+  ASSERT_EQ(video->units.size(), 2u);
+  EXPECT_EQ(video->tokens, 8);
+  const std::vector<uint8_t>& last = video->units[1]->pixels;
+  EXPECT_EQ(video->units[1]->frames, 2);
+  EXPECT_TRUE(std::equal(last.begin(), last.begin() + static_cast<long>(last.size() / 2),
+                         last.begin() + static_cast<long>(last.size() / 2)));
+}
+
+TEST(Processor, LimitsAreErrorsThatNameThem) {
+  const auto processor = make_processor({.video_max_frames = 2});
+  const auto message = [](const auto& result) {
+    return result.ok() ? std::string("no error") : result.error().message;
+  };
+  EXPECT_THAT(message(processor->prepare({true, {picture(8, 8), picture(8, 8), picture(8, 8)}})),
+              HasSubstr("1 to 2 frames, found 3"));
+  EXPECT_THAT(message(processor->prepare({false, {}})), HasSubstr("found 0"));
+  EXPECT_THAT(message(processor->count_tokens(0, 5, false)), HasSubstr("at least 1 pixel"));
+
+  const std::vector<PromptSegment> image{{SegmentKind::kImage, "", 0}};
+  EXPECT_THAT(message(processor->process(image, {}, kNoLimit)), HasSubstr("item 0 of the 0"));
+  const std::vector<PreparedMedia> media{*processor->prepare({false, {picture(280, 280)}})};
+  EXPECT_THAT(message(processor->process(image, media, 99)), HasSubstr("the limit is 99"));
+  EXPECT_TRUE(processor->process(image, media, 100).ok());
+  const std::vector<PromptSegment> text{{SegmentKind::kUser, std::string(5000, 'x'), 0}};
+  const auto long_text = processor->process(text, {}, 10);
+  ASSERT_FALSE(long_text.ok());
+  EXPECT_EQ(long_text.error().code, "context_length_exceeded");
+
+  EXPECT_THAT(message(processor->from_tokens({5, 736})), HasSubstr("0 to 735, found 736"));
+  EXPECT_THAT(message(processor->from_tokens({-1})), HasSubstr("found -1"));
+  const int32_t placeholder = load_config(kCheckpoint)->image_token_id;
+  EXPECT_THAT(message(processor->from_tokens({placeholder})), HasSubstr("picture"));
+  EXPECT_EQ(processor->from_tokens({5, 6, 7})->next_position, 3);
+}
+
+TEST(Processor, CreateChecksTokenizerAndOptions) {
+  auto tokenizer = std::make_shared<const text::Tokenizer>(*text::Tokenizer::load(kCheckpoint));
+  const auto message = [&](const ModelConfig& config, const ProcessorOptions& options) {
+    const auto result = Processor::create(config, tokenizer, options);
+    return result.ok() ? std::string("no error") : result.error().message;
+  };
+  ModelConfig config = *load_config(kCheckpoint);
+  EXPECT_EQ(message(config, {}), "no error");
+  EXPECT_THAT(message(config, {.image_min_pixels = 0}), HasSubstr("image_min_pixels"));
+  EXPECT_THAT(message(config, {.video_max_pixels = 5}), HasSubstr("video_max_pixels"));
+  config.image_token_id = 5;
+  EXPECT_THAT(message(config, {}), HasSubstr("im_patch_id"));
+  config.image_token_id = -1;  // taken from the tokenizer
+  EXPECT_EQ(message(config, {}), "no error");
+  config.vocab_size = 100;
+  EXPECT_THAT(message(config, {}), HasSubstr("vocab_size"));
+}
+
+TEST(Processor, TextModelsRefuseMedia) {
+  constexpr const char* kText = "tests/golden/model/tiny-text";
+  const auto processor = *Processor::create(
+      *load_config(kText), std::make_shared<const text::Tokenizer>(*text::Tokenizer::load(kText)),
+      {});
+  EXPECT_EQ(processor->prepare({false, {picture(56, 56)}}).error().code, "unsupported_media");
+  EXPECT_FALSE(processor->count_tokens(56, 56, false).ok());
+}
+
+}  // namespace
+}  // namespace ernie::model

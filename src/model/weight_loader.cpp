@@ -1,0 +1,75 @@
+#include "model/weight_loader.h"
+
+namespace ernie::model {
+namespace {
+
+// Scratch memory above this is given back after each matrix.
+constexpr size_t kKeptScratchBytes = size_t{32} << 20;
+
+Shape shape_of(const TensorSpec& spec) {
+  return spec.role == TensorRole::kRouter ? Shape{spec.rows, spec.cols} : Shape{spec.cols};
+}
+
+int64_t total_rows(std::span<const MatrixPart> parts) {
+  int64_t rows = 0;
+  for (const MatrixPart& part : parts) rows += part.slice.rows;
+  return rows;
+}
+
+}  // namespace
+
+void PackingLoader::count(size_t bytes) {
+  bytes_ += bytes;
+  if (args_.loaded) args_.loaded(bytes);
+}
+
+std::unique_ptr<Weight> PackingLoader::matrix(std::span<const MatrixPart> parts) {
+  HostMatrix host;
+  if (parts.size() == 1) host = args_.source.map(parts[0].tensor, parts[0].slice);
+  if (host.data == nullptr) {
+    const int64_t cols = parts[0].slice.cols;
+    const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(args_.activation);
+    const int64_t rows = total_rows(parts);
+    const size_t needed = static_cast<size_t>(rows) * row_bytes;
+    if (scratch_.size() < needed) scratch_.resize(needed);
+    std::byte* out = scratch_.data();
+    for (const MatrixPart& part : parts) {
+      CHECK(part.slice.cols == cols, "stacked matrices differ in width: " + part.tensor.name);
+      args_.source.read(part.tensor, part.slice, args_.activation, out);
+      out += static_cast<size_t>(part.slice.rows) * row_bytes;
+    }
+    host = {scratch_.data(), args_.activation, rows, cols};
+  }
+  std::unique_ptr<Weight> weight = args_.backend.pack(host, args_.activation);
+  for (const MatrixPart& part : parts) args_.source.release(part.tensor);
+  if (scratch_.size() > kKeptScratchBytes) std::vector<std::byte>().swap(scratch_);
+  count(weight->bytes());
+  return weight;
+}
+
+TensorView PackingLoader::tensor(const TensorSpec& spec, DType dtype) {
+  const TensorView view = args_.arena.take(dtype, shape_of(spec));
+  std::vector<std::byte> host(view.bytes());
+  args_.source.read(spec, whole(spec), dtype, host.data());
+  args_.source.release(spec);
+  args_.backend.copy_to_device(view.data, host.data(), host.size());
+  count(view.bytes());
+  return view;
+}
+
+std::unique_ptr<Weight> PlanningLoader::matrix(std::span<const MatrixPart> parts) {
+  const int64_t rows = total_rows(parts);
+  const int64_t cols = parts[0].slice.cols;
+  elements_ += rows * cols;
+  if (backend_ != nullptr) bytes_ += backend_->packed_bytes(rows, cols, activation_);
+  return nullptr;
+}
+
+TensorView PlanningLoader::tensor(const TensorSpec& spec, DType dtype) {
+  const TensorView view{nullptr, dtype, shape_of(spec)};
+  elements_ += spec.rows * spec.cols;
+  bytes_ += view.bytes();
+  return view;
+}
+
+}  // namespace ernie::model

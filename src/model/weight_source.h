@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "model/config.h"
+#include "ops/weight.h"
+
+namespace ernie::model {
+
+// How a tensor is used, which decides how the layouts store it.
+enum class TensorRole : uint8_t {
+  kLinear,      // [out, in]
+  kTable,       // [vocabulary, hidden]: embedding and head
+  kRouter,      // [experts, hidden]
+  kVector,      // [cols]; rows is 1
+  kExpertBias,  // [cols]: one modality's row of e_score_correction_bias; rows is 1
+};
+
+// A tensor as the model wants it. Names are those of the original -PT checkpoints, except that the
+// vision row of e_score_correction_bias is called ..._1 as its router is.
+struct TensorSpec {
+  std::string name;
+  TensorRole role = TensorRole::kLinear;
+  int64_t rows = 1;
+  int64_t cols = 0;
+};
+
+// Rows [row, row + rows) and columns [col, col + cols) of a tensor.
+struct Slice {
+  int64_t row = 0;
+  int64_t rows = 0;
+  int64_t col = 0;
+  int64_t cols = 0;
+};
+
+inline Slice whole(const TensorSpec& spec) { return {0, spec.rows, 0, spec.cols}; }
+
+// Where weights come from. map(), read(), release() and finish() throw StartError that names
+// tensor, file, expected and found when the tensor is missing or of a wrong shape or type. One
+// thread at a time.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+
+  // For the log: what was found and how it was understood.
+  virtual std::string describe() const = 0;
+
+  virtual bool has(const TensorSpec& spec) const = 0;
+
+  // The slice where it already lies in memory as a dense matrix; data is nullptr if it does not.
+  // Valid until release().
+  virtual HostMatrix map(const TensorSpec& spec, const Slice& slice) = 0;
+
+  // Writes the slice to out, row-major, as kF32 or kBF16 (rounded to nearest even).
+  virtual void read(const TensorSpec& spec, const Slice& slice, DType dtype, void* out) = 0;
+
+  // The slice will not be wanted again.
+  virtual void release(const TensorSpec& spec) = 0;
+
+  // Throws when the source holds tensors that nobody asked for.
+  virtual void finish() = 0;
+};
+
+// Deterministic values that depend on seed, tensor name and element only: bell-shaped with
+// deviation 1/sqrt(cols) for matrices, ones for norms, small numbers for biases. It has no
+// lm_head.weight when the configuration ties it.
+std::unique_ptr<WeightSource> make_dummy_source(const ModelConfig& config, uint64_t seed);
+
+// The safetensors of a folder, in any of the three public layouts.
+std::unique_ptr<WeightSource> open_checkpoint_source(const ModelConfig& config,
+                                                     const std::string& folder);
+
+}  // namespace ernie::model
