@@ -1,0 +1,199 @@
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "base/log.h"
+#include "engine/engine_loop.h"
+#include "engine/memory_plan.h"
+#include "engine/model_source.h"
+
+namespace ernie::engine {
+namespace {
+
+using Ranks = std::vector<std::unique_ptr<RankWorker>>;
+
+void require(bool ok, const std::string& message) {
+  if (!ok) throw StartError(message);
+}
+
+void check_config(const EngineConfig& c, const model::ModelConfig& model_config) {
+  require(c.tensor_parallel_size >= 1,
+          fmt::format("--tensor-parallel-size must be at least 1, got {}", c.tensor_parallel_size));
+  require(c.block_size >= 1, fmt::format("--block-size must be at least 1, got {}", c.block_size));
+  require(c.max_num_seqs >= 1,
+          fmt::format("--max-num-seqs must be at least 1, got {}", c.max_num_seqs));
+  require(c.max_model_len >= 2 && c.max_model_len <= model_config.max_position_embeddings,
+          fmt::format("--max-model-len must be from 2 to the model's {} positions, got {}",
+                      model_config.max_position_embeddings, c.max_model_len));
+  require(c.max_num_batched_tokens >= c.max_num_seqs,
+          fmt::format("--max-num-batched-tokens {} must be at least --max-num-seqs {}, one token "
+                      "for each running sequence",
+                      c.max_num_batched_tokens, c.max_num_seqs));
+  require(c.gpu_memory_utilization > 0 && c.gpu_memory_utilization <= 1,
+          fmt::format("--gpu-memory-utilization must be above 0 and at most 1, got {}",
+                      c.gpu_memory_utilization));
+  require(int64_t{c.num_gpu_blocks_override} * c.block_size <= std::numeric_limits<int32_t>::max(),
+          fmt::format("--num-gpu-blocks-override {} times --block-size {} exceeds 2^31 tokens",
+                      c.num_gpu_blocks_override, c.block_size));
+  require(c.max_waiting_requests >= 1,
+          fmt::format("the queue must hold at least 1 request, got {}", c.max_waiting_requests));
+  require(c.steps_in_flight == 1 || c.steps_in_flight == 2,
+          fmt::format("steps in flight must be 1 or 2, got {}", c.steps_in_flight));
+}
+
+// Runs `f` on every rank at once and waits for all. A rank that fails frees the others; the error
+// thrown is the one that says why, not that of a rank that was freed.
+template <typename F>
+void on_all(Ranks& ranks, F f) {
+  std::vector<std::future<void>> done;
+  for (size_t index = 0; index < ranks.size(); ++index) {
+    done.push_back(ranks[index]->call([f, index](RankWorker::Rank& rank) {
+      try {
+        f(rank, static_cast<int>(index));
+      } catch (...) {
+        rank.comm.abort();
+        throw;
+      }
+    }));
+  }
+  std::exception_ptr cause;
+  std::string other;
+  for (auto& future : done) {
+    try {
+      future.get();
+    } catch (const StartError&) {
+      if (!cause) cause = std::current_exception();
+    } catch (const std::exception& e) {
+      if (other.empty()) other = e.what();
+    }
+  }
+  if (cause) std::rethrow_exception(cause);
+  if (!other.empty()) throw StartError("a rank failed while starting: " + other);
+}
+
+Ranks make_ranks(int count) {
+  std::vector<std::unique_ptr<Communicator>> comms;
+  if (count == 1) {
+    comms.push_back(make_single_communicator());
+  } else {
+    comms = make_local_communicators(count);
+  }
+  Ranks ranks;
+  for (int index = 0; index < count; ++index) {
+    ranks.push_back(std::make_unique<RankWorker>(index, std::move(comms[index])));
+  }
+  return ranks;
+}
+
+model::LoadOptions load_options(const EngineConfig& config, const model::ModelConfig& model_config,
+                                int rank) {
+  model::LoadOptions options{.dtype = config.dtype,
+                             .choice = config.load_choice,
+                             .seed = config.seed,
+                             .limits = step_limits(config, model_config)};
+  if (rank == 0) options.progress = config.on_load_progress;
+  return options;
+}
+
+RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& model_config,
+                         const ModelSource& source, int num_blocks) {
+  return {.limits = step_limits(config, model_config),
+          .max_blocks_per_seq = sched::blocks_for(config.max_model_len, config.block_size),
+          .vocab_size = model_config.vocab_size,
+          .num_blocks = num_blocks,
+          .block_size = config.block_size,
+          .num_layers = model_config.num_layers,
+          .kv_heads = source.kv_heads_per_rank,
+          .head_dim = model_config.head_dim,
+          .dtype = config.dtype};
+}
+
+// What one rank needs with a budget of `tokens` per step.
+DeviceNeeds rank_needs(EngineConfig config, const model::ModelConfig& model_config,
+                       const ModelSource& source, const ops::Backend& backend, int tokens) {
+  config.max_num_batched_tokens = tokens;
+  const auto needs = source.plan(load_options(config, model_config, 0), backend);
+  if (!needs) throw StartError(needs.error().message);
+  const RunnerSizes sizes = runner_sizes(config, model_config, source, 0);
+  return {.weight_bytes = needs->weight_bytes,
+          .workspace_bytes = needs->workspace_bytes + sizes.step_bytes(),
+          .block_bytes = needs->kv_bytes_per_token * config.block_size};
+}
+
+MemoryReport plan_memory(Ranks& ranks, const EngineConfig& config,
+                         const model::ModelConfig& model_config, const ModelSource& source) {
+  std::vector<ops::Backend::MemoryInfo> infos(ranks.size());
+  on_all(ranks,
+         [&](RankWorker::Rank& rank, int index) { infos[index] = rank.backend->memory_info(); });
+  ops::Backend::MemoryInfo least = infos[0];
+  for (const auto& info : infos) least.free_bytes = std::min(least.free_bytes, info.free_bytes);
+  const int sharing = least.shared_by_ranks ? static_cast<int>(ranks.size()) : 1;
+  return ranks[0]
+      ->call([&](RankWorker::Rank& rank) {
+        return plan_device_memory(config, least, sharing, [&](int tokens) {
+          return rank_needs(config, model_config, source, *rank.backend, tokens);
+        });
+      })
+      .get();
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, EngineConfig config,
+                                     const BackendFactory& make_backend,
+                                     const ModelSource& source) {
+  check_config(config, model_config);
+  Ranks ranks = make_ranks(config.tensor_parallel_size);
+  on_all(ranks, [&](RankWorker::Rank& rank, int index) { rank.backend = make_backend(index); });
+  const MemoryReport memory = plan_memory(ranks, config, model_config, source);
+  log::debug("memory: {}", memory.to_string());
+  on_all(ranks, [&](RankWorker::Rank& rank, int index) {
+    rank.model = source.load(load_options(config, model_config, index), *rank.backend, rank.comm);
+    rank.runner = std::make_unique<ModelRunner>(
+        runner_sizes(config, model_config, source, memory.num_blocks), *rank.backend, *rank.model);
+  });
+  return std::make_unique<EngineLoop>(
+      EngineLoop::Parts{.model_config = model_config,
+                        .config = config,
+                        .limits = step_limits(config, model_config),
+                        .scheduler = {.num_blocks = memory.num_blocks,
+                                      .block_size = config.block_size,
+                                      .max_num_seqs = config.max_num_seqs,
+                                      .max_num_batched_tokens = config.max_num_batched_tokens,
+                                      .enable_prefix_caching = config.enable_prefix_caching,
+                                      .enable_chunked_prefill = config.enable_chunked_prefill,
+                                      .disable_chunked_mm_input = config.disable_chunked_mm_input,
+                                      .check_invariants = source.check_invariants},
+                        .memory = memory,
+                        .ranks = std::move(ranks)});
+}
+
+std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
+                                      const EngineConfig& config,
+                                      const BackendFactory& make_backend) {
+  const int ranks = config.tensor_parallel_size;
+  if (const Status divides = model::check_tensor_parallel(model_config, ranks); !divides) {
+    throw StartError(divides.error().message);
+  }
+#ifdef NDEBUG
+  constexpr bool kCheckInvariants = false;
+#else
+  constexpr bool kCheckInvariants = true;
+#endif
+  return start_engine(
+      model_config, config, make_backend,
+      {.plan =
+           [=](const model::LoadOptions& options, const ops::Backend& backend) {
+             return model::plan_memory(model_config, options, ranks, backend);
+           },
+       .load =
+           [=](const model::LoadOptions& options, ops::Backend& backend, Communicator& comm) {
+             return model::load_model(model_config, config.model_dir, options, backend, comm);
+           },
+       .kv_heads_per_rank = model::kv_heads_per_rank(model_config, ranks),
+       .check_invariants = kCheckInvariants});
+}
+
+}  // namespace ernie::engine

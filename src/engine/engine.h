@@ -1,0 +1,141 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/config.h"
+#include "model/model.h"
+#include "model/prompt.h"
+#include "ops/backend.h"
+#include "sched/sampling_params.h"
+
+namespace ernie::engine {
+
+using Clock = std::chrono::steady_clock;
+
+struct EngineConfig {
+  std::string model_dir;
+  model::LoadChoice load_choice = model::LoadChoice::kCheckpoint;
+  DType dtype = DType::kBF16;
+  int tensor_parallel_size = 1;
+  int max_model_len = 2048;
+  int max_num_seqs = 8;
+  int max_num_batched_tokens = 8192;
+  int block_size = 64;
+  bool enable_prefix_caching = true;
+  bool enable_chunked_prefill = true;
+  bool disable_chunked_mm_input = false;
+  double gpu_memory_utilization = 0.9;  // on the CPU: the share of free RAM that may be used
+  int num_gpu_blocks_override = 0;      // 0 = plan from memory
+  int max_waiting_requests = 1024;      // a fuller queue refuses with kRateLimited
+  int max_media_tokens = 6177;          // of the largest allowed unit
+  uint64_t seed = 0;                    // of dummy weights
+  ops::SamplingClass sampling = ops::SamplingClass::kBase;
+  int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
+  // Called once after a device fault, when every open request got its error event, from the
+  // engine's output thread. The process cannot recover and should exit with an error.
+  std::function<void(const std::string& reason)> on_fatal;
+  std::function<void(size_t done_bytes, size_t total_bytes)> on_load_progress;
+};
+
+enum class FinishReason { kStop, kLength, kCancelled, kError };
+
+struct TokenEvent {
+  int32_t token = 0;
+  float logprob = 0;  // when logprobs were asked for
+  std::vector<ops::TokenLogprob> top;
+  bool is_stop = false;  // this token ended the sequence and is no part of the text
+};
+
+// What happened to a request, known when it ends.
+struct RequestStats {
+  Clock::time_point arrival, scheduled, first_token, finished;  // epoch when it did not happen
+  int prompt_tokens = 0;
+  int cached_tokens = 0;     // prompt tokens taken from the prefix cache
+  int generated_tokens = 0;  // with the one that stopped it
+  int preemptions = 0;
+};
+
+// Receives what one request produces. All calls come from the engine's output thread, in order;
+// on_finish comes exactly once, last. Calls must not block.
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void on_token(const TokenEvent& event) = 0;
+  // `error` is set exactly when reason is kError.
+  virtual void on_finish(FinishReason reason, const RequestStats& stats,
+                         const std::optional<Error>& error) = 0;
+};
+
+struct GenerationRequest {
+  std::string id;
+  std::shared_ptr<const model::Prompt> prompt;
+  sched::SamplingParams sampling;
+  std::optional<Clock::time_point> deadline;  // past it the request ends with kTimeout
+  std::optional<Clock::time_point>
+      queue_deadline;  // past it a request never scheduled ends with kTimeout
+  std::shared_ptr<EventSink> sink;
+};
+
+using RequestHandle = uint64_t;
+
+// A consistent snapshot for metrics and health.
+struct EngineStats {
+  bool healthy = true;  // false after a device fault
+  int running = 0;
+  int waiting = 0;
+  int total_blocks = 0;
+  int free_blocks = 0;       // never used, or freed without content
+  int available_blocks = 0;  // free plus those only the prefix cache holds
+  uint64_t preemptions = 0;
+  uint64_t steps = 0;
+  uint64_t prompt_tokens = 0;
+  uint64_t cached_tokens = 0;
+  uint64_t generated_tokens = 0;
+  Clock::time_point last_step;
+};
+
+// The memory plan made before weights are read.
+struct MemoryReport {
+  size_t device_total_bytes = 0;
+  size_t budget_bytes = 0;
+  size_t weight_bytes = 0;
+  size_t workspace_bytes = 0;
+  size_t kv_bytes = 0;
+  int num_blocks = 0;
+  std::string to_string() const;
+};
+
+using BackendFactory = std::function<std::unique_ptr<ops::Backend>(int rank)>;
+
+// Continuous batching over one model. submit(), cancel() and stats() may be called from any thread.
+class Engine {
+ public:
+  // Plans memory, loads the model on every rank and starts the threads. Throws StartError.
+  static std::unique_ptr<Engine> start(const model::ModelConfig& model_config,
+                                       const EngineConfig& config,
+                                       const BackendFactory& make_backend);
+  virtual ~Engine() = default;  // cancels what is left and joins the threads
+
+  // Queues a request. Errors: prompt too long (kInvalidArgument, context_length_exceeded, with both
+  // numbers), queue full (kRateLimited), draining or dead (kUnavailable).
+  virtual Result<RequestHandle> submit(GenerationRequest request) = 0;
+
+  // Ends a request soon, wherever it is; unknown handles are ignored. Its sink gets kCancelled.
+  virtual void cancel(RequestHandle handle) = 0;
+
+  // Refuses new requests from now on; true when all others finished within the limit.
+  virtual bool drain(std::chrono::milliseconds limit) = 0;
+
+  virtual EngineStats stats() const = 0;
+  virtual const MemoryReport& memory() const = 0;
+  virtual const EngineConfig& config() const = 0;
+};
+
+}  // namespace ernie::engine

@@ -1,0 +1,322 @@
+#include "engine/engine_loop.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/thread_name.h"
+#include "engine/request_check.h"
+
+namespace ernie::engine {
+namespace {
+
+Error unavailable(const std::string& message, const std::string& code) {
+  return {ErrorKind::kUnavailable, message, {}, code};
+}
+
+}  // namespace
+
+EngineLoop::EngineLoop(Parts parts)
+    : parts_(std::move(parts)),
+      scheduler_(parts_.scheduler),
+      dispatcher_([this] { note_delivered(); }),
+      thread_([this] { run(); }) {}
+
+EngineLoop::~EngineLoop() {
+  inbox_.push(Stop{});
+  thread_.join();
+  // Ranks push into the inbox, so they go before it.
+  for (const auto& rank : parts_.ranks) rank->abort_collectives();
+  parts_.ranks.clear();
+}
+
+Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
+  if (const Status ok = check_request(request, parts_.config, parts_.model_config, parts_.limits,
+                                      parts_.scheduler);
+      !ok) {
+    return ok.error();
+  }
+  if (!healthy_) return unavailable("the device has failed; the server must be restarted", "dead");
+  if (draining_) return unavailable("the server is shutting down", "draining");
+  const int limit = parts_.config.max_waiting_requests;
+  if (queued_.fetch_add(1) >= limit) {
+    --queued_;
+    return Error{ErrorKind::kRateLimited,
+                 fmt::format("{} requests are waiting already; try again later", limit),
+                 {},
+                 "queue_full"};
+  }
+  const RequestHandle handle = next_handle_++;
+  SequenceSampler sampler(request.prompt, request.sampling);
+  auto open =
+      std::make_unique<OpenRequest>(OpenRequest{std::move(request), {}, std::move(sampler), false});
+  open->stats.arrival = Clock::now();
+  open->stats.prompt_tokens = static_cast<int>(open->request.prompt->tokens.size());
+  {
+    std::lock_guard lock(mutex_);
+    ++undelivered_;
+  }
+  if (!inbox_.push(Submit{handle, std::move(open)})) {
+    --queued_;
+    std::lock_guard lock(mutex_);
+    --undelivered_;
+    return unavailable("the engine has stopped", "stopped");
+  }
+  return handle;
+}
+
+void EngineLoop::cancel(RequestHandle handle) { inbox_.push(Cancel{handle}); }
+
+bool EngineLoop::drain(std::chrono::milliseconds limit) {
+  draining_ = true;
+  std::unique_lock lock(mutex_);
+  return all_delivered_.wait_for(lock, limit, [this] { return undelivered_ == 0; });
+}
+
+void EngineLoop::note_delivered() {
+  std::lock_guard lock(mutex_);
+  if (--undelivered_ == 0) all_delivered_.notify_all();
+}
+
+EngineStats EngineLoop::stats() const {
+  std::lock_guard lock(mutex_);
+  EngineStats stats = shared_stats_;
+  stats.healthy = healthy_;
+  stats.waiting += queued_;
+  return stats;
+}
+
+void EngineLoop::run() {
+  set_thread_name("ernie-engine");
+  publish_stats();
+  while (!stopping_ || !in_flight_.empty()) {
+    wait_and_handle();
+    expire_deadlines();
+    if (healthy_ && !stopping_) launch_steps();
+    publish_stats();  // first, so that no sink knows more than stats() says
+    dispatcher_.deliver(std::exchange(events_, {}));
+  }
+  inbox_.close();
+  while (auto message = inbox_.try_pop()) {
+    if (auto* submit = std::get_if<Submit>(&*message)) handle(*submit);
+  }
+  publish_stats();
+  dispatcher_.deliver(std::exchange(events_, {}));
+}
+
+void EngineLoop::wait_and_handle() {
+  auto message =
+      deadlines_.empty() ? inbox_.pop() : inbox_.pop_for(deadlines_.begin()->first - Clock::now());
+  for (; message; message = inbox_.try_pop()) {
+    std::visit([this](auto& m) { handle(m); }, *message);
+  }
+}
+
+void EngineLoop::handle(Submit& message) {
+  const RequestHandle handle = message.handle;
+  OpenRequest& open = *open_.emplace(handle, std::move(message.request)).first->second;
+  const GenerationRequest& request = open.request;
+  for (const auto& limit : {request.deadline, request.queue_deadline}) {
+    if (limit) deadlines_.emplace(*limit, handle);
+  }
+  if (stopping_) return finish(handle, FinishReason::kCancelled);
+  if (!healthy_) {
+    return finish(handle, FinishReason::kError, unavailable("the device has failed", "dead"));
+  }
+  sched::Request r{.id = handle,
+                   .tokens = request.prompt->tokens,
+                   .max_tokens = max_generated(request, parts_.config)};
+  for (const model::MediaUnit& unit : request.prompt->media) {
+    r.media.push_back({unit.begin, unit.length, unit.hash});
+  }
+  scheduler_.add(std::move(r));
+}
+
+void EngineLoop::handle(Cancel& message) {
+  if (open_.contains(message.handle)) end_early(message.handle, FinishReason::kCancelled);
+}
+
+void EngineLoop::handle(StepDone& message) {
+  if (in_flight_.empty()) return;  // it ended with a fault of another rank
+  StepInFlight step = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  ++counters_.steps;
+  counters_.last_step = Clock::now();
+  std::vector<sched::RowResult> results;
+  size_t next_sample = 0;
+  for (const sched::PlanRow& row : step.reservation.plan().rows) {
+    sched::RowResult result;
+    if (row.wants_logits) {
+      CHECK(next_sample < message.samples.size(), "a step returned too few samples");
+      ops::SampleResult& sample = message.samples[next_sample++];
+      const auto open = open_.find(row.sequence);
+      if (open != open_.end()) result = take_sample(*open->second, row.sequence, sample);
+    }
+    results.push_back(result);
+  }
+  scheduler_.commit(std::move(step.reservation), results);
+}
+
+sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle,
+                                         ops::SampleResult& sample) {
+  sched::RowResult result;
+  if (sample.numeric_fault || sample.token < 0) {
+    result.failed = true;
+    finish(handle, FinishReason::kError,
+           Error{ErrorKind::kInternal,
+                 "the model's output for this request is not a number, or every token is banned",
+                 {},
+                 "numeric_fault"});
+    return result;
+  }
+  RequestStats& stats = open.stats;
+  if (stats.generated_tokens == 0) stats.first_token = counters_.last_step;
+  const bool stop = open.sampler.accept(sample.token, stats.generated_tokens);
+  ++stats.generated_tokens;
+  ++counters_.generated_tokens;
+  events_.push_back({open.request.sink, TokenEvent{.token = sample.token,
+                                                   .logprob = sample.logprob,
+                                                   .top = std::move(sample.top),
+                                                   .is_stop = stop}});
+  result.token = sample.token;
+  if (stop || stats.generated_tokens == max_generated(open.request, parts_.config)) {
+    result.finished = true;
+    finish(handle, stop ? FinishReason::kStop : FinishReason::kLength);
+  }
+  return result;
+}
+
+void EngineLoop::handle(Fault& message) {
+  if (!healthy_) return;
+  healthy_ = false;
+  const std::string reason = fmt::format("rank {} failed: {}", message.rank, message.what);
+  log::error("{}", reason);
+  end_all(FinishReason::kError, Error{ErrorKind::kInternal, reason, {}, "device_fault"});
+  for (const auto& rank : parts_.ranks) rank->abort_collectives();
+  while (!in_flight_.empty()) {
+    sched::Scheduler::abandon(std::move(in_flight_.front().reservation));
+    in_flight_.pop_front();
+  }
+  publish_stats();
+  dispatcher_.deliver(std::exchange(events_, {}));
+  if (parts_.config.on_fatal) {
+    dispatcher_.call([on_fatal = parts_.config.on_fatal, reason] { on_fatal(reason); });
+  }
+}
+
+void EngineLoop::handle(Stop&) {
+  stopping_ = true;
+  end_all(FinishReason::kCancelled, {});
+}
+
+void EngineLoop::expire_deadlines() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= Clock::now()) {
+    const RequestHandle handle = deadlines_.begin()->second;
+    end_early(handle, FinishReason::kError,
+              Error{ErrorKind::kTimeout,
+                    "the request did not finish before its deadline",
+                    {},
+                    "deadline_exceeded"});
+  }
+}
+
+void EngineLoop::launch_steps() {
+  while (static_cast<int>(in_flight_.size()) < parts_.config.steps_in_flight) {
+    sched::StepPlan plan = scheduler_.plan();
+    if (plan.empty()) return;
+    if (plan.rows.empty() && !in_flight_.empty()) return;
+    auto reservation = scheduler_.reserve(std::move(plan));
+    CHECK(reservation.has_value(), "the planner promised more blocks than there are");
+    note_admissions(reservation->plan());
+    if (reservation->plan().rows.empty()) {  // nothing but preemptions: no work for the model
+      scheduler_.commit(std::move(*reservation), {});
+      continue;
+    }
+    const BatchInputs* before = in_flight_.empty() ? nullptr : in_flight_.back().batch.get();
+    auto batch = std::make_shared<const BatchInputs>(build_batch(
+        reservation->plan(), parts_.scheduler.block_size, before, [this](sched::SequenceId id) {
+          const OpenRequest& open = *open_.at(id);
+          return BatchSource{scheduler_.find(id), &open.request.prompt, &open.sampler};
+        }));
+    in_flight_.push_back({std::move(*reservation), batch});
+    start_on_ranks(std::move(batch));
+  }
+}
+
+void EngineLoop::note_admissions(const sched::StepPlan& plan) {
+  for (const sched::SequenceId id : plan.preempted) ++open_.at(id)->stats.preemptions;
+  for (const sched::Admission& admission : plan.admissions) {
+    OpenRequest& open = *open_.at(admission.sequence);
+    if (open.admitted) continue;  // it comes back; what it computed before counts already
+    open.admitted = true;
+    const auto& in_queue = open.request.queue_deadline;
+    if (in_queue && in_queue != open.request.deadline) {
+      deadlines_.erase({*in_queue, admission.sequence});
+    }
+    open.stats.scheduled = Clock::now();
+    open.stats.cached_tokens = scheduler_.find(admission.sequence)->hit_tokens;
+    counters_.prompt_tokens += open.stats.prompt_tokens;
+    counters_.cached_tokens += open.stats.cached_tokens;
+    ++admitted_open_;
+    --queued_;
+  }
+}
+
+void EngineLoop::start_on_ranks(std::shared_ptr<const BatchInputs> batch) {
+  // With one step in flight only rank 0 draws; with two, every rank needs the tokens for the next
+  // step, and draws the same ones.
+  const bool all_sample = parts_.config.steps_in_flight > 1;
+  for (size_t index = 0; index < parts_.ranks.size(); ++index) {
+    const bool leads = index == 0;
+    parts_.ranks[index]->post([this, batch, leads, all_sample, index,
+                               sampling = parts_.config.sampling](RankWorker::Rank& rank) {
+      if (!rank.runner) return;  // it failed in the step before
+      try {
+        auto samples = rank.runner->run(*batch, sampling, leads || all_sample);
+        if (leads) inbox_.push(StepDone{std::move(samples)});
+      } catch (const std::exception& e) {
+        rank.runner.reset();
+        inbox_.push(Fault{static_cast<int>(index), e.what()});
+      }
+    });
+  }
+}
+
+void EngineLoop::finish(RequestHandle handle, FinishReason reason, std::optional<Error> error) {
+  const auto it = open_.find(handle);
+  OpenRequest& open = *it->second;
+  if (open.admitted) {
+    --admitted_open_;
+  } else {
+    --queued_;
+  }
+  for (const auto& limit : {open.request.deadline, open.request.queue_deadline}) {
+    if (limit) deadlines_.erase({*limit, handle});
+  }
+  open.stats.finished = Clock::now();
+  events_.push_back({std::move(open.request.sink),
+                     EventDispatcher::Finish{reason, open.stats, std::move(error)}});
+  open_.erase(it);
+}
+
+void EngineLoop::end_early(RequestHandle handle, FinishReason reason, std::optional<Error> error) {
+  if (scheduler_.find(handle)) scheduler_.remove(handle);
+  finish(handle, reason, std::move(error));
+}
+
+void EngineLoop::end_all(FinishReason reason, const std::optional<Error>& error) {
+  while (!open_.empty()) end_early(open_.begin()->first, reason, error);
+}
+
+void EngineLoop::publish_stats() {
+  counters_.running = scheduler_.running();
+  counters_.waiting = admitted_open_ - counters_.running;
+  counters_.total_blocks = parts_.scheduler.num_blocks;
+  counters_.free_blocks = scheduler_.blocks().pool().free_count();
+  counters_.available_blocks = scheduler_.blocks().available();
+  counters_.preemptions = scheduler_.preemptions();
+  std::lock_guard lock(mutex_);
+  shared_stats_ = counters_;
+}
+
+}  // namespace ernie::engine

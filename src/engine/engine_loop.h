@@ -1,0 +1,115 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <set>
+#include <thread>
+#include <unordered_map>
+#include <variant>
+
+#include "engine/batch_inputs.h"
+#include "engine/event_dispatcher.h"
+#include "engine/rank_worker.h"
+#include "sched/scheduler.h"
+
+namespace ernie::engine {
+
+// The engine at run time: one thread that owns the scheduler and all open requests, fed by one
+// queue of messages. It sleeps until a message comes or a deadline passes.
+class EngineLoop : public Engine {
+ public:
+  struct Parts {
+    model::ModelConfig model_config;
+    EngineConfig config;
+    model::StepLimits limits;
+    sched::SchedulerConfig scheduler;
+    MemoryReport memory;
+    std::vector<std::unique_ptr<RankWorker>> ranks;
+  };
+  explicit EngineLoop(Parts parts);
+  ~EngineLoop() override;
+
+  Result<RequestHandle> submit(GenerationRequest request) override;
+  void cancel(RequestHandle handle) override;
+  bool drain(std::chrono::milliseconds limit) override;
+  EngineStats stats() const override;
+  const MemoryReport& memory() const override { return parts_.memory; }
+  const EngineConfig& config() const override { return parts_.config; }
+
+ private:
+  struct OpenRequest {
+    GenerationRequest request;
+    RequestStats stats;
+    SequenceSampler sampler;
+    bool admitted = false;
+  };
+  struct Submit {
+    RequestHandle handle = 0;
+    std::unique_ptr<OpenRequest> request;
+  };
+  struct Cancel {
+    RequestHandle handle = 0;
+  };
+  struct StepDone {
+    std::vector<ops::SampleResult> samples;
+  };
+  struct Fault {
+    int rank = 0;
+    std::string what;
+  };
+  struct Stop {};
+  using Message = std::variant<Submit, Cancel, StepDone, Fault, Stop>;
+  struct StepInFlight {
+    sched::Reservation reservation;
+    std::shared_ptr<const BatchInputs> batch;
+  };
+
+  void note_delivered();  // on the output thread
+
+  // Everything below runs on the engine thread.
+  void run();
+  void wait_and_handle();
+  void handle(Submit& message);
+  void handle(Cancel& message);
+  void handle(StepDone& message);
+  void handle(Fault& message);
+  void handle(Stop& message);
+  void expire_deadlines();
+  void launch_steps();
+  void note_admissions(const sched::StepPlan& plan);
+  void start_on_ranks(std::shared_ptr<const BatchInputs> batch);
+  sched::RowResult take_sample(OpenRequest& open, RequestHandle handle, ops::SampleResult& sample);
+  // Closes a request with its last event; the step's commit ends its sequence.
+  void finish(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
+  // The same, and takes its sequence out of the scheduler.
+  void end_early(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
+  void end_all(FinishReason reason, const std::optional<Error>& error);
+  void publish_stats();
+
+  Parts parts_;
+  sched::Scheduler scheduler_;
+  std::unordered_map<RequestHandle, std::unique_ptr<OpenRequest>> open_;
+  std::set<std::pair<Clock::time_point, RequestHandle>> deadlines_;
+  std::deque<StepInFlight> in_flight_;
+  EventDispatcher::Batch events_;  // of the current round
+  EngineStats counters_;
+  int admitted_open_ = 0;
+  bool stopping_ = false;
+
+  // Shared with callers.
+  std::atomic<RequestHandle> next_handle_{1};
+  std::atomic<bool> healthy_{true};
+  std::atomic<bool> draining_{false};
+  std::atomic<int> queued_{0};  // accepted, but not yet admitted by the scheduler
+  mutable std::mutex mutex_;
+  std::condition_variable all_delivered_;
+  int undelivered_ = 0;       // requests whose sink waits for on_finish; under mutex_
+  EngineStats shared_stats_;  // under mutex_
+
+  Queue<Message> inbox_;
+  EventDispatcher dispatcher_;
+  std::thread thread_;
+};
+
+}  // namespace ernie::engine

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "engine/engine.h"
+
+namespace ernie::engine {
+
+// Where the ranks' models come from; the engine's own tests put a model of their own here.
+struct ModelSource {
+  std::function<Result<model::MemoryNeeds>(const model::LoadOptions&, const ops::Backend&)> plan;
+  std::function<std::unique_ptr<model::Model>(const model::LoadOptions&, ops::Backend&,
+                                              Communicator&)>
+      load;
+  int kv_heads_per_rank = 1;
+  bool check_invariants = false;  // check the scheduler's books after each step
+};
+
+// Engine::start() with another source. Throws StartError.
+std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, EngineConfig config,
+                                     const BackendFactory& make_backend, const ModelSource& source);
+
+}  // namespace ernie::engine

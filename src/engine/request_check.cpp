@@ -1,0 +1,65 @@
+#include "engine/request_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "sched/scheduler.h"
+
+namespace ernie::engine {
+namespace {
+
+Status check_media(const model::Prompt& prompt, const model::ModelConfig& model_config,
+                   const model::StepLimits& limits) {
+  if (!prompt.media.empty() && !model_config.vision) {
+    return invalid_argument("this model takes text only, but the request holds pictures",
+                            "messages", "unsupported_parameter");
+  }
+  for (const model::MediaUnit& unit : prompt.media) {
+    const int64_t patches =
+        int64_t{unit.patches->frames} * unit.patches->height * unit.patches->width;
+    if (patches > limits.max_media_patches) {
+      return invalid_argument(
+          fmt::format("a picture has {} patches, but this server takes at most {}", patches,
+                      limits.max_media_patches),
+          "messages", "image_too_large");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+int max_generated(const GenerationRequest& request, const EngineConfig& config) {
+  const auto prompt = static_cast<int>(request.prompt->tokens.size());
+  return std::min(request.sampling.max_tokens, config.max_model_len - prompt);
+}
+
+Status check_request(const GenerationRequest& request, const EngineConfig& config,
+                     const model::ModelConfig& model_config, const model::StepLimits& limits,
+                     const sched::SchedulerConfig& scheduler) {
+  CHECK(request.prompt && request.sink, "a request without prompt or sink");
+  const model::Prompt& prompt = *request.prompt;
+  const size_t tokens = prompt.tokens.size();
+  CHECK(prompt.positions.size() == tokens && prompt.is_vision.size() == tokens,
+        "the arrays of a prompt differ in length");
+  if (tokens == 0) return invalid_argument("the prompt is empty", "messages");
+  if (tokens >= static_cast<size_t>(config.max_model_len)) {
+    return invalid_argument(
+        fmt::format("the prompt has {} tokens, but the context holds {} with the answer; shorten "
+                    "the prompt",
+                    tokens, config.max_model_len),
+        "messages", "context_length_exceeded");
+  }
+  if (request.sampling.max_tokens < 1) {
+    return invalid_argument(
+        fmt::format("max_tokens must be at least 1, got {}", request.sampling.max_tokens),
+        "max_tokens");
+  }
+  if (Status media = check_media(prompt, model_config, limits); !media) return media;
+  const auto length = static_cast<int64_t>(tokens);
+  return sched::Scheduler::check_fits(scheduler, length, length + max_generated(request, config));
+}
+
+}  // namespace ernie::engine

@@ -1,0 +1,157 @@
+#include "http/api/answer.h"
+
+#include <gtest/gtest.h>
+
+#include "http/testing/recording_writer.h"
+
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+
+serve::Delta piece(int index, std::string content) {
+  return {.index = index, .content = std::move(content)};
+}
+serve::Delta end_of(int index) { return {.index = index, .finish_reason = "stop"}; }
+
+const serve::PromptInfo kPrompts{.token_ids = {}, .texts = {"A", "B"}};
+const Error kFull{ErrorKind::kRateLimited, "the queue is full", {}, "queue_full"};
+
+std::shared_ptr<serve::OutputSink> answer(const AnswerOptions& options,
+                                          const std::shared_ptr<RecordingWriter>& writer) {
+  auto sink = make_answer(options, writer);
+  sink->on_start(kPrompts);
+  return sink;
+}
+
+std::string delta_of(const json::value& event, const char* key) {
+  const auto& delta = event.at("choices").at(0).at("delta").as_object();
+  return delta.contains(key) ? std::string(delta.at(key).as_string()) : "";
+}
+
+TEST(StreamedAnswer, EachChoiceBeginsWithItsRole) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.stream = {.stream = true}, .choices = 2}, writer);
+  for (const auto& delta : {piece(1, "x"), piece(0, "a"), piece(1, "y"), end_of(0), end_of(1)}) {
+    sink->on_delta(delta, {});
+  }
+  sink->on_done({});
+  ASSERT_TRUE(writer->wait());
+  const auto events = writer->events();
+  ASSERT_EQ(events.size(), 8u);
+  std::vector<std::string> seen;
+  for (size_t i = 0; i < 7; ++i) {
+    const auto& choice = events[i].at("choices").at(0);
+    const bool end = !choice.at("finish_reason").is_null();
+    seen.push_back(std::to_string(choice.at("index").as_int64()) + delta_of(events[i], "role") +
+                   delta_of(events[i], "content") + (end ? "." : ""));
+  }
+  EXPECT_EQ(seen,
+            (std::vector<std::string>{"1assistant", "1x", "0assistant", "0a", "1y", "0.", "1."}));
+  EXPECT_EQ(events[7], json::value("[DONE]"));
+}
+
+TEST(StreamedAnswer, TheUsageChunkComesLastAndOnlyOnRequest) {
+  for (const bool wanted : {true, false}) {
+    const auto writer = std::make_shared<RecordingWriter>();
+    const auto sink = answer({.stream = {.stream = true, .include_usage = wanted}}, writer);
+    sink->on_delta(end_of(0), {});
+    sink->on_done({.prompt_tokens = 3, .completion_tokens = 4});
+    const auto events = writer->events();
+    ASSERT_EQ(events.size(), wanted ? 4u : 3u);
+    if (wanted) {
+      EXPECT_EQ(events[2].at("choices"), json::array());
+      EXPECT_EQ(events[2].at("usage").at("total_tokens"), json::value(7));
+    }
+    EXPECT_FALSE(events[1].as_object().contains("usage"));
+    EXPECT_EQ(events.back(), json::value("[DONE]"));
+  }
+}
+
+TEST(StreamedAnswer, ContinuousUsageIsInEveryChunk) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.stream = {.stream = true, .continuous_usage = true}}, writer);
+  sink->on_delta(piece(0, "a"), {.completion_tokens = 1});
+  sink->on_delta(end_of(0), {.completion_tokens = 2});
+  sink->on_done({});
+  const auto events = writer->events();
+  ASSERT_EQ(events.size(), 4u);
+  std::vector<int64_t> counts;
+  for (size_t i = 0; i < 3; ++i)
+    counts.push_back(events[i].at("usage").at("completion_tokens").as_int64());
+  EXPECT_EQ(counts, (std::vector<int64_t>{1, 1, 2}));
+}
+
+TEST(StreamedAnswer, AnErrorBeforeTheFirstTokenHasItsOwnStatus) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  answer({.stream = {.stream = true}}, writer)->on_error(kFull);
+  ASSERT_TRUE(writer->wait());
+  EXPECT_EQ(writer->status(), 429);
+  EXPECT_EQ(writer->json().at("error").at("code"), json::value("queue_full"));
+}
+
+TEST(StreamedAnswer, ALaterErrorIsAnEvent) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.stream = {.stream = true}}, writer);
+  sink->on_delta(piece(0, "a"), {});
+  sink->on_error(kFull);
+  ASSERT_TRUE(writer->wait());
+  EXPECT_EQ(writer->status(), 200);
+  const auto events = writer->events();
+  ASSERT_EQ(events.size(), 4u);
+  EXPECT_EQ(events[2], json::parse(R"({"error":{"message":"the queue is full",
+      "type":"rate_limit_error","param":null,"code":"queue_full"}})"));
+  EXPECT_EQ(events[3], json::value("[DONE]"));
+}
+
+TEST(StreamedAnswer, AnEchoedPromptComesFirst) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink =
+      answer({.stream = {.stream = true}, .is_chat = false, .echo = true, .choices = 4}, writer);
+  for (int i = 0; i < 4; ++i) sink->on_delta(piece(i, "!"), {});
+  sink->on_done({});
+  std::string text;
+  for (const auto& event : writer->events()) {
+    if (event.is_object()) text += event.at("choices").at(0).at("text").as_string();
+  }
+  EXPECT_EQ(text, "A!A!B!B!");
+}
+
+TEST(WholeAnswer, DeltasAreGatheredByChoice) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.head = {"id", "m", 5}, .choices = 2}, writer);
+  for (const auto& delta : {piece(1, "x"), piece(0, "a"), piece(1, "y"), end_of(0), end_of(1)}) {
+    sink->on_delta(delta, {});
+    EXPECT_FALSE(writer->answered());
+  }
+  sink->on_done({.completion_tokens = 5});
+  ASSERT_TRUE(writer->wait());
+  const auto body = writer->json();
+  EXPECT_EQ(writer->status(), 200);
+  EXPECT_EQ(body.at("object"), json::value("chat.completion"));
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("content"), json::value("a"));
+  EXPECT_EQ(body.at("choices").at(1).at("message").at("content"), json::value("xy"));
+  EXPECT_EQ(body.at("usage").at("completion_tokens"), json::value(5));
+}
+
+TEST(WholeAnswer, AnEchoedPromptComesFirst) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.is_chat = false, .echo = true, .choices = 2}, writer);
+  sink->on_delta(piece(0, "!"), {});
+  sink->on_delta(piece(1, "?"), {});
+  sink->on_done({});
+  EXPECT_EQ(writer->json().at("choices").at(0).at("text"), json::value("A!"));
+  EXPECT_EQ(writer->json().at("choices").at(1).at("text"), json::value("B?"));
+}
+
+TEST(WholeAnswer, AnErrorAtAnyTimeHasItsStatus) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({}, writer);
+  sink->on_delta(piece(0, "a"), {});
+  sink->on_error({ErrorKind::kTimeout, "too late", {}, "timeout"});
+  EXPECT_EQ(writer->status(), 408);
+  EXPECT_EQ(writer->json().at("error").at("type"), json::value("timeout_error"));
+}
+
+}  // namespace
+}  // namespace ernie::http

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/engine.h"
+#include "http/router.h"
+#include "obs/metrics.h"
+#include "serve/chat_service.h"
+
+namespace ernie::http {
+
+// What the routes of the API need; all of it outlives the server.
+struct ApiContext {
+  engine::Engine* engine = nullptr;
+  serve::ChatService* service = nullptr;
+  std::string model_name;         // as /v1/models and answers show it
+  bool check_model_name = false;  // a request's "model" must be model_name
+  std::function<bool()> ready;    // false while starting or draining
+};
+
+// POST /v1/chat/completions and /v1/completions, GET /v1/models, /health and /ping.
+void register_api(Router& router, ApiContext context);
+
+// GET /metrics. `refresh` brings gauges up to date before each scrape.
+void register_metrics(Router& router, obs::Metrics& metrics, std::function<void()> refresh);
+
+}  // namespace ernie::http

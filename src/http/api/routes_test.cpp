@@ -1,0 +1,235 @@
+// The routes of the API over the real service and a scripted engine.
+
+#include "http/api/routes.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <future>
+#include <thread>
+
+#include "http/response_channel.h"
+#include "http/testing/recording_writer.h"
+#include "serve/testing/test_service.h"
+
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+using serve::Script;
+
+Script text_script(const std::string& text) { return {.tokens = serve::tokens(serve::ids(text))}; }
+
+// A service behind its routes.
+class Api {
+ public:
+  explicit Api(serve::FakeEngine::Play play, serve::ServiceConfig config = {})
+      : service_(std::move(play), std::move(config)) {
+    register_api(router_, {.engine = service_.engine.get(),
+                           .service = service_.service.get(),
+                           .model_name = "tiny",
+                           .check_model_name = true,
+                           .ready = [this] { return ready.load(); }});
+  }
+
+  void call(const char* method, const char* path, std::string body,
+            std::shared_ptr<ResponseWriter> writer) {
+    const Route* route = router_.find(method, path);
+    ASSERT_NE(route, nullptr) << path;
+    HttpRequest request;
+    request.body = std::move(body);
+    request.request_id = "req-1";
+    route->handler(std::move(request), std::move(writer));
+  }
+  std::shared_ptr<RecordingWriter> begin(const char* path, std::string body) {
+    auto writer = std::make_shared<RecordingWriter>();
+    call("POST", path, std::move(body), writer);
+    return writer;
+  }
+  std::shared_ptr<RecordingWriter> chat(const std::string& fields) {
+    auto writer =
+        begin("/v1/chat/completions",
+              R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9)" + fields + "}");
+    EXPECT_TRUE(writer->wait());
+    return writer;
+  }
+  std::shared_ptr<RecordingWriter> get(const char* path) {
+    auto writer = std::make_shared<RecordingWriter>();
+    call("GET", path, "", writer);
+    return writer;
+  }
+
+  serve::FakeEngine& engine() { return *service_.engine; }
+  serve::TestService& service() { return service_; }
+  const Router& router() const { return router_; }
+
+  std::atomic<bool> ready = true;
+
+ private:
+  serve::TestService service_;
+  Router router_;
+};
+
+const char* const kStream =
+    R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true})";
+
+TEST(Routes, ChatWhole) {
+  Api api(serve::always(text_script("I see</think>red")), {.reasoning_parser = "ernie-45-vl"});
+  const auto writer = api.chat("");
+  EXPECT_EQ(writer->status(), 200);
+  const auto body = writer->json();
+  EXPECT_EQ(body.at("id"), json::value("chatcmpl-req-1"));
+  EXPECT_EQ(body.at("model"), json::value("tiny"));
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("content"), json::value("red"));
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("reasoning_content"), json::value("I see"));
+  EXPECT_EQ(api.engine().requests()[0].id, "chatcmpl-req-1");
+}
+
+TEST(Routes, ChatStreamed) {
+  Api api(serve::always(text_script("a red dog")));
+  const auto writer = api.chat(R"(,"stream":true,"request_id":"mine")");
+  std::string text;
+  for (const auto& event : writer->events()) {
+    if (!event.is_object()) continue;
+    EXPECT_EQ(event.at("id"), json::value("chatcmpl-mine"));
+    const auto& delta = event.at("choices").at(0).at("delta").as_object();
+    if (delta.contains("content")) text += delta.at("content").as_string();
+  }
+  EXPECT_EQ(text, "a red dog");
+}
+
+TEST(Routes, CompletionsCountChoicesOverAllPrompts) {
+  Api api([](const engine::GenerationRequest&, int number) -> Result<Script> {
+    return text_script(std::to_string(number));
+  });
+  const auto writer =
+      api.begin("/v1/completions", R"({"prompt":["A","B"],"n":2,"echo":true,"max_tokens":4})");
+  ASSERT_TRUE(writer->wait());
+  const auto body = writer->json();
+  EXPECT_EQ(body.at("id"), json::value("cmpl-req-1"));
+  std::vector<std::string> texts;
+  for (const auto& choice : body.at("choices").as_array())
+    texts.emplace_back(choice.at("text").as_string());
+  EXPECT_EQ(texts, (std::vector<std::string>{"A0", "A1", "B2", "B3"}));
+}
+
+TEST(Routes, ModelNamesAreHeldAgainstTheServedOne) {
+  Api api(serve::always(text_script("a")));
+  EXPECT_EQ(api.chat(R"(,"model":"tiny")")->status(), 200);
+  const auto writer = api.chat(R"(,"model":"other")");
+  EXPECT_EQ(writer->status(), 404);
+  EXPECT_EQ(writer->json().at("error").at("param"), json::value("model"));
+}
+
+TEST(Routes, ErrorsHaveFourKeysAndNoPaths) {
+  Api api(serve::always(text_script("a")));
+  for (const char* fields :
+       {R"(,"temperature":3)", R"(,"tools":[1])", R"(,"model":"other")",
+        R"(,"bad_words":["two words"])", R"(,"logit_bias":{"736":1})", R"(,"a":})"}) {
+    const auto writer = api.chat(fields);
+    EXPECT_GE(writer->status(), 400);
+    const auto body = writer->json().as_object();
+    ASSERT_EQ(body.size(), 1u);
+    const auto& error = body.at("error").as_object();
+    EXPECT_EQ(error.size(), 4u);
+    for (const char* key : {"message", "type", "param", "code"}) EXPECT_TRUE(error.contains(key));
+    EXPECT_EQ(error.at("message").as_string().find("/work"), std::string::npos);
+    EXPECT_EQ(error.at("message").as_string().find(".cpp"), std::string::npos);
+  }
+}
+
+TEST(Routes, A85ARefusingEngineIsA429) {
+  Api api([](const engine::GenerationRequest&, int) -> Result<Script> {
+    return Error{ErrorKind::kRateLimited, "the queue is full", {}, "queue_full"};
+  });
+  EXPECT_EQ(api.chat("")->status(), 429);
+  EXPECT_EQ(api.chat(R"(,"stream":true)")->status(), 429);
+  EXPECT_FALSE(error_headers({ErrorKind::kRateLimited, "", {}, {}}).empty()) << "Retry-After";
+}
+
+TEST(Routes, HealthFollowsTheEngine) {
+  Api api(serve::always(text_script("a")));
+  for (const char* path : {"/health", "/ping"}) {
+    EXPECT_EQ(api.get(path)->status(), 200);
+    api.ready = false;
+    EXPECT_EQ(api.get(path)->status(), 503);
+    api.ready = true;
+    api.engine().healthy = false;
+    EXPECT_EQ(api.get(path)->status(), 503);
+    api.engine().healthy = true;
+  }
+}
+
+TEST(Routes, ModelsNameTheOneServed) {
+  Api api(serve::always(text_script("a")));
+  const auto body = api.get("/v1/models")->json();
+  EXPECT_EQ(body.at("data").at(0).at("id"), json::value("tiny"));
+  EXPECT_EQ(body.at("data").at(0).at("max_model_len"), json::value(512));
+}
+
+TEST(Routes, OnlyHealthRoutesAreOpen) {
+  Api api(serve::always(text_script("a")));
+  for (const Route& route : api.router().routes()) {
+    const bool open = route.path == "/health" || route.path == "/ping";
+    EXPECT_EQ(route.options.requires_key, !open) << route.path;
+    EXPECT_EQ(route.options.requires_json, route.method == "POST") << route.path;
+    EXPECT_EQ(route.options.is_inference, route.method == "POST") << route.path;
+  }
+}
+
+Script endless() {
+  return {.tokens = serve::tokens(std::vector<int32_t>(1000, serve::id("a"))),
+          .until_cancelled = true};
+}
+
+TEST(Routes, A87AClientThatLeavesWhileTokensComeIsCancelled) {
+  Api api(serve::always(endless()));
+  const auto writer = api.begin("/v1/chat/completions", kStream);
+  ASSERT_TRUE(writer->wait_for_output());
+  writer->leave();
+  ASSERT_TRUE(api.engine().idle());
+  EXPECT_EQ(api.service().finish_reasons(), (std::vector<std::string>{"cancelled"}));
+}
+
+TEST(Routes, A87AClientThatLeavesWhileItsBodyWaitsCostsNothing) {
+  Api api(serve::always(endless()), {.threads = 1});
+  std::promise<void> go;
+  api.service().service->post([&] { go.get_future().wait(); });
+  const auto writer = api.begin("/v1/chat/completions", kStream);
+  writer->leave();
+  go.set_value();
+  std::promise<void> done;
+  api.service().service->post([&] { done.set_value(); });
+  done.get_future().wait();
+  EXPECT_TRUE(api.engine().requests().empty());
+  EXPECT_FALSE(writer->answered());
+}
+
+// Writing, leaving and finishing meet at every moment over the server's own channel: nothing may
+// lock up, and the engine must be free afterwards.
+TEST(Routes, A87LeavingAtAnyMomentLocksNothingUp) {
+  Api api(serve::always(endless()));
+  for (int round = 0; round < 200; ++round) {
+    auto channel = std::make_shared<ResponseChannel>(
+        ResponseChannel::Options{.max_backlog = 1 << 20, .wake = [] {}});
+    api.call("POST", "/v1/chat/completions", kStream, make_writer(channel));
+    std::this_thread::sleep_for(std::chrono::microseconds(round * 20));
+    if (round % 2) channel->peer_left();
+    channel->close();
+  }
+  ASSERT_TRUE(api.engine().idle());
+}
+
+TEST(Routes, A87AClientThatStopsReadingIsCutAndCancelled) {
+  Api api(serve::always(endless()));
+  auto channel = std::make_shared<ResponseChannel>(
+      ResponseChannel::Options{.max_backlog = 1000, .wake = [] {}});
+  api.call("POST", "/v1/chat/completions", kStream, make_writer(channel));
+  while (!channel->take().cut) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  channel->close();  // what the connection does when it finds a channel cut
+  ASSERT_TRUE(api.engine().idle());
+  EXPECT_EQ(api.service().finish_reasons(), (std::vector<std::string>{"cancelled"}));
+}
+
+}  // namespace
+}  // namespace ernie::http

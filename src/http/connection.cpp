@@ -1,0 +1,346 @@
+#include "http/connection.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+
+#include "base/log.h"
+#include "http/chunked_body.h"
+#include "http/client_socket.h"
+#include "http/request_id.h"
+#include "http/response_channel.h"
+
+namespace ernie::http {
+namespace {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kBodyBytesPerSecond = 16 << 10;  // what body_timeout grows by
+constexpr int kClientLeft = 499;
+
+Rejection too_slow(const char* what, const char* code) {
+  return Rejection(Error{ErrorKind::kTimeout,
+                         std::string("the request ") + what + " did not arrive in time",
+                         {},
+                         code});
+}
+
+// One coroutine on a strand runs the requests of a connection one after the other.
+//
+// g++ 12 destroys temporaries of an expression with co_await twice (GCC bug 99576). So what follows
+// a co_await here takes only named objects and plain values, and each co_await stands alone.
+class HttpConnection : public Connection, public std::enable_shared_from_this<HttpConnection> {
+ public:
+  HttpConnection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket)
+      : core_(std::move(core)),
+        limits_(core_->options.limits),
+        client_(std::make_shared<ClientSocket>(io, socket, limits_)) {}
+
+  void close() override {
+    asio::post(client_->strand(), [self = shared_from_this()] {
+      // An idle client may still be reading its last answer; a reset would take that away.
+      if (self->idle_since_ > 0)
+        self->client_->end();
+      else
+        self->client_->cut();
+    });
+  }
+  void close_if_idle() override {
+    evicted_ = true;
+    asio::post(client_->strand(), [self = shared_from_this()] {
+      if (self->idle_since_ > 0)
+        self->client_->end();
+      else
+        self->evicted_ = false;
+    });
+  }
+  int64_t idle_since() const override { return evicted_ ? 0 : idle_since_.load(); }
+
+  static awaitable<void> run(std::shared_ptr<HttpConnection> self);
+  const auto& strand() const { return client_->strand(); }
+
+ private:
+  // Each returns false (or nothing) when the connection must end.
+  awaitable<bool> serve_request();
+  awaitable<std::optional<size_t>> read_head();
+  awaitable<bool> serve_head(const RequestHead& head);
+  awaitable<bool> read_body(const RequestHead& head, const Admission& admission,
+                            HttpRequest& request, Limiter::Share& share);
+  awaitable<bool> deliver(const std::shared_ptr<ResponseChannel>& channel);
+  void queue_refusal(const Rejection& rejection, bool keep_alive, const Headers& extra = {});
+  awaitable<void> send_answer();  // and records it
+  awaitable<void> linger();
+  void record();
+
+  const std::shared_ptr<ServerCore> core_;
+  const Limits& limits_;
+  const std::shared_ptr<ClientSocket> client_;
+  std::atomic<int64_t> idle_since_ = 0;
+  std::atomic<bool> evicted_ = false;
+  bool served_ = false;  // at least one request
+
+  // Of the current request.
+  AccessRecord access_;
+  bool head_only_ = false;
+  Clock::time_point started_{};
+  size_t sent_before_ = 0;
+};
+
+void HttpConnection::record() {
+  if (!core_->options.on_response) return;
+  access_.response_bytes = client_->sent_bytes() - sent_before_;
+  access_.seconds = std::chrono::duration<double>(Clock::now() - started_).count();
+  core_->options.on_response(access_);
+}
+
+void HttpConnection::queue_refusal(const Rejection& rejection, bool keep_alive,
+                                   const Headers& extra) {
+  Headers headers = error_headers(rejection.error);
+  headers.insert(headers.end(), extra.begin(), extra.end());
+  std::string body = error_body(rejection.error);
+  client_->output.push_back(response_head({.status = rejection.status,
+                                           .content_type = "application/json",
+                                           .content_length = static_cast<int64_t>(body.size()),
+                                           .keep_alive = keep_alive,
+                                           .request_id = access_.request_id},
+                                          headers));
+  if (!head_only_) client_->output.push_back(std::move(body));
+  access_.status = rejection.status;
+}
+
+awaitable<void> HttpConnection::send_answer() {
+  co_await client_->send_all();
+  record();
+}
+
+// Reads and drops what still comes, so that the answer is not lost to a reset.
+awaitable<void> HttpConnection::linger() {
+  if (client_->closed()) co_return;
+  idle_since_ = Clock::now().time_since_epoch().count();
+  client_->shut_output();
+  const auto deadline = Clock::now() + limits_.linger_timeout;
+  while (!client_->ended() && !client_->closed() && Clock::now() < deadline) {
+    client_->input.clear();
+    client_->read_on();
+    co_await client_->changed(deadline);
+  }
+}
+
+awaitable<std::optional<size_t>> HttpConnection::read_head() {
+  HeadScanner scanner(limits_.max_request_line_bytes, limits_.max_header_bytes,
+                      limits_.max_headers);
+  bool idle = true;
+  idle_since_ = Clock::now().time_since_epoch().count();
+  auto deadline = Clock::now() + (served_ ? limits_.idle_timeout : limits_.header_timeout);
+  while (!client_->closed()) {
+    if (idle && !client_->input.empty()) {
+      idle = false;
+      idle_since_ = 0;
+      started_ = Clock::now();
+      deadline = started_ + limits_.header_timeout;
+    }
+    if (const auto length = scanner.scan(client_->input)) co_return length;
+    if (scanner.rejection()) {
+      queue_refusal(*scanner.rejection(), false);
+      co_await send_answer();
+      break;
+    }
+    if (client_->ended()) break;
+    const bool in_time = co_await client_->changed(deadline);
+    if (in_time) continue;
+    if (idle) break;
+    queue_refusal(too_slow("headers", "header_timeout"), false);
+    co_await send_answer();
+    break;
+  }
+  co_return std::nullopt;
+}
+
+awaitable<bool> HttpConnection::serve_request() {
+  access_ = {.method = "OTHER", .path = "OTHER", .request_id = choose_request_id({})};
+  head_only_ = false;
+  sent_before_ = client_->sent_bytes();
+  const auto length = co_await read_head();
+  if (!length) co_return false;
+  const ParsedHead parsed = parse_request_head(std::string_view(client_->input).substr(0, *length));
+  client_->input.erase(0, *length);
+  client_->read_on();
+  served_ = true;
+  if (parsed.rejection) {
+    queue_refusal(*parsed.rejection, false);
+    co_await send_answer();
+    co_return false;
+  }
+  const bool keep = co_await serve_head(parsed.head);
+  co_return keep;
+}
+
+awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
+  for (const char* method : {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+    if (head.method == method) access_.method = method;
+  access_.request_id = choose_request_id(head.header("x-request-id"));
+  head_only_ = head.method == "HEAD";
+
+  const auto router = core_->router();  // keeps `admission.route` alive
+  Admission admission = admit(core_->gate, core_->state, *router, head);
+  if (admission.route) access_.path = admission.route->path;
+  const bool keep_alive = head.keep_alive && core_->state != ServerState::kDraining;
+  const Headers allow = admission.allow.empty() ? Headers{} : Headers{{"Allow", admission.allow}};
+  if (admission.rejection) {
+    const bool keep = keep_alive && !head.has_body();
+    queue_refusal(*admission.rejection, keep, allow);
+    co_await send_answer();
+    co_return keep;
+  }
+  if (admission.is_options) {
+    const bool keep = keep_alive && !head.has_body();
+    access_.status = 204;
+    client_->output.push_back(response_head(
+        {.status = 204, .keep_alive = keep, .request_id = access_.request_id}, allow));
+    co_await send_answer();
+    co_return keep;
+  }
+
+  HttpRequest request{.method = head.method,
+                      .path = head.path,
+                      .query = head.query,
+                      .headers = head.headers,
+                      .request_id = access_.request_id};
+  Limiter::Share body_share = *core_->body_bytes->acquire(0);
+  const bool whole = co_await read_body(head, admission, request, body_share);
+  if (!whole) co_return false;
+
+  ResponseChannel::Options options{.request_id = access_.request_id,
+                                   .keep_alive = keep_alive,
+                                   .head_only = head_only_,
+                                   .can_chunk = head.minor_version == 1,
+                                   .max_backlog = limits_.max_stream_backlog,
+                                   .body_bytes = std::move(body_share)};
+  options.wake = [weak = std::weak_ptr(client_)] {
+    if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
+  };
+  if (admission.slot) {
+    options.slot = std::move(*admission.slot);
+    options.open = std::move(*core_->open_requests->acquire());
+  }
+  auto channel = std::make_shared<ResponseChannel>(std::move(options));
+  try {
+    admission.route->handler(std::move(request), make_writer(channel));
+  } catch (const std::exception& e) {
+    log::error("handler of {} failed: {}", admission.route->path, e.what());
+  }
+  const bool keep = co_await deliver(channel);
+  co_return keep;
+}
+
+awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admission& admission,
+                                          HttpRequest& request, Limiter::Share& share) {
+  if (!head.has_body()) co_return true;
+  if (head.expects_continue && client_->input.empty()) {
+    client_->output.push_back("HTTP/1.1 100 Continue\r\n\r\n");
+    co_await client_->send_all();
+  }
+  request.body.reserve(head.content_length);
+  ChunkedBody chunks(admission.max_body_bytes);
+  const auto begin = Clock::now();
+  std::optional<Rejection> rejection;
+  while (!client_->closed()) {
+    size_t taken =
+        std::min<size_t>(client_->input.size(), head.content_length - request.body.size());
+    const size_t before = request.body.size();
+    if (head.chunked)
+      taken = chunks.push(client_->input, request.body);
+    else
+      request.body.append(client_->input, 0, taken);
+    client_->input.erase(0, taken);
+    client_->read_on();
+    if (!share.grow(request.body.size() - before)) {
+      rejection.emplace(Error{ErrorKind::kRateLimited,
+                              "the server holds as many request bytes as it may; try again later",
+                              {},
+                              "too_many_bytes"});
+      break;
+    }
+    rejection = chunks.rejection();
+    if (rejection) break;
+    if (head.chunked ? chunks.done() : request.body.size() == head.content_length) co_return true;
+    if (client_->ended()) co_return false;
+    const auto grown = std::chrono::seconds(request.body.size() / kBodyBytesPerSecond);
+    const bool in_time = co_await client_->changed(begin + limits_.body_timeout + grown);
+    if (in_time) continue;
+    rejection = too_slow("body", "body_timeout");
+    break;
+  }
+  if (rejection) {
+    queue_refusal(*rejection, false);
+    co_await send_answer();
+  }
+  co_return false;
+}
+
+awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& channel) {
+  bool told = false;     // the client left before its answer was complete
+  bool overrun = false;  // the client sent too much ahead; some of it is lost
+  bool complete = false;
+  int status = 0;
+  bool keep_alive = false;
+  while (!client_->closed()) {
+    ResponseChannel::Output next = channel->take();
+    if (client_->output.empty()) client_->restart_write_clock();
+    for (std::string& piece : next.pieces) client_->output.push_back(std::move(piece));
+    status = next.status;
+    keep_alive = next.keep_alive;
+    if (next.cut) {
+      client_->cut();
+      break;
+    }
+    channel->written(client_->flush());
+    if (client_->closed()) break;
+    complete = next.complete && client_->output.empty();
+    if (complete) break;
+    if (client_->ended() && !told) {
+      told = true;
+      channel->peer_left();
+      continue;
+    }
+    if (client_->input.size() >= ClientSocket::kMaxInput) {
+      // Reading must go on, or the client's leaving would stay unseen behind what it sent ahead.
+      overrun = true;
+      client_->input.clear();
+      client_->read_on();
+    }
+    auto deadline = Clock::time_point::max();
+    if (!client_->output.empty()) deadline = client_->write_deadline();
+    const bool in_time = co_await client_->changed(deadline);
+    if (!in_time && client_->stalled()) client_->cut();
+  }
+  channel->close();
+  access_.status = complete && !told ? status : kClientLeft;
+  record();
+  co_return complete&& keep_alive && !told && !overrun;
+}
+
+awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {
+  try {
+    self->client_->read_on();
+    bool open = true;
+    while (open) open = co_await self->serve_request();
+    co_await self->linger();
+  } catch (const std::exception& e) {
+    log::error("connection ended by an exception: {}", e.what());
+  }
+  self->client_->close();
+  self->idle_since_ = 0;
+  self->core_->connections.remove(self.get());
+}
+
+}  // namespace
+
+void serve_connection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket) {
+  auto connection = std::make_shared<HttpConnection>(core, io, socket);
+  core->connections.add(connection);
+  asio::co_spawn(connection->strand(), HttpConnection::run(connection), asio::detached);
+}
+
+}  // namespace ernie::http

@@ -1,0 +1,111 @@
+#include "http/gate.h"
+
+#include <algorithm>
+
+#include "http/chunked_body.h"
+#include "http/host.h"
+
+namespace ernie::http {
+namespace {
+
+Rejection refuse(ErrorKind kind, std::string message, std::string code) {
+  return Rejection(Error{kind, std::move(message), {}, std::move(code)});
+}
+
+bool is_json(std::string_view content_type) {
+  std::string type(content_type.substr(0, content_type.find(';')));
+  while (!type.empty() && type.back() == ' ') type.pop_back();
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](unsigned char c) { return tolower(c); });
+  return type == "application/json";
+}
+
+bool host_allowed(const Gate& gate, const std::string& host) {
+  return !gate.loopback_only || is_loopback_host(host) || host == gate.bind_host;
+}
+
+bool has_key(const Gate& gate, const RequestHead& head) {
+  int headers = 0;
+  for (const auto& header : head.headers) headers += header.first == "authorization";
+  return headers == 1 && gate.keys.accepts(head.header("authorization"));
+}
+
+std::optional<Rejection> check_body(const Route& route, const RequestHead& head, size_t limit) {
+  const std::string_view encoding = head.header("content-encoding");
+  if (!encoding.empty() && encoding != "identity")
+    return refuse(ErrorKind::kUnsupportedMedia,
+                  "compressed request bodies are not supported; send the body as it is",
+                  "unsupported_content_encoding");
+  if (route.options.requires_json && !is_json(head.header("content-type")))
+    return refuse(ErrorKind::kUnsupportedMedia, "the Content-Type must be application/json",
+                  "unsupported_content_type");
+  if (head.content_length > limit) return body_too_large(limit);
+  return {};
+}
+
+}  // namespace
+
+Admission admit(const Gate& gate, ServerState state, const Router& router,
+                const RequestHead& head) {
+  Admission out;
+  if (!host_allowed(gate, head.host)) {
+    out.rejection =
+        refuse(ErrorKind::kPermissionDenied,
+               "this server listens on loopback without a key and answers only requests "
+               "to a loopback name such as localhost; set --api-key to serve others",
+               "host_not_allowed");
+    return out;
+  }
+  const Route* any = router.find_path(head.path);
+  if (!any) {
+    out.rejection = state == ServerState::kStarting
+                        ? refuse(ErrorKind::kUnavailable, "the model is still loading", "starting")
+                        : refuse(ErrorKind::kNotFound, "there is no such route", "not_found");
+    return out;
+  }
+  out.route = router.find(head.method, head.path);
+  if (!out.route) out.route = any;
+  if (out.route->options.requires_key && !gate.keys.empty() && !has_key(gate, head)) {
+    out.rejection = refuse(ErrorKind::kUnauthenticated,
+                           "a valid API key is required: send it as Authorization: Bearer KEY",
+                           "invalid_api_key");
+    return out;
+  }
+  if (head.method == "OPTIONS" && out.route->method != "OPTIONS") {
+    out.is_options = true;
+    out.allow = router.allow(head.path);
+    return out;
+  }
+  if (!router.find(head.method, head.path)) {
+    out.allow = router.allow(head.path);
+    out.rejection =
+        refuse(ErrorKind::kMethodNotAllowed,
+               "this route does not take the method; it takes " + out.allow, "method_not_allowed");
+    return out;
+  }
+  const RouteOptions& options = out.route->options;
+  if (options.is_inference && state != ServerState::kReady) {
+    out.rejection =
+        state == ServerState::kStarting
+            ? refuse(ErrorKind::kUnavailable, "the model is still loading", "starting")
+            : refuse(ErrorKind::kUnavailable,
+                     "the server is shutting down and takes no new requests", "shutting_down");
+    return out;
+  }
+  out.max_body_bytes = options.max_body_bytes
+                           ? std::min(options.max_body_bytes, gate.max_body_bytes)
+                           : gate.max_body_bytes;
+  out.rejection = check_body(*out.route, head, out.max_body_bytes);
+  if (!out.rejection && options.is_inference) {
+    out.slot = gate.concurrency->acquire();
+    if (!out.slot)
+      out.rejection =
+          refuse(ErrorKind::kRateLimited,
+                 "the server is at its limit of " + std::to_string(gate.concurrency->limit()) +
+                     " simultaneous requests (--max-concurrency); try again later",
+                 "too_many_requests");
+  }
+  return out;
+}
+
+}  // namespace ernie::http

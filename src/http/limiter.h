@@ -1,0 +1,63 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace ernie::http {
+
+// Counts something scarce (requests, bytes) against a limit. Thread-safe.
+class Limiter : public std::enable_shared_from_this<Limiter> {
+ public:
+  // A share of the limit, given back when it is destroyed.
+  class Share {
+   public:
+    Share() = default;
+    Share(Share&& other) noexcept { *this = std::move(other); }
+    Share& operator=(Share&& other) noexcept {
+      std::swap(owner_, other.owner_);
+      std::swap(amount_, other.amount_);
+      return *this;
+    }
+    ~Share() {
+      if (owner_) owner_->used_.fetch_sub(amount_);
+    }
+
+    // Makes the share larger if the limit allows it.
+    bool grow(size_t more) {
+      auto extra = owner_->acquire(more);
+      if (extra) amount_ += std::exchange(extra->amount_, 0);
+      return extra.has_value();
+    }
+
+   private:
+    friend class Limiter;
+    Share(std::shared_ptr<Limiter> owner, size_t amount)
+        : owner_(std::move(owner)), amount_(amount) {}
+
+    std::shared_ptr<Limiter> owner_;
+    size_t amount_ = 0;
+  };
+
+  explicit Limiter(size_t limit) : limit_(limit) {}
+
+  // Takes `amount` if that stays within the limit.
+  std::optional<Share> acquire(size_t amount = 1) {
+    size_t used = used_.load();
+    do {
+      if (amount > limit_ || used > limit_ - amount) return std::nullopt;
+    } while (!used_.compare_exchange_weak(used, used + amount));
+    return Share(shared_from_this(), amount);
+  }
+
+  size_t used() const { return used_.load(); }
+  size_t limit() const { return limit_; }
+
+ private:
+  const size_t limit_;
+  std::atomic<size_t> used_ = 0;
+};
+
+}  // namespace ernie::http

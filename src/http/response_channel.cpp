@@ -1,0 +1,227 @@
+#include "http/response_channel.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <ctime>
+
+#include "base/check.h"
+#include "http/error.h"
+
+namespace ernie::http {
+namespace {
+
+constexpr size_t kJoinBytes = 16 << 10;  // smaller pieces are joined into one buffer
+
+std::string http_date() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm tm{};
+  gmtime_r(&now, &tm);
+  char text[40];
+  std::strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+  return text;
+}
+
+class ChannelWriter : public ResponseWriter {
+ public:
+  explicit ChannelWriter(std::shared_ptr<ResponseChannel> channel) : channel_(std::move(channel)) {}
+  ~ChannelWriter() override { channel_->abandon(); }
+
+  void send(int status, std::string_view content_type, std::string body,
+            const Headers& extra) override {
+    channel_->send(status, content_type, std::move(body), extra);
+  }
+  void send_error(const Error& error) override { channel_->send_error(error); }
+  void start_stream(std::string_view content_type, const Headers& extra) override {
+    channel_->start_stream(content_type, extra);
+  }
+  bool write(std::string_view piece) override { return channel_->write(piece); }
+  void finish() override { channel_->finish(); }
+  void on_disconnect(std::function<void()> callback) override {
+    channel_->on_disconnect(std::move(callback));
+  }
+
+ private:
+  std::shared_ptr<ResponseChannel> channel_;
+};
+
+}  // namespace
+
+std::string response_head(const ResponseHead& head, const Headers& extra) {
+  std::string out = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", head.status,
+                                status_text(head.status), http_date());
+  if (!head.content_type.empty())
+    out +=
+        fmt::format("Content-Type: {}\r\nX-Content-Type-Options: nosniff\r\n", head.content_type);
+  if (head.content_length >= 0) out += fmt::format("Content-Length: {}\r\n", head.content_length);
+  if (head.chunked) out += "Transfer-Encoding: chunked\r\n";
+  if (!head.request_id.empty()) out += fmt::format("X-Request-Id: {}\r\n", head.request_id);
+  if (!head.keep_alive) out += "Connection: close\r\n";
+  for (const auto& [name, value] : extra) {
+    CHECK(value.find_first_of("\r\n") == value.npos, "line break in a response header");
+    out += fmt::format("{}: {}\r\n", name, value);
+  }
+  return out + "\r\n";
+}
+
+Headers error_headers(const Error& error) {
+  if (error.kind == ErrorKind::kRateLimited) return {{"Retry-After", "1"}};
+  if (error.kind == ErrorKind::kUnavailable) return {{"Retry-After", "5"}};
+  if (error.kind == ErrorKind::kUnauthenticated) return {{"WWW-Authenticate", "Bearer"}};
+  return {};
+}
+
+std::shared_ptr<ResponseWriter> make_writer(std::shared_ptr<ResponseChannel> channel) {
+  return std::make_shared<ChannelWriter>(std::move(channel));
+}
+
+void ResponseChannel::push(std::string bytes) {
+  if (closed_ || bytes.empty()) return;
+  backlog_ += bytes.size();
+  if (!queue_.empty() && queue_.back().size() + bytes.size() <= kJoinBytes)
+    queue_.back() += bytes;
+  else
+    queue_.push_back(std::move(bytes));
+}
+
+void ResponseChannel::push_chunk(std::string_view piece) {
+  if (options_.head_only || piece.empty()) return;
+  push(options_.can_chunk ? fmt::format("{:x}\r\n{}\r\n", piece.size(), piece)
+                          : std::string(piece));
+}
+
+std::function<void()> ResponseChannel::complete() {
+  state_ = State::kComplete;
+  options_.slot = {};
+  wake();
+  return std::exchange(callback_, nullptr);
+}
+
+void ResponseChannel::wake() {
+  if (closed_ || woken_) return;
+  woken_ = true;
+  options_.wake();
+}
+
+void ResponseChannel::send(int status, std::string_view content_type, std::string body,
+                           const Headers& extra) {
+  std::function<void()> dropped;
+  std::lock_guard lock(mutex_);
+  CHECK(state_ == State::kUnanswered, "a response was answered twice");
+  status_ = status;
+  push(response_head({.status = status,
+                      .content_type = content_type,
+                      .content_length = static_cast<int64_t>(body.size()),
+                      .keep_alive = options_.keep_alive,
+                      .request_id = options_.request_id},
+                     extra));
+  if (!options_.head_only) push(std::move(body));
+  dropped = complete();
+}
+
+void ResponseChannel::send_error(const Error& error) {
+  send(http_status(error.kind), "application/json", error_body(error), error_headers(error));
+}
+
+void ResponseChannel::start_stream(std::string_view content_type, const Headers& extra) {
+  std::lock_guard lock(mutex_);
+  CHECK(state_ == State::kUnanswered, "a response was answered twice");
+  state_ = State::kStreaming;
+  status_ = 200;
+  if (!options_.can_chunk) options_.keep_alive = false;
+  push(response_head({.status = 200,
+                      .content_type = content_type,
+                      .chunked = options_.can_chunk,
+                      .keep_alive = options_.keep_alive,
+                      .request_id = options_.request_id},
+                     extra));
+  wake();
+}
+
+bool ResponseChannel::write(std::string_view piece) {
+  std::lock_guard lock(mutex_);
+  CHECK(state_ == State::kStreaming, "write() outside of a stream");
+  if (closed_ || cut_) return false;
+  if (backlog_ > 0 && backlog_ + piece.size() > options_.max_backlog) {
+    cut_ = true;
+    wake();
+    return false;
+  }
+  push_chunk(piece);
+  wake();
+  return true;
+}
+
+void ResponseChannel::finish() {
+  std::function<void()> dropped;
+  std::lock_guard lock(mutex_);
+  CHECK(state_ == State::kStreaming, "finish() outside of a stream");
+  if (options_.can_chunk && !options_.head_only) push("0\r\n\r\n");
+  dropped = complete();
+}
+
+void ResponseChannel::abandon() {
+  bool unanswered = false;
+  std::function<void()> dropped;
+  {
+    std::lock_guard lock(mutex_);
+    unanswered = state_ == State::kUnanswered;
+    if (state_ == State::kStreaming) {
+      cut_ = true;
+      dropped = complete();
+    }
+  }
+  if (unanswered) send_error(internal_error("the request ended without an answer"));
+}
+
+void ResponseChannel::on_disconnect(std::function<void()> callback) {
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ == State::kComplete) return;
+    if (!left_) {
+      callback_ = std::move(callback);
+      return;
+    }
+  }
+  callback();
+}
+
+ResponseChannel::Output ResponseChannel::take() {
+  std::lock_guard lock(mutex_);
+  woken_ = false;
+  return {.pieces = std::exchange(queue_, {}),
+          .complete = state_ == State::kComplete,
+          .cut = cut_,
+          .status = status_,
+          .keep_alive = options_.keep_alive};
+}
+
+void ResponseChannel::written(size_t bytes) {
+  std::lock_guard lock(mutex_);
+  backlog_ -= bytes;
+}
+
+void ResponseChannel::notify_left() {
+  std::function<void()> callback;
+  {
+    std::lock_guard lock(mutex_);
+    left_ = true;
+    if (state_ != State::kComplete) callback = std::exchange(callback_, nullptr);
+  }
+  if (callback) callback();
+}
+
+void ResponseChannel::peer_left() { notify_left(); }
+
+void ResponseChannel::close() {
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+    queue_.clear();
+    options_.wake = nullptr;
+    options_.open = {};
+  }
+  notify_left();
+}
+
+}  // namespace ernie::http

@@ -1,0 +1,130 @@
+#include <boost/json/serialize.hpp>
+#include <utility>
+
+#include "http/wire/parse_common.h"
+
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kMaxTemplateKwargs = 16 * 1024;
+
+int depth_of(const json::value& value) {
+  int deepest = 0;
+  if (value.is_array()) {
+    for (const auto& item : value.as_array()) deepest = std::max(deepest, depth_of(item));
+  } else if (value.is_object()) {
+    for (const auto& member : value.as_object())
+      deepest = std::max(deepest, depth_of(member.value()));
+  } else {
+    return 0;
+  }
+  return deepest + 1;
+}
+
+void parse_template_kwargs(FieldReader& fields, serve::ChatRequest* request) {
+  const json::object* kwargs = fields.object("chat_template_kwargs");
+  if (!kwargs) return;
+  if (json::serialize(*kwargs).size() > kMaxTemplateKwargs || depth_of(json::value(*kwargs)) > 32) {
+    fields.fail("chat_template_kwargs", "may be at most 16 KB of JSON and nest at most 32 deep");
+    return;
+  }
+  for (const char* reserved :
+       {"messages", "tools", "documents", "tokenize", "add_generation_prompt"}) {
+    if (kwargs->contains(reserved)) {
+      fields.fail("chat_template_kwargs", std::string("may not set \"") + reserved + "\"");
+    }
+  }
+  request->template_kwargs = *kwargs;
+  FieldReader inner(*kwargs, "chat_template_kwargs.");
+  if (auto thinking = inner.boolean("enable_thinking")) request->enable_thinking = thinking;
+  if (const json::object* options = inner.object("options")) {
+    FieldReader mode(*options, "chat_template_kwargs.options.");
+    if (auto word = mode.string("thinking_mode", 16)) {
+      if (*word == "open") {
+        request->enable_thinking = true;
+      } else if (*word == "close" || *word == "false") {
+        request->enable_thinking = false;
+      } else {
+        mode.fail("thinking_mode", "should be open, close or false, got \"" + *word + "\"");
+      }
+    }
+    inner.adopt(mode);
+  }
+  fields.adopt(inner);
+}
+
+// Old clients carry these fields in "metadata"; anything else in it is theirs.
+void parse_metadata(FieldReader& fields, serve::ChatRequest* request) {
+  const json::object* metadata = fields.object("metadata");
+  if (!metadata) return;
+  FieldReader inner(*metadata, "metadata.");
+  inner.refuse("raw_request", "send the request itself");
+  request->enable_thinking = inner.boolean("enable_thinking");
+  if (auto v = inner.integer("reasoning_max_tokens", 0, INT32_MAX)) {
+    request->reasoning_max_tokens = static_cast<int>(*v);
+  }
+  if (auto v = inner.integer("max_streaming_response_tokens", 1, INT32_MAX)) {
+    request->options.max_streaming_response_tokens = static_cast<int>(*v);
+  }
+  fields.adopt(inner);
+}
+
+void parse_tools(FieldReader& fields) {
+  const json::value* tools = fields.value("tools");
+  if (tools && !(tools->is_array() && tools->as_array().empty())) {
+    fields.fail("tools", "is not supported: this server cannot call tools",
+                "unsupported_parameter");
+  }
+  const json::value* choice = fields.value("tool_choice");
+  const bool harmless =
+      !choice ||
+      (choice->is_string() && (choice->as_string() == "none" || choice->as_string() == "auto"));
+  if (!harmless) {
+    fields.fail("tool_choice", "is not supported: this server cannot call tools",
+                "unsupported_parameter");
+  }
+  fields.value("parallel_tool_calls");
+}
+
+}  // namespace
+
+Result<ParsedChat> parse_chat(const json::object& body) {
+  FieldReader fields(body);
+  ParsedChat out;
+  out.request.model = fields.string("model", 1024).value_or("");
+  const json::array* messages = fields.array("messages");
+  if (!messages)
+    fields.fail("messages", "is missing: a list of messages is required",
+                "missing_required_parameter");
+  if (messages && messages->empty())
+    fields.fail("messages", "is empty: at least one message is required");
+
+  out.request.options = parse_options(fields);
+  out.stream = parse_stream_options(fields);
+  parse_metadata(fields, &out.request);
+  if (auto thinking = fields.boolean("enable_thinking")) out.request.enable_thinking = thinking;
+  parse_template_kwargs(fields, &out.request);
+  if (auto budget = fields.integer("reasoning_max_tokens", 0, INT32_MAX)) {
+    out.request.reasoning_max_tokens = static_cast<int>(*budget);
+  }
+  const bool logprobs = fields.boolean("logprobs").value_or(false);
+  const auto top = fields.integer("top_logprobs", 0, 1'000'000);
+  if (top && !logprobs) fields.fail("top_logprobs", "needs \"logprobs\": true");
+  if (logprobs) out.request.options.top_logprobs = static_cast<int>(top.value_or(0));
+  parse_tools(fields);
+  refuse_unsupported(fields);
+  fields.refuse("disable_chat_template", "use /v1/completions");
+  fields.refuse("prompt_token_ids", "use /v1/completions with a list of ids");
+  fields.refuse("reasoning_effort", "use enable_thinking and reasoning_max_tokens");
+  if (auto status = fields.status(); !status) return status.error();
+
+  auto parsed = parse_messages(*messages);
+  if (!parsed) return parsed.error();
+  out.request.messages = std::move(*parsed);
+  out.unknown_fields = fields.unread_keys();
+  return out;
+}
+
+}  // namespace ernie::http

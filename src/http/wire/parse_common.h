@@ -1,0 +1,18 @@
+#pragma once
+
+#include "http/wire/field_reader.h"
+#include "http/wire/parse.h"
+#include "serve/request.h"
+
+namespace ernie::http {
+
+// Fields that chat and completions share.
+serve::GenerationOptions parse_options(FieldReader& fields);
+StreamOptions parse_stream_options(FieldReader& fields);
+// Fields of either API that this server knows but does not implement.
+void refuse_unsupported(FieldReader& fields);
+
+// A list of messages, with `param` naming it in errors.
+Result<std::vector<serve::Message>> parse_messages(const boost::json::array& messages);
+
+}  // namespace ernie::http

@@ -1,0 +1,149 @@
+#include <utility>
+
+#include "http/wire/parse_common.h"
+
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kMaxText = size_t{256} << 20;
+constexpr size_t kMaxFrames = 1024;
+
+std::string role_of(const std::string& role) {
+  if (role == "bot") return "assistant";
+  if (role == "developer") return "system";
+  return role;
+}
+
+// "data:video/jpeg;base64,F1,F2,..." holds the frames of a video as JPEG files.
+std::vector<std::string> split_frames(const std::string& url) {
+  constexpr std::string_view kPrefix = "data:video/jpeg;base64,";
+  if (!url.starts_with(kPrefix)) return {};
+  std::vector<std::string> frames;
+  size_t begin = kPrefix.size();
+  while (frames.size() <= kMaxFrames) {
+    const size_t comma = url.find(',', begin);
+    frames.push_back("data:image/jpeg;base64," + url.substr(begin, comma - begin));
+    if (comma == std::string::npos) break;
+    begin = comma + 1;
+  }
+  return frames;
+}
+
+// The URL of an image_url or video_url field: an object with "url", or the URL itself.
+std::optional<std::string> url_of(FieldReader& part, const char* key) {
+  const json::value* value = part.value(key);
+  if (!value) {
+    part.fail(key, "is missing", "missing_required_parameter");
+    return std::nullopt;
+  }
+  if (value->is_string()) return std::string(value->as_string());
+  if (value->is_object()) {
+    const json::value* url = value->as_object().if_contains("url");
+    if (url && url->is_string()) return std::string(url->as_string());
+  }
+  part.fail(key, "should be {\"url\": \"...\"}");
+  return std::nullopt;
+}
+
+void check_frames(FieldReader& part, const char* key, const std::vector<std::string>& frames) {
+  if (frames.empty() || frames.size() > kMaxFrames) {
+    part.fail(key,
+              "should have 1 to " + std::to_string(kMaxFrames) + " frames, got " +
+                  (frames.empty() ? "none" : "more"),
+              frames.empty() ? "invalid_value" : "too_many_frames");
+  }
+}
+
+Result<serve::ContentPart> parse_part(const json::value& value, const std::string& name) {
+  if (!value.is_object()) {
+    return invalid_argument(name + " should be an object with a \"type\", got " + describe(value),
+                            name);
+  }
+  FieldReader part(value.as_object(), name + ".");
+  const auto type = part.string("type", 64);
+  serve::ContentPart out;
+  if (!type) {
+    part.fail("type", "is missing", "missing_required_parameter");
+  } else if (*type == "text") {
+    auto text = part.string("text", kMaxText);
+    if (!text) part.fail("text", "is missing", "missing_required_parameter");
+    out.text = text.value_or("");
+  } else if (*type == "image_url") {
+    out.kind = serve::PartKind::kImage;
+    if (auto url = url_of(part, "image_url")) out.urls.push_back(std::move(*url));
+  } else if (*type == "video_url") {
+    out.kind = serve::PartKind::kVideo;
+    if (auto url = url_of(part, "video_url")) {
+      out.urls = split_frames(*url);
+      if (out.urls.empty()) {
+        part.fail(
+            "video_url",
+            "should be frames: \"data:video/jpeg;base64,F1,F2,...\"; video files are not supported",
+            "unsupported_media_type");
+      }
+      check_frames(part, "video_url", out.urls);
+    }
+  } else if (*type == "video") {
+    out.kind = serve::PartKind::kVideo;
+    out.urls = part.strings("video", kMaxFrames, kMaxText);
+    check_frames(part, "video", out.urls);
+  } else {
+    part.fail("type", "is \"" + *type + "\"; known types are text, image_url, video_url and video");
+  }
+  if (auto status = part.status(); !status) return status.error();
+  return out;
+}
+
+Status parse_content(const json::value* content, const std::string& name, serve::Message* message) {
+  if (!content) {
+    if (message->role == "assistant") return {};
+    return invalid_argument(name + " is missing", name, "missing_required_parameter");
+  }
+  if (content->is_string()) {
+    message->content.push_back({serve::PartKind::kText, std::string(content->as_string()), {}});
+    return {};
+  }
+  if (!content->is_array()) {
+    return invalid_argument(
+        name + " should be a string or a list of parts, got " + describe(*content), name);
+  }
+  const auto& parts = content->as_array();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    auto part = parse_part(parts[i], name + "[" + std::to_string(i) + "]");
+    if (!part) return part.error();
+    message->content.push_back(std::move(*part));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<serve::Message>> parse_messages(const json::array& messages) {
+  std::vector<serve::Message> out;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const std::string name = "messages[" + std::to_string(i) + "]";
+    if (!messages[i].is_object()) {
+      return invalid_argument(name + " should be an object, got " + describe(messages[i]), name);
+    }
+    FieldReader fields(messages[i].as_object(), name + ".");
+    serve::Message message;
+    const auto role = fields.string("role", 64);
+    if (!role) fields.fail("role", "is missing", "missing_required_parameter");
+    message.role = role_of(role.value_or(""));
+    if (role && message.role != "system" && message.role != "user" && message.role != "assistant") {
+      fields.fail("role", "is \"" + *role + "\"; known roles are system, user and assistant");
+    }
+    message.reasoning_content = fields.string("reasoning_content", kMaxText).value_or("");
+    fields.refuse("tool_calls", "this server cannot call tools");
+    const json::value* content = fields.value("content");
+    if (auto status = fields.status(); !status) return status.error();
+    if (auto status = parse_content(content, name + ".content", &message); !status)
+      return status.error();
+    out.push_back(std::move(message));
+  }
+  return out;
+}
+
+}  // namespace ernie::http

@@ -1,0 +1,435 @@
+// Fields of requests: ranges, kinds, what is refused and what is ignored.
+
+#include "http/wire/parse.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+
+const std::string kUser = R"([{"role":"user","content":"Hi"}])";
+
+json::object object(const std::string& text) { return *parse_json_object(text); }
+
+Result<ParsedChat> chat_with(const std::string& fields) {
+  return parse_chat(object(R"({"messages":)" + kUser + (fields.empty() ? "" : ",") + fields + "}"));
+}
+
+Result<ParsedCompletion> completion_with(const std::string& fields) {
+  return parse_completion(
+      object(R"({"prompt":"Hi")" + std::string(fields.empty() ? "" : ",") + fields + "}"));
+}
+
+std::string repeated(const std::string& item, int count, const char* open = "[",
+                     const char* close = "]") {
+  std::string out = open;
+  for (int i = 0; i < count; ++i) out += (i ? "," : "") + item;
+  return out + close;
+}
+
+std::string ids_to(int count) {
+  std::string out = "{";
+  for (int i = 0; i < count; ++i) out += (i ? ",\"" : "\"") + std::to_string(i) + "\":1";
+  return out + "}";
+}
+
+std::string quoted(size_t length) { return '"' + std::string(length, 'x') + '"'; }
+
+struct Field {
+  std::string name;
+  std::vector<std::string> good;
+  std::vector<std::string> bad;
+};
+
+void expect_range(const Field& field,
+                  const std::function<std::optional<Error>(const std::string&)>& parse) {
+  for (const std::string& value : field.good) {
+    const auto error = parse('"' + field.name + "\":" + value);
+    EXPECT_FALSE(error) << field.name << " " << value.substr(0, 60) << ": " << error->message;
+  }
+  for (const std::string& value : field.bad) {
+    const auto error = parse('"' + field.name + "\":" + value);
+    ASSERT_TRUE(error) << field.name << " " << value.substr(0, 60);
+    EXPECT_EQ(error->kind, ErrorKind::kInvalidArgument);
+    EXPECT_TRUE(error->param.starts_with(field.name)) << error->param;
+    EXPECT_TRUE(error->message.starts_with(error->param)) << error->message;
+    EXPECT_LT(error->message.size(), 300u);
+    EXPECT_FALSE(error->code.empty());
+  }
+}
+
+std::optional<Error> chat_error(const std::string& fields) {
+  const auto chat = chat_with(fields);
+  return chat ? std::nullopt : std::optional(chat.error());
+}
+
+std::optional<Error> completion_error(const std::string& fields) {
+  const auto completion = completion_with(fields);
+  return completion ? std::nullopt : std::optional(completion.error());
+}
+
+// A34 to A41: what both APIs share.
+TEST(ParseOptions, EveryFieldHasItsRange) {
+  const Field fields[] = {
+      {"n",
+       {"1", "128", "null"},
+       {"0", "-1", "129", "2147483648", "1000000000", "1.5", "\"2\"", "true"}},
+      {"max_tokens",
+       {"1", "2147483647"},
+       {"0", "-1", "10.5", "2147483648", "9223372036854775808", "[]"}},
+      {"max_completion_tokens", {"1", "null"}, {"0", "-1", "10.5", "\"7\""}},
+      {"min_tokens", {"0", "5"}, {"-1", "0.5", "2147483648"}},
+      {"temperature",
+       {"0", "2", "0.7", "null"},
+       {"-0.1", "2.1", "1e309", "\"1\"", "true", "[]", "{}"}},
+      {"top_p", {"0", "1"}, {"-0.1", "1.1", "\"NaN\""}},
+      {"min_p", {"0", "1"}, {"-1", "2"}},
+      {"top_k", {"-1", "0", "2147483647"}, {"-2", "2147483648", "1.5"}},
+      {"repetition_penalty", {"0.01", "10"}, {"0", "-1", "10.1"}},
+      {"frequency_penalty", {"-2", "2"}, {"-2.1", "3"}},
+      {"presence_penalty", {"-2", "2"}, {"-3", "2.1"}},
+      {"seed",
+       {"0", "9223372036854775807"},
+       {"-1", "-9223372036854775808", "18446744073709551616", "1.5"}},
+      {"stop",
+       {"\"x\"", quoted(1024), repeated("\"x\"", 16), "[]", "null"},
+       {"\"\"", "[\"\"]", "3", "[3]", "[null]", "{}", quoted(1025), quoted(1 << 20),
+        repeated("\"x\"", 17)}},
+      {"stop_token_ids",
+       {"[]", "[0,2147483647]", repeated("1", 256)},
+       {"[-1]", "[2147483648]", "[1.0]", "[\"a\"]", "7", repeated("1", 257)}},
+      {"logit_bias",
+       {"{}", R"({"0":100,"7":-100})", ids_to(1024)},
+       {R"({"-1":1})", R"({"1099511627776":1})", R"({"a":1})", R"({"":1})", R"({" 1":1})",
+        R"({"+1":1})", R"({"1 ":1})", R"({"1\u0000":1})", R"({"1.5":1})", R"({"1":1e30})",
+        R"({"1":null})", R"({"1":"1"})", R"({"1":101})", "[]", ids_to(1025)}},
+      {"bad_words", {"[]", "[\"a\"]"}, {"[\"\"]", "[1]", "{}", repeated("\"x\"", 100'000)}},
+      {"bad_words_token_ids", {"[]", "[5]"}, {"[-1]", "\"5\"", repeated("1", 1025)}},
+      {"include_stop_str_in_output", {"true", "false"}, {"1", "\"true\""}},
+      {"ignore_eos", {"true"}, {"0"}},
+      {"skip_special_tokens", {"false"}, {"\"no\""}},
+      {"return_token_ids", {"true"}, {"[]"}},
+      {"max_streaming_response_tokens", {"1", "100"}, {"0", "-1", "1.5"}},
+      {"timeout_ms", {"1", "86400000"}, {"0", "-5", "86400001", "1000000000000"}},
+      {"request_id",
+       {"\"aZ0-_.\"", quoted(128)},
+       {"\"\"", "\"a b\"", R"("a\nb")", "\"\xC3\xA9\"", quoted(129), "5"}},
+      {"user", {"\"me\""}, {"5", quoted(1025)}},
+      {"model", {"\"any\"", "null"}, {"5", quoted(1025)}},
+      {"stream", {"true", "false"}, {"1", "\"true\""}},
+      {"stream_options", {"null"}, {"{}", R"({"include_usage":true})", "5"}},
+      {"response_format",
+       {R"({"type":"text"})", "{}"},
+       {R"({"type":"json_object"})", R"({"type":5})", "\"text\""}},
+  };
+  for (const Field& field : fields) {
+    expect_range(field, chat_error);
+    expect_range(field, completion_error);
+  }
+}
+
+TEST(ParseOptions, ValuesArriveWhereTheyBelong) {
+  const auto parsed = chat_with(R"("temperature":0.5,"top_p":0.25,"top_k":-1,"min_p":0.125,
+      "repetition_penalty":1.5,"frequency_penalty":-1.5,"presence_penalty":1.25,"seed":7,"max_tokens":9,
+      "min_tokens":2,"stop":["a","b"],"stop_token_ids":[4],"include_stop_str_in_output":true,"ignore_eos":true,
+      "skip_special_tokens":false,"n":3,"logit_bias":{"5":-2.5},"bad_words":"x","bad_words_token_ids":[6],
+      "return_token_ids":true,"max_streaming_response_tokens":8,"timeout_ms":1000,"request_id":"r-1",
+      "logprobs":true,"top_logprobs":2,"model":"m")");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  const serve::GenerationOptions& o = parsed->request.options;
+  EXPECT_EQ(o.temperature, 0.5f);
+  EXPECT_EQ(o.top_p, 0.25f);
+  EXPECT_EQ(o.top_k, 0) << "-1 is off";
+  EXPECT_EQ(o.min_p, 0.125f);
+  EXPECT_EQ(o.repetition_penalty, 1.5f);
+  EXPECT_EQ(o.frequency_penalty, -1.5f);
+  EXPECT_EQ(o.presence_penalty, 1.25f);
+  EXPECT_EQ(o.seed, 7u);
+  EXPECT_EQ(o.max_tokens, 9);
+  EXPECT_EQ(o.min_tokens, 2);
+  EXPECT_EQ(o.stop, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(o.stop_token_ids, (std::vector<int32_t>{4}));
+  EXPECT_TRUE(o.include_stop_str_in_output && o.ignore_eos && o.return_token_ids);
+  EXPECT_FALSE(o.skip_special_tokens);
+  EXPECT_EQ(o.n, 3);
+  EXPECT_EQ(o.logit_bias, (std::vector<std::pair<int32_t, float>>{{5, -2.5f}}));
+  EXPECT_EQ(o.bad_words, (std::vector<std::string>{"x"}));
+  EXPECT_EQ(o.bad_words_token_ids, (std::vector<int32_t>{6}));
+  EXPECT_EQ(o.max_streaming_response_tokens, 8);
+  EXPECT_EQ(o.timeout_ms, 1000);
+  EXPECT_EQ(o.request_id, "r-1");
+  EXPECT_EQ(o.top_logprobs, 2);
+  EXPECT_EQ(parsed->request.model, "m");
+  EXPECT_TRUE(parsed->unknown_fields.empty());
+}
+
+TEST(ParseOptions, AbsentAndNullFieldsAreDefaults) {
+  for (const char* fields :
+       {"", R"("temperature":null,"seed":null,"n":null,"stop":null,"stream":null)"}) {
+    const auto parsed = chat_with(fields);
+    ASSERT_TRUE(parsed);
+    EXPECT_FALSE(parsed->request.options.temperature || parsed->request.options.seed);
+    EXPECT_EQ(parsed->request.options.n, 1);
+    EXPECT_EQ(parsed->request.options.top_logprobs, -1);
+    EXPECT_FALSE(parsed->request.options.max_tokens);
+    EXPECT_FALSE(parsed->stream.stream);
+  }
+}
+
+TEST(ParseOptions, TheNewerNameOfMaxTokensCounts) {
+  EXPECT_EQ(chat_with(R"("max_tokens":5,"max_completion_tokens":6)")->request.options.max_tokens,
+            6);
+}
+
+TEST(ParseOptions, A28TheLastOfDuplicateKeysCounts) {
+  EXPECT_EQ(chat_with(R"("max_tokens":-5,"max_tokens":3)")->request.options.max_tokens, 3);
+  EXPECT_EQ(chat_error(R"("max_tokens":3,"max_tokens":-5)")->param, "max_tokens");
+  EXPECT_EQ(chat_with(R"("model":"a","model":"b")")->request.model, "b");
+  EXPECT_EQ(
+      chat_with(R"("stream":true,"stream_options":{"include_usage":true,"include_usage":false})")
+          ->stream.include_usage,
+      false);
+  const auto twice = parse_chat(object(R"({"messages":5,"messages":)" + kUser + "}"));
+  EXPECT_TRUE(twice);
+}
+
+TEST(ParseOptions, StreamOptionsNeedAStream) {
+  const auto parsed =
+      chat_with(R"("stream":true,"stream_options":{"continuous_usage_stats":true})");
+  ASSERT_TRUE(parsed);
+  EXPECT_TRUE(parsed->stream.stream && parsed->stream.include_usage &&
+              parsed->stream.continuous_usage);
+  EXPECT_FALSE(chat_with(R"("stream":true)")->stream.include_usage);
+  EXPECT_EQ(chat_error(R"("stream":true,"stream_options":{"include_usage":1})")->param,
+            "stream_options.include_usage");
+}
+
+TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
+  for (const char* name : {"guided_json",
+                           "guided_regex",
+                           "guided_choice",
+                           "guided_grammar",
+                           "structural_tag",
+                           "chat_template",
+                           "logits_processors_args",
+                           "prompt_logprobs",
+                           "include_draft_logprobs",
+                           "temp_scaled_logprobs",
+                           "top_p_normalized_logprobs",
+                           "completion_token_ids",
+                           "mm_hashes",
+                           "response_max_tokens",
+                           "disaggregate_info",
+                           "audio",
+                           "modalities",
+                           "functions",
+                           "function_call",
+                           "prediction",
+                           "priority",
+                           "web_search_options",
+                           "guided_json_object"}) {
+    for (const auto& error : {chat_error('"' + std::string(name) + "\":1"),
+                              completion_error('"' + std::string(name) + "\":1")}) {
+      ASSERT_TRUE(error) << name;
+      EXPECT_EQ(error->code, "unsupported_parameter") << name;
+      EXPECT_EQ(error->param, name);
+    }
+    EXPECT_FALSE(chat_error('"' + std::string(name) + "\":null")) << name;
+  }
+  for (const char* fields :
+       {R"("tools":[{"type":"function"}])", R"("tools":5)", R"("tool_choice":"required")",
+        R"("reasoning_effort":"low")", R"("prompt_token_ids":[1])",
+        R"("disable_chat_template":true)", R"("metadata":{"raw_request":true})"}) {
+    const auto error = chat_error(fields);
+    ASSERT_TRUE(error) << fields;
+    EXPECT_EQ(error->code, "unsupported_parameter") << fields;
+  }
+  EXPECT_FALSE(chat_error(R"("tools":[],"tool_choice":"auto","parallel_tool_calls":true)"));
+  for (const char* fields : {R"("best_of":2)", R"("suffix":"x")", R"("multimodal_data":{})"}) {
+    EXPECT_EQ(completion_error(fields)->code, "unsupported_parameter") << fields;
+  }
+  EXPECT_FALSE(completion_error(R"("best_of":1,"suffix":"")"));
+}
+
+TEST(ParseOptions, A47UnknownFieldsAreReported) {
+  EXPECT_EQ(chat_with(R"("of_tomorrow":1)")->unknown_fields,
+            (std::vector<std::string>{"of_tomorrow"}));
+  EXPECT_EQ(completion_with(R"("x":null)")->unknown_fields, (std::vector<std::string>{"x"}));
+}
+
+TEST(ParseChat, LogprobsNeedToBeSwitchedOn) {
+  EXPECT_EQ(chat_with(R"("logprobs":true)")->request.options.top_logprobs, 0);
+  EXPECT_EQ(chat_with(R"("logprobs":false)")->request.options.top_logprobs, -1);
+  expect_range({"top_logprobs", {"null"}, {"3", "-1", "2147483648", "\"2\""}}, chat_error);
+  expect_range({"logprobs", {"true", "false"}, {"3", "\"yes\""}}, chat_error);
+  EXPECT_EQ(completion_with(R"("logprobs":4)")->request.options.top_logprobs, 4);
+  expect_range({"logprobs", {"0", "5"}, {"-1", "true", "2147483648"}}, completion_error);
+}
+
+TEST(ParseChat, ThinkingIsSetInThreePlaces) {
+  EXPECT_FALSE(chat_with("")->request.enable_thinking);
+  for (const char* value : {"true", "false"}) {
+    const bool on = value == std::string("true");
+    for (const std::string& fields :
+         {R"("enable_thinking":)" + std::string(value),
+          R"("metadata":{"enable_thinking":)" + std::string(value) + "}",
+          R"("chat_template_kwargs":{"enable_thinking":)" + std::string(value) + "}",
+          R"("chat_template_kwargs":{"options":{"thinking_mode":")" +
+              std::string(on ? "open" : "close") + "\"}}"}) {
+      EXPECT_EQ(chat_with(fields)->request.enable_thinking, on) << fields;
+    }
+  }
+  expect_range({"enable_thinking", {"null"}, {"\"yes\"", "1"}}, chat_error);
+}
+
+TEST(ParseChat, A45ReasoningMaxTokens) {
+  expect_range(
+      {"reasoning_max_tokens", {"0", "5", "2147483647"}, {"-1", "1.5", "\"5\"", "2147483648"}},
+      chat_error);
+  EXPECT_EQ(chat_with(R"("reasoning_max_tokens":5)")->request.reasoning_max_tokens, 5);
+  EXPECT_EQ(chat_with(R"("metadata":{"reasoning_max_tokens":6})")->request.reasoning_max_tokens, 6);
+}
+
+TEST(ParseChat, MetadataIsTheClientsOwnButForAFewFields) {
+  const auto parsed =
+      chat_with(R"("metadata":{"anything":[1,2],"max_streaming_response_tokens":4})");
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed->request.options.max_streaming_response_tokens, 4);
+  expect_range({"metadata",
+                {"{}"},
+                {"5", R"({"enable_thinking":1})", R"({"reasoning_max_tokens":-1})",
+                 R"({"max_streaming_response_tokens":0})"}},
+               chat_error);
+}
+
+TEST(ParseChat, TemplateKwargsAreBounded) {
+  std::string deep = "1";
+  for (int i = 0; i < 33; ++i) deep = "[" + deep + "]";
+  expect_range(
+      {"chat_template_kwargs",
+       {"{}", R"({"colour":"red"})"},
+       {"5", R"({"messages":[]})", R"({"tools":[]})", R"({"documents":1})", R"({"tokenize":true})",
+        R"({"add_generation_prompt":false})", R"({"x":)" + quoted(17 * 1024) + "}",
+        R"({"x":)" + deep + "}", R"({"enable_thinking":3})", R"({"options":3})",
+        R"({"options":{"thinking_mode":"maybe"}})", R"({"options":{"thinking_mode":5}})"}},
+      chat_error);
+  EXPECT_EQ(
+      chat_with(R"("chat_template_kwargs":{"colour":"red"})")->request.template_kwargs.at("colour"),
+      json::value("red"));
+}
+
+TEST(ParseMessages, RolesAndContents) {
+  const auto parsed = parse_chat(object(R"({"messages":[
+      {"role":"developer","content":"Be brief."},
+      {"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"u"}},
+                                {"type":"image_url","image_url":"v"}]},
+      {"role":"bot","content":null,"reasoning_content":"hm"},
+      {"role":"user","content":[{"type":"video","video":["f1","f2"]},
+                                {"type":"video_url","video_url":{"url":"data:video/jpeg;base64,A,B"}}]}]})"));
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  const auto& messages = parsed->request.messages;
+  ASSERT_EQ(messages.size(), 4u);
+  EXPECT_EQ(messages[0].role, "system");
+  EXPECT_EQ(messages[0].content[0].text, "Be brief.");
+  EXPECT_EQ(messages[1].content[0].text, "a");
+  EXPECT_EQ(messages[1].content[1].kind, serve::PartKind::kImage);
+  EXPECT_EQ(messages[1].content[1].urls, (std::vector<std::string>{"u"}));
+  EXPECT_EQ(messages[1].content[2].urls, (std::vector<std::string>{"v"}));
+  EXPECT_EQ(messages[2].role, "assistant");
+  EXPECT_EQ(messages[2].reasoning_content, "hm");
+  EXPECT_EQ(messages[3].content[0].kind, serve::PartKind::kVideo);
+  EXPECT_EQ(messages[3].content[0].urls, (std::vector<std::string>{"f1", "f2"}));
+  EXPECT_EQ(messages[3].content[1].urls,
+            (std::vector<std::string>{"data:image/jpeg;base64,A", "data:image/jpeg;base64,B"}));
+}
+
+TEST(ParseMessages, FaultsNameTheirPlace) {
+  const std::string user = R"([{"role":"user","content":)";
+  const std::pair<std::string, const char*> cases[] = {
+      {"null", "messages"},
+      {"[]", "messages"},
+      {"\"hi\"", "messages"},
+      {"[3]", "messages[0]"},
+      {"[{}]", "messages[0].role"},
+      {R"([{"role":5}])", "messages[0].role"},
+      {R"([{"role":"king","content":"x"}])", "messages[0].role"},
+      {R"([{"role":"user"}])", "messages[0].content"},
+      {R"([{"role":"user","content":"x"},{"role":"user","content":null}])", "messages[1].content"},
+      {user + "3}]", "messages[0].content"},
+      {user + "[3]}]", "messages[0].content[0]"},
+      {user + "[{}]}]", "messages[0].content[0].type"},
+      {user + R"([{"type":"smell"}]}])", "messages[0].content[0].type"},
+      {user + R"([{"type":"text"}]}])", "messages[0].content[0].text"},
+      {user + R"([{"type":"text","text":5}]}])", "messages[0].content[0].text"},
+      {user + R"([{"type":"image_url"}]}])", "messages[0].content[0].image_url"},
+      {user + R"([{"type":"image_url","image_url":5}]}])", "messages[0].content[0].image_url"},
+      {user + R"([{"type":"image_url","image_url":{"url":5}}]}])",
+       "messages[0].content[0].image_url"},
+      {user + R"([{"type":"video","video":[]}]}])", "messages[0].content[0].video"},
+      {user + R"([{"type":"video","video":[5]}]}])", "messages[0].content[0].video"},
+      {user + R"([{"type":"video_url","video_url":{"url":"http://a/b.mp4"}}]}])",
+       "messages[0].content[0].video_url"},
+      {R"([{"role":"assistant","content":"x","tool_calls":[1]}])", "messages[0].tool_calls"},
+      {R"([{"role":"assistant","content":"x","reasoning_content":5}])",
+       "messages[0].reasoning_content"},
+  };
+  for (const auto& [messages, param] : cases) {
+    const auto parsed = parse_chat(object(R"({"messages":)" + messages + "}"));
+    ASSERT_FALSE(parsed) << messages;
+    EXPECT_EQ(parsed.error().param, param) << messages;
+  }
+  EXPECT_EQ(parse_chat(object("{}")).error().code, "missing_required_parameter");
+}
+
+TEST(ParseMessages, VideosHaveALimitOfFrames) {
+  const auto code = [](const std::string& part) {
+    const auto parsed =
+        parse_chat(object(R"({"messages":[{"role":"user","content":[)" + part + "]}]}"));
+    return parsed ? "" : parsed.error().code;
+  };
+  std::string frames = "A";
+  for (int i = 1; i < 1024; ++i) frames += ",A";
+  const std::string url = R"({"type":"video_url","video_url":{"url":"data:video/jpeg;base64,)";
+  EXPECT_EQ(code(url + frames + "\"}}"), "");
+  EXPECT_EQ(code(url + frames + ",A\"}}"), "too_many_frames");
+  EXPECT_NE(code(R"({"type":"video","video":)" + repeated("\"x\"", 100'000) + "}"), "");
+}
+
+TEST(ParseCompletion, A42Prompts) {
+  using Prompts = std::vector<std::variant<std::string, std::vector<int32_t>>>;
+  const auto prompts = [](const std::string& text) {
+    return parse_completion(object(R"({"prompt":)" + text + "}"))->request.prompts;
+  };
+  EXPECT_EQ(prompts("\"a\""), Prompts({"a"}));
+  EXPECT_EQ(prompts(R"(["a","b"])"), Prompts({"a", "b"}));
+  EXPECT_EQ(prompts("[1,2]"), Prompts({std::vector<int32_t>{1, 2}}));
+  EXPECT_EQ(prompts("[[1],[2,3]]"), Prompts({std::vector<int32_t>{1}, std::vector<int32_t>{2, 3}}));
+  for (const std::string bad : {"\"\"", "[]", "[[]]", "[\"\"]", "[-1]", "[2147483648]", "[1.0]",
+                                "[1,\"a\"]", "[\"a\",1]", "[[1],\"a\"]", "[\"a\",[1]]", "[[\"a\"]]",
+                                "[null]", "[true]", "[{}]", "5", "true", "{}", "null"}) {
+    const auto parsed = parse_completion(object(R"({"prompt":)" + bad + "}"));
+    ASSERT_FALSE(parsed) << bad;
+    EXPECT_EQ(parsed.error().param, "prompt") << bad;
+  }
+  EXPECT_EQ(parse_completion(object("{}")).error().code, "missing_required_parameter");
+  EXPECT_EQ(prompts(repeated("\"x\"", 256)).size(), 256u);
+  EXPECT_FALSE(parse_completion(object(R"({"prompt":)" + repeated("\"x\"", 257) + "}")));
+  EXPECT_FALSE(parse_completion(object(R"({"prompt":)" + repeated("[1]", 1'000'000) + "}")));
+}
+
+TEST(ParseCompletion, A34PromptsTimesChoicesHaveALimit) {
+  const auto parse = [](int count, int n) {
+    return parse_completion(
+        object(R"({"prompt":)" + repeated("\"x\"", count) + ",\"n\":" + std::to_string(n) + "}"));
+  };
+  EXPECT_TRUE(parse(256, 4));
+  ASSERT_FALSE(parse(256, 5));
+  EXPECT_EQ(parse(256, 5).error().param, "n");
+}
+
+}  // namespace
+}  // namespace ernie::http

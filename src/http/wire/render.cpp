@@ -1,0 +1,214 @@
+#include "http/wire/render.h"
+
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <chrono>
+#include <cstdio>
+
+namespace ernie::http {
+
+namespace json = boost::json;
+
+namespace {
+
+double unix_seconds() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// FastDeploy's form of a token: its text, or "bytes:\x.." when its bytes are no UTF-8 of their own.
+std::string token_name(const serve::TokenProbability& token) {
+  if (token.text == token.bytes || token.bytes.empty()) return token.text;
+  std::string out = "bytes:";
+  char hex[8];
+  for (unsigned char c : token.bytes) {
+    std::snprintf(hex, sizeof(hex), "\\x%02x", c);
+    out += hex;
+  }
+  return out;
+}
+
+json::object token_entry(const serve::TokenProbability& token) {
+  json::array bytes;
+  for (unsigned char c : token.bytes) bytes.push_back(static_cast<int64_t>(c));
+  return {{"token", token_name(token)}, {"logprob", token.logprob}, {"bytes", std::move(bytes)}};
+}
+
+json::object chat_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
+  json::array content;
+  for (const auto& entry : logprobs) {
+    json::object item = token_entry(entry.token);
+    json::array top;
+    for (const auto& alternative : entry.top) top.push_back(token_entry(alternative));
+    item["top_logprobs"] = std::move(top);
+    content.push_back(std::move(item));
+  }
+  return {{"content", std::move(content)}};
+}
+
+json::object completion_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
+  json::array tokens;
+  json::array values;
+  json::array tops;
+  json::array offsets;
+  int64_t offset = 0;
+  for (const auto& entry : logprobs) {
+    tokens.emplace_back(token_name(entry.token));
+    values.emplace_back(entry.token.logprob);
+    offsets.emplace_back(offset);
+    offset += static_cast<int64_t>(entry.token.text.size());
+    json::object top;
+    for (const auto& alternative : entry.top) top[token_name(alternative)] = alternative.logprob;
+    tops.push_back(std::move(top));
+  }
+  return {{"tokens", std::move(tokens)},
+          {"token_logprobs", std::move(values)},
+          {"top_logprobs", std::move(tops)},
+          {"text_offset", std::move(offsets)}};
+}
+
+json::array ids_json(const std::vector<int32_t>& ids) {
+  return json::array(ids.begin(), ids.end());
+}
+
+json::object base(const AnswerHead& head, const char* object) {
+  return {{"id", head.id}, {"object", object}, {"created", head.created}, {"model", head.model}};
+}
+
+json::value finish_json(const std::string& reason) {
+  return reason.empty() ? json::value(nullptr) : json::value(reason);
+}
+
+// The prompt that choice `index` belongs to.
+size_t prompt_of(size_t index, size_t choices, size_t prompts) {
+  return prompts == 0 ? 0 : index / (choices / prompts);
+}
+
+}  // namespace
+
+json::object usage_json(const serve::Usage& usage) {
+  return {{"prompt_tokens", usage.prompt_tokens},
+          {"completion_tokens", usage.completion_tokens},
+          {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+          {"prompt_tokens_details",
+           {{"cached_tokens", usage.cached_tokens},
+            {"image_tokens", usage.image_tokens},
+            {"video_tokens", usage.video_tokens}}},
+          {"completion_tokens_details",
+           {{"reasoning_tokens", usage.reasoning_tokens}, {"image_tokens", 0}}}};
+}
+
+void GatheredChoice::add(const serve::Delta& delta) {
+  content += delta.content;
+  reasoning += delta.reasoning;
+  token_ids.insert(token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
+  logprobs.insert(logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+  if (delta.finish_reason) finish_reason = *delta.finish_reason;
+}
+
+json::object chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                         const serve::PromptInfo& prompt, const serve::Usage& usage,
+                         const ShowOptions& show) {
+  json::array list;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const GatheredChoice& choice = choices[i];
+    json::object message{{"role", "assistant"}, {"content", choice.content}};
+    message["reasoning_content"] =
+        show.split_reasoning ? json::value(choice.reasoning) : json::value(nullptr);
+    message["tool_calls"] = nullptr;
+    if (show.token_ids) {
+      message["prompt_token_ids"] = ids_json(prompt.token_ids.at(0));
+      message["completion_token_ids"] = ids_json(choice.token_ids);
+      message["prompt_tokens"] = prompt.texts.at(0);
+      message["completion_tokens"] = choice.reasoning + choice.content;
+    }
+    list.push_back(
+        json::object{{"index", i},
+                     {"message", std::move(message)},
+                     {"logprobs", show.logprobs ? json::value(chat_logprobs(choice.logprobs))
+                                                : json::value(nullptr)},
+                     {"finish_reason", choice.finish_reason}});
+  }
+  json::object out = base(head, "chat.completion");
+  out["choices"] = std::move(list);
+  out["usage"] = usage_json(usage);
+  return out;
+}
+
+json::object completion_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                               const serve::PromptInfo& prompt, const serve::Usage& usage,
+                               const ShowOptions& show) {
+  json::array list;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const GatheredChoice& choice = choices[i];
+    json::object item{{"index", i},
+                      {"text", choice.content},
+                      {"logprobs", show.logprobs ? json::value(completion_logprobs(choice.logprobs))
+                                                 : json::value(nullptr)},
+                      {"finish_reason", choice.finish_reason}};
+    if (show.token_ids) {
+      const size_t p = prompt_of(i, choices.size(), prompt.token_ids.size());
+      item["prompt_token_ids"] = ids_json(prompt.token_ids.at(p));
+      item["completion_token_ids"] = ids_json(choice.token_ids);
+      item["prompt_tokens"] = prompt.texts.at(p);
+    }
+    list.push_back(std::move(item));
+  }
+  json::object out = base(head, "text_completion");
+  out["choices"] = std::move(list);
+  out["usage"] = usage_json(usage);
+  return out;
+}
+
+json::object chat_role_chunk(const AnswerHead& head, int index, const serve::PromptInfo& prompt,
+                             const ShowOptions& show) {
+  json::object delta{{"role", "assistant"}, {"content", ""}};
+  if (show.split_reasoning) delta["reasoning_content"] = "";
+  if (show.token_ids) {
+    delta["prompt_token_ids"] = ids_json(prompt.token_ids.at(0));
+    delta["prompt_tokens"] = prompt.texts.at(0);
+  }
+  json::object out = base(head, "chat.completion.chunk");
+  out["choices"] = json::array{
+      json::object{{"index", index}, {"delta", std::move(delta)}, {"finish_reason", nullptr}}};
+  return out;
+}
+
+json::object chat_chunk(const AnswerHead& head, const serve::Delta& delta,
+                        const ShowOptions& show) {
+  json::object part;
+  if (!delta.reasoning.empty()) part["reasoning_content"] = delta.reasoning;
+  if (!delta.content.empty()) part["content"] = delta.content;
+  if (show.token_ids) part["completion_token_ids"] = ids_json(delta.token_ids);
+  json::object choice{{"index", delta.index}, {"delta", std::move(part)}};
+  if (show.logprobs) choice["logprobs"] = chat_logprobs(delta.logprobs);
+  choice["finish_reason"] = finish_json(delta.finish_reason.value_or(""));
+  choice["arrival_time"] = unix_seconds();
+  json::object out = base(head, "chat.completion.chunk");
+  out["choices"] = json::array{std::move(choice)};
+  return out;
+}
+
+json::object completion_chunk(const AnswerHead& head, const serve::Delta& delta,
+                              const ShowOptions& show) {
+  json::object choice{{"index", delta.index}, {"text", delta.content}};
+  choice["logprobs"] =
+      show.logprobs ? json::value(completion_logprobs(delta.logprobs)) : json::value(nullptr);
+  if (show.token_ids) choice["completion_token_ids"] = ids_json(delta.token_ids);
+  choice["finish_reason"] = finish_json(delta.finish_reason.value_or(""));
+  json::object out = base(head, "text_completion");
+  out["choices"] = json::array{std::move(choice)};
+  return out;
+}
+
+json::object usage_chunk(const AnswerHead& head, const char* object, const serve::Usage& usage) {
+  json::object out = base(head, object);
+  out["choices"] = json::array{};
+  out["usage"] = usage_json(usage);
+  return out;
+}
+
+std::string sse_event(const json::object& data) {
+  return "data: " + json::serialize(data) + "\n\n";
+}
+
+}  // namespace ernie::http

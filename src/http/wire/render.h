@@ -1,0 +1,63 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "serve/output.h"
+
+// Answers of the OpenAI API as JSON.
+namespace ernie::http {
+
+// What every object of one answer carries.
+struct AnswerHead {
+  std::string id;
+  std::string model;
+  int64_t created = 0;  // seconds since 1970
+};
+
+boost::json::object usage_json(const serve::Usage& usage);
+
+// A choice of a complete answer, gathered from its deltas.
+struct GatheredChoice {
+  std::string content;
+  std::string reasoning;
+  std::string finish_reason;
+  std::vector<int32_t> token_ids;
+  std::vector<serve::TokenLogprobs> logprobs;
+
+  void add(const serve::Delta& delta);
+};
+
+// What of the prompt is shown, when the request asked for it.
+struct ShowOptions {
+  bool logprobs = false;
+  bool token_ids = false;
+  bool split_reasoning = false;  // a reasoning parser is at work
+};
+
+boost::json::object chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                                const serve::PromptInfo& prompt, const serve::Usage& usage,
+                                const ShowOptions& show);
+boost::json::object completion_answer(const AnswerHead& head,
+                                      const std::vector<GatheredChoice>& choices,
+                                      const serve::PromptInfo& prompt, const serve::Usage& usage,
+                                      const ShowOptions& show);
+
+// Chunks of a streamed answer. The first chunk of a chat choice names the role and has no text.
+boost::json::object chat_role_chunk(const AnswerHead& head, int index,
+                                    const serve::PromptInfo& prompt, const ShowOptions& show);
+boost::json::object chat_chunk(const AnswerHead& head, const serve::Delta& delta,
+                               const ShowOptions& show);
+boost::json::object completion_chunk(const AnswerHead& head, const serve::Delta& delta,
+                                     const ShowOptions& show);
+boost::json::object usage_chunk(const AnswerHead& head, const char* object,
+                                const serve::Usage& usage);
+
+// One server-sent event.
+std::string sse_event(const boost::json::object& data);
+inline constexpr const char* kSseDone = "data: [DONE]\n\n";
+
+}  // namespace ernie::http

@@ -1,0 +1,177 @@
+#include "serve/chat_service.h"
+
+#include <thread>
+#include <utility>
+
+#include "base/queue.h"
+#include "serve/generation.h"
+#include "serve/prompt_builder.h"
+#include "serve/sampling.h"
+
+namespace ernie::serve {
+namespace {
+
+using PromptPtr = std::shared_ptr<const model::Prompt>;
+
+class ChatServiceImpl : public ChatService {
+ public:
+  ChatServiceImpl(Parts parts, ServiceConfig config)
+      : parts_(std::move(parts)), config_(std::move(config)) {
+    for (int i = 0; i < config_.threads; ++i) {
+      threads_.emplace_back([this] {
+        while (auto task = tasks_.pop()) (*task)();
+      });
+    }
+  }
+
+  ~ChatServiceImpl() override {
+    tasks_.close();
+    for (auto& thread : threads_) thread.join();
+  }
+
+  bool post(std::function<void()> task) override { return tasks_.push(std::move(task)); }
+  const ServiceConfig& config() const override { return config_; }
+
+  std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
+    return begin(std::move(sink), [this, request = std::move(request)](GenerationState& generation,
+                                                                       Arrival arrival) {
+      run(generation, arrival, request.options, request.reasoning_max_tokens,
+          config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
+            auto prompt = build_chat_prompt(request, parts_, config_, generation.cancelled());
+            if (!prompt) return prompt.error();
+            return std::vector<PromptPtr>{*prompt};
+          });
+    });
+  }
+
+  std::shared_ptr<Generation> complete(CompletionRequest request,
+                                       std::shared_ptr<OutputSink> sink) override {
+    return begin(std::move(sink), [this, request = std::move(request)](GenerationState& generation,
+                                                                       Arrival arrival) {
+      run(generation, arrival, request.options, std::nullopt, {}, request.echo,
+          [&]() -> Result<std::vector<PromptPtr>> {
+            std::vector<PromptPtr> prompts;
+            for (const auto& prompt : request.prompts) {
+              auto built = build_completion_prompt(prompt, parts_);
+              if (!built) return built.error();
+              prompts.push_back(*built);
+            }
+            return prompts;
+          });
+    });
+  }
+
+ private:
+  using Arrival = engine::Clock::time_point;
+
+  // `work` runs on the pool unless the request was cancelled before its turn.
+  template <typename Work>
+  std::shared_ptr<Generation> begin(std::shared_ptr<OutputSink> sink, Work work) {
+    auto generation =
+        std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
+    const bool queued = post([generation, work = std::move(work), arrival = engine::Clock::now()] {
+      if (!generation->cancelled()) work(*generation, arrival);
+    });
+    if (!queued) {
+      generation->fail(
+          {ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
+    }
+    return generation;
+  }
+
+  template <typename BuildPrompts>
+  void run(GenerationState& generation, Arrival arrival, const GenerationOptions& options,
+           std::optional<int> reasoning_max_tokens, const std::string& reasoning_parser, bool echo,
+           const BuildPrompts& build_prompts) {
+    auto prompts = build_prompts();
+    if (!prompts) return generation.fail(prompts.error());
+
+    std::vector<engine::GenerationRequest> requests;
+    std::vector<ChoiceStream> choices;
+    PromptInfo info;
+    Usage usage;
+    for (const PromptPtr& prompt : *prompts) {
+      auto sampling =
+          make_sampling_params(options, prompt->tokens, reasoning_max_tokens, context());
+      if (!sampling) return generation.fail(sampling.error());
+      if (auto s = check_output_size(options, *sampling, prompts->size()); !s)
+        return generation.fail(s.error());
+      usage.prompt_tokens += static_cast<int>(prompt->tokens.size());
+      usage.image_tokens += prompt->image_tokens;
+      usage.video_tokens += prompt->video_tokens;
+      if (options.return_token_ids) info.token_ids.push_back(prompt->tokens);
+      if (options.return_token_ids || echo) {
+        info.texts.push_back(
+            parts_.tokenizer->decode(prompt->tokens, options.skip_special_tokens && echo));
+      }
+      for (int i = 0; i < options.n; ++i) {
+        const int index = static_cast<int>(choices.size());
+        std::optional<text::ReasoningParser> parser;
+        if (!reasoning_parser.empty()) {
+          auto created =
+              text::ReasoningParser::create(reasoning_parser, *parts_.tokenizer, prompt->tokens);
+          if (!created) return generation.fail(created.error());
+          parser = std::move(*created);
+        }
+        choices.emplace_back(*parts_.tokenizer, std::move(parser), choice_options(options, index));
+        engine::GenerationRequest request;
+        request.id = options.request_id;
+        request.prompt = prompt;
+        request.sampling = *sampling;
+        request.sampling.seed = choice_seed(sampling->seed, index);
+        if (options.timeout_ms)
+          request.deadline = arrival + std::chrono::milliseconds(*options.timeout_ms);
+        if (config_.max_waiting_time) request.queue_deadline = arrival + *config_.max_waiting_time;
+        requests.push_back(std::move(request));
+      }
+    }
+    generation.start(info, usage, std::move(choices), options.n);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (!generation.submit(static_cast<int>(i), std::move(requests[i]))) return;
+    }
+  }
+
+  SamplingContext context() const {
+    return {parts_.tokenizer.get(), &parts_.defaults, parts_.vocab_size,
+            parts_.engine->config().max_model_len, config_.max_logprobs};
+  }
+
+  static ChoiceOptions choice_options(const GenerationOptions& options, int index) {
+    return {.index = index,
+            .stop = options.stop,
+            .include_stop_str = options.include_stop_str_in_output,
+            .skip_special_tokens = options.skip_special_tokens,
+            .want_logprobs = options.top_logprobs >= 0,
+            .want_token_ids = options.return_token_ids,
+            .tokens_per_delta = options.max_streaming_response_tokens};
+  }
+
+  // Refuses answers that could not be held in memory: about 100 bytes for each token or
+  // alternative.
+  Status check_output_size(const GenerationOptions& options, const sched::SamplingParams& sampling,
+                           size_t prompts) const {
+    const double entries = options.top_logprobs >= 0 ? options.top_logprobs + 2.0 : 1.0;
+    const double bytes =
+        100.0 * entries * sampling.max_tokens * options.n * static_cast<double>(prompts);
+    if (bytes <= static_cast<double>(config_.max_output_bytes)) return {};
+    return invalid_argument(
+        "the answer could take " + std::to_string(static_cast<int64_t>(bytes / 1e6)) + " MB (n " +
+            std::to_string(options.n) + " x max_tokens " + std::to_string(sampling.max_tokens) +
+            " x top_logprobs " + std::to_string(options.top_logprobs) + "); the limit is " +
+            std::to_string(config_.max_output_bytes / 1'000'000) + " MB; lower one of them",
+        "n", "output_too_large");
+  }
+
+  Parts parts_;
+  ServiceConfig config_;
+  Queue<std::function<void()>> tasks_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+std::unique_ptr<ChatService> ChatService::create(Parts parts, ServiceConfig config) {
+  return std::make_unique<ChatServiceImpl>(std::move(parts), std::move(config));
+}
+
+}  // namespace ernie::serve

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/engine.h"
+#include "media/fetch.h"
+#include "media/image.h"
+#include "model/processor.h"
+#include "serve/output.h"
+#include "serve/request.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace ernie::serve {
+
+// Sampling defaults of a checkpoint (generation_config.json) over the server's own.
+struct GenerationDefaults {
+  float temperature = 1.0f;
+  float top_p = 0.7f;
+  int top_k = 0;
+  float repetition_penalty = 1.0f;
+  std::vector<int32_t> eos_token_ids;
+};
+
+// Reads generation_config.json when the folder has one; a broken file is an error that names the
+// key.
+Result<GenerationDefaults> load_generation_defaults(const std::string& model_dir,
+                                                    const text::Tokenizer& tokenizer);
+
+struct ServiceConfig {
+  std::string reasoning_parser;  // empty: no split into reasoning and content
+  int max_images_per_prompt = 1;
+  int max_videos_per_prompt = 1;
+  int max_logprobs = 20;
+  int max_n = 128;
+  std::optional<std::chrono::milliseconds> max_waiting_time;  // in the queue
+  media::FetchPolicy fetch;
+  media::DecodeLimits decode;
+  size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
+  int threads = 8;  // of the pool for templates, tokenising and media; they mostly wait for fetches
+};
+
+struct RequestRecord {
+  engine::RequestStats stats;
+  std::string finish_reason;  // "stop", "length", "cancelled" or "error"
+  int max_tokens = 0;
+};
+
+// Turns requests into prompts, runs them and turns tokens back into text. Thread-safe.
+class ChatService {
+ public:
+  struct Parts {
+    engine::Engine* engine = nullptr;  // outlives the service
+    std::shared_ptr<const text::Tokenizer> tokenizer;
+    std::shared_ptr<const text::ChatTemplate> chat_template;
+    std::shared_ptr<const model::Processor> processor;
+    GenerationDefaults defaults;
+    int vocab_size = 0;                                     // rows of the embedding
+    std::function<void(const RequestRecord&)> on_finished;  // per choice, for metrics; may be empty
+  };
+  static std::unique_ptr<ChatService> create(Parts parts, ServiceConfig config);
+  virtual ~ChatService() = default;
+
+  // Runs `task` on the pool; false when the service is closing.
+  virtual bool post(std::function<void()> task) = 0;
+
+  // Both return at once; the prompt is prepared on the pool. Every failure goes to the sink.
+  virtual std::shared_ptr<Generation> chat(ChatRequest request,
+                                           std::shared_ptr<OutputSink> sink) = 0;
+  virtual std::shared_ptr<Generation> complete(CompletionRequest request,
+                                               std::shared_ptr<OutputSink> sink) = 0;
+
+  virtual const ServiceConfig& config() const = 0;
+};
+
+}  // namespace ernie::serve

@@ -1,0 +1,323 @@
+#include "serve/chat_service.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <future>
+
+#include "serve/sampling.h"
+#include "serve/testing/recording_sink.h"
+#include "serve/testing/test_service.h"
+
+namespace ernie::serve {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+std::shared_ptr<RecordingSink> new_sink() { return std::make_shared<RecordingSink>(); }
+
+Script text_script(const std::string& text) { return {.tokens = tokens(ids(text))}; }
+
+// Tokens that go on until the request is cancelled.
+Script endless(const std::string& text = "a") {
+  return {.tokens = tokens(ids(text)), .until_cancelled = true};
+}
+
+bool eventually(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000 && !condition(); ++i) std::this_thread::sleep_for(milliseconds(10));
+  return condition();
+}
+
+TEST(ChatService, AnAnswerComesInDeltasWithItsUsage) {
+  Script script = text_script("The picture is red.");
+  script.tokens.push_back(token(id("</s>")));
+  script.tokens.back().is_stop = true;
+  script.reason = engine::FinishReason::kStop;
+  script.stats.cached_tokens = 3;
+  TestService service(always(script));
+  const auto sink = new_sink();
+  service.service->chat(say("What colour?"), sink);
+  const auto usage = sink->usage();
+  ASSERT_TRUE(usage);
+  const int n = static_cast<int>(script.tokens.size());
+  EXPECT_EQ(sink->choice().content, "The picture is red.");
+  EXPECT_EQ(sink->choice().finish_reason, "stop");
+  EXPECT_EQ(sink->deltas().size(), static_cast<size_t>(n));  // one for each token, one for the end
+  const auto requests = service.engine->requests();
+  ASSERT_EQ(requests.size(), 1u);
+  EXPECT_EQ(usage->prompt_tokens, static_cast<int>(requests[0].prompt->tokens.size()));
+  EXPECT_EQ(usage->completion_tokens, n);
+  EXPECT_EQ(usage->cached_tokens, 3);
+  EXPECT_EQ(usage->reasoning_tokens, 0);
+  const auto so_far = sink->so_far();
+  for (size_t i = 0; i + 1 < so_far.size(); ++i) {
+    EXPECT_EQ(so_far[i].completion_tokens, static_cast<int>(i) + 1);
+  }
+  ASSERT_TRUE(service.engine->idle());
+  EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"stop"}));
+}
+
+TEST(ChatService, ReasoningIsSplitOffWhereAParserIsSet) {
+  const Script script = text_script("I see</think>\n\nred");
+  TestService service(always(script), {.reasoning_parser = "ernie-45-vl"});
+  const auto thinking = new_sink();
+  service.service->chat(say("What colour?", true), thinking);
+  const auto usage = thinking->usage();
+  ASSERT_TRUE(usage);
+  EXPECT_EQ(thinking->choice().reasoning, "I see");
+  EXPECT_EQ(thinking->choice().content, "red");
+  EXPECT_EQ(thinking->choice().finish_reason, "length");
+  EXPECT_EQ(usage->reasoning_tokens, static_cast<int>(ids("I see</think>").size()));
+
+  const auto answering = new_sink();
+  service.service->chat(say("What colour?", false), answering);
+  ASSERT_TRUE(answering->usage());
+  EXPECT_EQ(answering->choice().reasoning, "");
+  EXPECT_EQ(answering->choice().content, "I see\n\nred");
+  EXPECT_EQ(answering->usage()->reasoning_tokens, 0);
+}
+
+TEST(ChatService, ChoicesHaveTheirOwnSeedsAndTexts) {
+  TestService service([](const engine::GenerationRequest&, int number) -> Result<Script> {
+    Script script = text_script("answer " + std::to_string(number));
+    script.stats.cached_tokens = 4;
+    return script;
+  });
+  ChatRequest request = say("Hi");
+  request.options.n = 3;
+  request.options.seed = 7;
+  const auto sink = new_sink();
+  service.service->chat(request, sink);
+  const auto usage = sink->usage();
+  ASSERT_TRUE(usage);
+  const auto requests = service.engine->requests();
+  ASSERT_EQ(requests.size(), 3u);
+  int completion = 0;
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(sink->choice(i).content, "answer " + std::to_string(i));
+    EXPECT_EQ(requests[i].sampling.seed, choice_seed(7, i));
+    EXPECT_EQ(requests[i].prompt, requests[0].prompt) << "the prompt is shared";
+    completion += static_cast<int>(ids("answer " + std::to_string(i)).size());
+  }
+  EXPECT_EQ(usage->completion_tokens, completion);
+  EXPECT_EQ(usage->prompt_tokens, static_cast<int>(requests[0].prompt->tokens.size()));
+  EXPECT_EQ(usage->cached_tokens, 4) << "of the prompt, once";
+}
+
+TEST(ChatService, CompletionsTakeSeveralPromptsAndShowThem) {
+  Script script = text_script("!");
+  script.stats.cached_tokens = 1;
+  TestService service(always(script), {.reasoning_parser = "ernie-45-vl"});
+  CompletionRequest request;
+  request.prompts = {std::string("Once<think>"), ids("Two")};
+  request.options.n = 2;
+  request.options.return_token_ids = true;
+  const auto sink = new_sink();
+  service.service->complete(request, sink);
+  const auto usage = sink->usage();
+  ASSERT_TRUE(usage);
+  EXPECT_EQ(service.engine->requests().size(), 4u);
+  EXPECT_EQ(usage->prompt_tokens, static_cast<int>(ids("Once<think>").size() + ids("Two").size()));
+  EXPECT_EQ(usage->cached_tokens, 2);
+  EXPECT_EQ(sink->info().token_ids,
+            (std::vector<std::vector<int32_t>>{ids("Once<think>"), ids("Two")}));
+  EXPECT_EQ(sink->info().texts, (std::vector<std::string>{"Once<think>", "Two"}));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(sink->choice(i).content, "!") << "completions never split";
+}
+
+TEST(ChatService, AStopStringEndsTheEnginesRequestToo) {
+  TestService service(always(endless("one two stop three four")));
+  ChatRequest request = say("Hi");
+  request.options.stop = {" stop"};
+  const auto sink = new_sink();
+  service.service->chat(request, sink);
+  ASSERT_TRUE(sink->usage());
+  EXPECT_EQ(sink->choice().content, "one two");
+  EXPECT_EQ(sink->choice().finish_reason, "stop");
+  ASSERT_TRUE(service.engine->idle());
+  EXPECT_EQ(service.engine->cancelled(), (std::vector<engine::RequestHandle>{1}));
+  EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"stop"}));
+}
+
+TEST(ChatService, WhatHappensAfterAStopStringDoesNotSpoilTheAnswer) {
+  Script script = text_script("one stop two");
+  script.reason = engine::FinishReason::kError;
+  script.error = Error{ErrorKind::kTimeout, "too late", {}, "timeout"};
+  script.ignores_cancel = true;
+  TestService service(always(script));
+  ChatRequest request = say("Hi");
+  request.options.stop = {" stop"};
+  const auto sink = new_sink();
+  service.service->chat(request, sink);
+  ASSERT_TRUE(sink->usage());
+  EXPECT_EQ(sink->choice().content, "one");
+}
+
+TEST(ChatService, AnErrorInTheMiddleEndsAllChoices) {
+  TestService service([](const engine::GenerationRequest&, int number) -> Result<Script> {
+    if (number == 0) return endless("aaa");
+    Script script = text_script("bb");
+    script.reason = engine::FinishReason::kError;
+    script.error = internal_error("the device is gone");
+    return script;
+  });
+  ChatRequest request = say("Hi");
+  request.options.n = 2;
+  const auto sink = new_sink();
+  service.service->chat(request, sink);
+  const auto error = sink->error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->message, "the device is gone");
+  EXPECT_FALSE(sink->deltas().empty());
+  ASSERT_TRUE(service.engine->idle());
+  EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"cancelled", "error"}));
+}
+
+TEST(ChatService, A85ARefusedChoiceEndsTheOthers) {
+  TestService service([](const engine::GenerationRequest&, int number) -> Result<Script> {
+    if (number == 1) return Error{ErrorKind::kRateLimited, "the queue is full", {}, "queue_full"};
+    return endless();
+  });
+  ChatRequest request = say("Hi");
+  request.options.n = 3;
+  const auto sink = new_sink();
+  service.service->chat(request, sink);
+  const auto error = sink->error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind, ErrorKind::kRateLimited);
+  ASSERT_TRUE(service.engine->idle());
+  EXPECT_EQ(service.engine->requests().size(), 2u) << "the third is not tried";
+  EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"cancelled"}));
+}
+
+TEST(ChatService, A86DeadlinesGoToTheEngine) {
+  TestService service(always(text_script("a")), {.max_waiting_time = milliseconds(300)});
+  ChatRequest request = say("Hi");
+  request.options.timeout_ms = 1500;
+  const auto sink = new_sink();
+  const auto before = engine::Clock::now();
+  service.service->chat(request, sink);
+  const auto after = engine::Clock::now();
+  ASSERT_TRUE(sink->usage());
+  const auto made = service.engine->requests()[0];
+  ASSERT_TRUE(made.deadline && made.queue_deadline);
+  EXPECT_GE(*made.deadline, before + milliseconds(1500));
+  EXPECT_LE(*made.deadline, after + milliseconds(1500));
+  EXPECT_GE(*made.queue_deadline, before + milliseconds(300));
+  EXPECT_LE(*made.queue_deadline, after + milliseconds(300));
+
+  TestService without(always(text_script("a")));
+  const auto other = new_sink();
+  without.service->chat(say("Hi"), other);
+  ASSERT_TRUE(other->usage());
+  EXPECT_FALSE(without.engine->requests()[0].deadline);
+  EXPECT_FALSE(without.engine->requests()[0].queue_deadline);
+}
+
+TEST(ChatService, A88AnAnswerThatTheServerCutsShortIsAnError) {
+  Script script = text_script("one two");
+  script.reason = engine::FinishReason::kCancelled;
+  TestService service(always(script));
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  const auto error = sink->error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->kind, ErrorKind::kUnavailable);
+  EXPECT_EQ(error->code, "cancelled");
+}
+
+TEST(ChatService, A87AClientThatLeavesBeforeItsTurnCostsNothing) {
+  TestService service(always(text_script("a")), {.threads = 1});
+  std::promise<void> go;
+  service.service->post([&] { go.get_future().wait(); });
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink)->cancel();
+  go.set_value();
+  std::promise<void> done;
+  service.service->post([&] { done.set_value(); });
+  done.get_future().wait();
+  EXPECT_TRUE(service.engine->requests().empty());
+  EXPECT_FALSE(sink->started() || sink->ended());
+}
+
+TEST(ChatService, A87AClientThatLeavesWhileTokensComeFreesAllItsChoices) {
+  TestService service(always(endless("a b c")));
+  ChatRequest request = say("Hi");
+  request.options.n = 2;
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(request, sink);
+  ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 2; }));
+  generation->cancel();
+  generation->cancel();
+  ASSERT_TRUE(service.engine->idle());
+  EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"cancelled", "cancelled"}));
+  EXPECT_FALSE(sink->ended()) << "nobody is there to be told";
+}
+
+// Accepts connections and never answers.
+class SilentServer {
+ public:
+  SilentServer() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(fd_, 4), 0);
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    url_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/a.png";
+  }
+  ~SilentServer() { close(fd_); }
+  const std::string& url() const { return url_; }
+  int wait_for_client() { return accept(fd_, nullptr, nullptr); }
+
+ private:
+  int fd_;
+  std::string url_;
+};
+
+TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
+  SilentServer media;
+  ServiceConfig config{.threads = 1};
+  config.fetch.allow_private_media = true;
+  config.fetch.timeout_ms = 60'000;
+  config.fetch.low_speed_s = 60;
+  TestService service(always(text_script("a")), config);
+  ChatRequest request = say("What is this?");
+  request.messages[0].content.push_back(image(media.url()));
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(request, sink);
+  const int client = media.wait_for_client();
+  generation->cancel();
+  std::promise<void> done;
+  service.service->post([&] { done.set_value(); });
+  EXPECT_EQ(done.get_future().wait_for(seconds(5)), std::future_status::ready)
+      << "the pool's only thread still waits for the picture";
+  EXPECT_TRUE(service.engine->requests().empty());
+  EXPECT_FALSE(sink->ended());
+  close(client);
+}
+
+TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
+  TestService service(always(text_script("a")), {.max_output_bytes = 1'000'000});
+  ChatRequest request = say("Hi");
+  request.options.max_tokens = 100;
+  request.options.n = 99;  // 100 bytes a token
+  const auto fits = new_sink();
+  service.service->chat(request, fits);
+  EXPECT_TRUE(fits->usage());
+  request.options.top_logprobs = 20;
+  const auto sink = new_sink();
+  service.service->chat(request, sink);
+  const auto error = sink->error();
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->code, "output_too_large");
+  EXPECT_FALSE(sink->started());
+}
+
+}  // namespace
+}  // namespace ernie::serve

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace ernie::serve {
+
+struct TokenProbability {
+  std::string text;   // valid UTF-8
+  std::string bytes;  // what the token stands for, raw
+  float logprob = 0;
+};
+
+struct TokenLogprobs {
+  TokenProbability token;
+  std::vector<TokenProbability> top;  // by falling probability
+};
+
+// A piece of one choice. Text fields hold only what may be shown: never part of a stop string or of
+// a broken character.
+struct Delta {
+  int index = 0;  // of the choice
+  std::string content;
+  std::string reasoning;
+  std::vector<int32_t> token_ids;            // generated since the last delta
+  std::vector<TokenLogprobs> logprobs;       // one for each of token_ids, when asked for
+  std::optional<std::string> finish_reason;  // "stop" or "length": the choice ends here
+};
+
+struct Usage {
+  int prompt_tokens = 0;
+  int completion_tokens = 0;
+  int cached_tokens = 0;
+  int image_tokens = 0;
+  int video_tokens = 0;
+  int reasoning_tokens = 0;
+};
+
+// Known when the prompt has been processed, before the first delta.
+struct PromptInfo {
+  std::vector<std::vector<int32_t>> token_ids;  // per prompt; filled when return_token_ids is set
+  std::vector<std::string> texts;  // per prompt; filled when return_token_ids or echo is set
+};
+
+// Receives the output of one request: on_start, any number of deltas, then on_done or on_error,
+// once. on_error may come first or in the middle. Calls never overlap; they come from service
+// threads and must not block.
+class OutputSink {
+ public:
+  virtual ~OutputSink() = default;
+  virtual void on_start(const PromptInfo& info) = 0;
+  virtual void on_delta(const Delta& delta, const Usage& so_far) = 0;
+  virtual void on_done(const Usage& usage) = 0;
+  virtual void on_error(const Error& error) = 0;
+};
+
+// A request under way. Dropping the pointer does not end it.
+class Generation {
+ public:
+  virtual ~Generation() = default;
+  virtual void cancel() = 0;  // from any thread, any number of times
+};
+
+}  // namespace ernie::serve

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "base/result.h"
+#include "model/prompt.h"
+#include "serve/chat_service.h"
+#include "serve/request.h"
+
+namespace ernie::serve {
+
+// Turns a conversation into the model's input: template, media, tokens. Blocks while media is
+// fetched; a true `cancelled` ends that early. Media is decoded one item at a time and dropped once
+// cut into patches; the prompt's length is checked after each.
+Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest& request,
+                                                               const ChatService::Parts& parts,
+                                                               const ServiceConfig& config,
+                                                               const std::atomic<bool>& cancelled);
+
+// A prompt of the completions API: text (special tokens in it count) or token ids.
+Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
+    const std::variant<std::string, std::vector<int32_t>>& prompt, const ChatService::Parts& parts);
+
+}  // namespace ernie::serve

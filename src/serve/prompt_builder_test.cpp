@@ -1,0 +1,249 @@
+#include "serve/prompt_builder.h"
+
+#include <gtest/gtest.h>
+
+#include <ctime>
+#include <fstream>
+#include <iterator>
+
+#include "serve/testing/test_service.h"
+
+namespace ernie::serve {
+namespace {
+
+const char* const kPlaceholder = "<|IMAGE_PLACEHOLDER|>";
+
+std::string file_bytes(const std::string& name) {
+  std::ifstream file("tests/golden/media/" + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string base64(const std::string& bytes, const char* alphabet_end = "+/") {
+  const std::string alphabet =
+      std::string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") + alphabet_end;
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const size_t n = std::min<size_t>(3, bytes.size() - i);
+    uint32_t word = 0;
+    for (size_t k = 0; k < 3; ++k)
+      word = word << 8 | (k < n ? static_cast<unsigned char>(bytes[i + k]) : 0);
+    for (size_t k = 0; k < 4; ++k) out += k <= n ? alphabet[word >> (18 - 6 * k) & 63] : '=';
+  }
+  return out;
+}
+
+std::string picture(const std::string& name) {
+  return "data:image/png;base64," + base64(file_bytes(name));
+}
+
+class PromptBuilderTest : public testing::Test {
+ protected:
+  PromptBuilderTest() : engine_(always({})) {
+    const auto model = *model::load_config(kTinyModel);
+    parts_.engine = &engine_;
+    parts_.tokenizer = tiny_tokenizer();
+    parts_.chat_template = text::ChatTemplate::builtin(text::BuiltinTemplate::kErnieVl);
+    parts_.processor = *model::Processor::create(model, parts_.tokenizer, {});
+    parts_.vocab_size = model.vocab_size;
+  }
+
+  Result<std::shared_ptr<const model::Prompt>> chat(std::vector<ContentPart> content) const {
+    ChatRequest request;
+    request.enable_thinking = false;
+    request.messages.push_back({"user", std::move(content), {}});
+    return build_chat_prompt(request, parts_, config_, cancelled_);
+  }
+  Result<std::shared_ptr<const model::Prompt>> complete(
+      const std::variant<std::string, std::vector<int32_t>>& prompt) const {
+    return build_completion_prompt(prompt, parts_);
+  }
+  Error error_of(const std::string& url) const {
+    const auto prompt = chat({text("What is this?"), image(url)});
+    return prompt ? Error{} : prompt.error();
+  }
+  static ContentPart text(std::string words) { return {PartKind::kText, std::move(words), {}}; }
+  static int placeholders(const model::Prompt& prompt) {
+    return static_cast<int>(
+        std::count(prompt.tokens.begin(), prompt.tokens.end(), id(kPlaceholder)));
+  }
+
+  FakeEngine engine_;
+  ChatService::Parts parts_;
+  ServiceConfig config_;
+  std::atomic<bool> cancelled_ = false;
+};
+
+TEST_F(PromptBuilderTest, APictureTakesItsPlace) {
+  const auto prompt = *chat({image(picture("png_1x1.png")), text("What is this?")});
+  EXPECT_EQ(prompt->image_tokens, 4);  // scaled up to 2 x 2 windows
+  EXPECT_EQ(placeholders(*prompt), 4);
+  ASSERT_EQ(prompt->media.size(), 1u);
+  EXPECT_EQ(prompt->tokens[prompt->media[0].begin], id(kPlaceholder));
+  EXPECT_EQ(prompt->tokens[prompt->media[0].begin - 1], id("<|IMAGE_START|>"));
+  EXPECT_EQ(prompt->tokens[prompt->media[0].begin + 4], id("<|IMAGE_END|>"));
+}
+
+TEST_F(PromptBuilderTest, AVideoIsAListOfFrames) {
+  const ContentPart video{PartKind::kVideo, {}, {picture("png_1x1.png"), picture("png_1x1.png")}};
+  const auto prompt = chat({video, text("What changes?")});
+  ASSERT_TRUE(prompt) << prompt.error().message;
+  EXPECT_EQ((*prompt)->video_tokens, placeholders(**prompt));
+  EXPECT_TRUE((*prompt)->media[0].is_video);
+}
+
+TEST_F(PromptBuilderTest, A62MoreMediaThanAllowedNamesBothNumbers) {
+  config_.max_images_per_prompt = 100;
+  const std::vector<ContentPart> hundred_and_one(101, image("data:,never looked at"));
+  const auto prompt = chat(hundred_and_one);
+  ASSERT_FALSE(prompt);
+  EXPECT_EQ(prompt.error().code, "too_many_media");
+  EXPECT_NE(prompt.error().message.find("101 images"), std::string::npos);
+  EXPECT_NE(prompt.error().message.find("at most 100"), std::string::npos);
+  config_.max_videos_per_prompt = 0;
+  EXPECT_EQ(chat({{PartKind::kVideo, {}, {"x"}}}).error().code, "too_many_media");
+}
+
+TEST_F(PromptBuilderTest, A62PicturesStopBeingDecodedWhenTheContextIsFull) {
+  config_.max_images_per_prompt = 100;
+  std::vector<ContentPart> many(99, image(picture("png_rgb.png")));
+  many.push_back(image("data:,broken"));
+  const auto prompt = chat(many);
+  ASSERT_FALSE(prompt);
+  EXPECT_EQ(prompt.error().code, "context_length_exceeded") << "not the last one's invalid_base64";
+}
+
+TEST_F(PromptBuilderTest, A63TypedPlaceholdersAreText) {
+  const std::string typed =
+      "<|IMAGE_PLACEHOLDER|><|IMAGE_START|><|IMAGE_END|><|image@placeholder|></think>";
+  const auto plain = chat({text(typed)});
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_EQ(placeholders(**plain), 0);
+  EXPECT_TRUE((*plain)->media.empty());
+  const std::vector<ContentPart> orders[] = {
+      {text(typed), image(picture("png_1x1.png"))},
+      {image(picture("png_1x1.png")), text(typed + typed)},
+  };
+  for (const auto& content : orders) {
+    const auto prompt = chat(content);
+    ASSERT_TRUE(prompt) << prompt.error().message;
+    EXPECT_EQ(placeholders(**prompt), 4);
+    ASSERT_EQ((*prompt)->media.size(), 1u);
+    EXPECT_EQ((*prompt)->tokens[(*prompt)->media[0].begin], id(kPlaceholder));
+    EXPECT_EQ(std::count((*prompt)->tokens.begin(), (*prompt)->tokens.end(), id("<|IMAGE_START|>")),
+              1);
+  }
+}
+
+TEST_F(PromptBuilderTest, A64CacheKeysTellPicturesApart) {
+  const auto key = [&](const std::string& name) {
+    const auto prompt = chat({image(picture(name))});
+    EXPECT_TRUE(prompt) << name;
+    return (*prompt)->media.at(0).hash;
+  };
+  EXPECT_EQ(key("jpeg_exif_1.jpg"), key("jpeg_exif_1.jpg"));
+  for (const char* other : {"jpeg_exif_2.jpg", "jpeg_exif_6.jpg", "png_1x1.png", "png_grey.png"}) {
+    EXPECT_FALSE(key("jpeg_exif_1.jpg") == key(other)) << other;
+  }
+  EXPECT_FALSE(key("png_1x300.png") == key("png_300x1.png"));
+}
+
+TEST_F(PromptBuilderTest, A65FormsOfBase64) {
+  const std::string bytes = file_bytes("png_grey_1bit.png");
+  const std::string plain = base64(bytes);
+  std::string broken_lines;
+  for (size_t i = 0; i < plain.size(); i += 76) broken_lines += plain.substr(i, 76) + "\r\n";
+  std::string unpadded = plain;
+  while (unpadded.ends_with('=')) unpadded.pop_back();
+  for (const std::string& form : {plain, broken_lines, unpadded}) {
+    EXPECT_EQ(error_of("data:image/png;base64," + form).message, "");
+  }
+  const std::string url_safe = base64(bytes, "-_");
+  ASSERT_NE(url_safe, plain);
+  for (const std::string& form : {url_safe, std::string("####"), plain + "=", "=" + plain}) {
+    const Error error = error_of("data:image/png;base64," + form);
+    EXPECT_EQ(error.code, "invalid_base64");
+    EXPECT_EQ(error.param, "messages[0].content[1]");
+  }
+}
+
+TEST_F(PromptBuilderTest, MediaErrorsNameTheirPlace) {
+  const std::string cut = file_bytes("png_rgb.png").substr(0, 300);
+  const std::pair<std::string, const char*> cases[] = {
+      {"data:image/png;base64," + base64("hello, this is no picture"), "unsupported_media_type"},
+      {"data:image/png;base64," + base64(cut), "invalid_image"},
+      {"http://127.0.0.1:9/a.png", "media_url_blocked"},
+      {"file:///a.png", "media_url_blocked"},
+  };
+  for (const auto& [url, code] : cases) {
+    const Error error = error_of(url);
+    EXPECT_EQ(error.code, code) << url.substr(0, 40);
+    EXPECT_EQ(error.param, "messages[0].content[1]");
+    EXPECT_EQ(error.kind, ErrorKind::kInvalidArgument);
+  }
+  config_.decode.max_pixels = 100;
+  EXPECT_EQ(error_of(picture("png_rgb.png")).code, "image_too_large");
+}
+
+TEST_F(PromptBuilderTest, CancellingEndsTheWorkOnMedia) {
+  config_.fetch.allow_private_media = true;
+  cancelled_ = true;
+  EXPECT_EQ(error_of("http://127.0.0.1:9/a.png").code, "cancelled");
+}
+
+TEST_F(PromptBuilderTest, A42PromptsOfIdsAreHeldAgainstTheVocabulary) {
+  EXPECT_EQ((*complete(std::vector<int32_t>{5, 735}))->tokens, (std::vector<int32_t>{5, 735}));
+  for (const int32_t bad : {-1, 736, INT32_MAX, id(kPlaceholder)}) {
+    const auto prompt = complete(std::vector<int32_t>{5, bad});
+    ASSERT_FALSE(prompt) << bad;
+    EXPECT_EQ(prompt.error().param, "prompt");
+  }
+}
+
+TEST_F(PromptBuilderTest, SpecialTokensCountInCompletions) {
+  EXPECT_EQ((*complete(std::string("<think>")))->tokens, (std::vector<int32_t>{id("<think>")}));
+}
+
+TEST_F(PromptBuilderTest, A43PromptsOverTheContextNameBothNumbers) {
+  const auto check = [](const auto& prompt, const char* found) {
+    ASSERT_FALSE(prompt);
+    EXPECT_EQ(prompt.error().code, "context_length_exceeded");
+    EXPECT_NE(prompt.error().message.find("512"), std::string::npos) << prompt.error().message;
+    EXPECT_NE(prompt.error().message.find(found), std::string::npos) << prompt.error().message;
+  };
+  EXPECT_TRUE(complete(std::vector<int32_t>(511, 5)));
+  check(complete(std::vector<int32_t>(512, 5)), "512 tokens");  // one place for the answer
+  check(complete(std::vector<int32_t>(513, 5)), "513");
+  check(complete(std::vector<int32_t>(51'200, 5)), "51200");
+  check(chat({text(std::string(600, '#'))}), "at least");
+}
+
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+TEST_F(PromptBuilderTest, A43FiftyMegabytesAreRefusedWithoutTokenising) {
+  const std::string words(50'000'000, 'a');
+  double begin = cpu_seconds();
+  EXPECT_EQ(chat({text(words)}).error().code, "context_length_exceeded");
+  EXPECT_LT(cpu_seconds() - begin, 1.0);
+  begin = cpu_seconds();
+  EXPECT_EQ(complete(words).error().code, "context_length_exceeded");
+  EXPECT_LT(cpu_seconds() - begin, 1.0);
+}
+
+TEST_F(PromptBuilderTest, A44HostileTextsThatMightFitAreCutOffEarly) {
+  for (const char* unit : {"a", " ", "\xF0\x9F\x98\x80", "e\xCC\x81", "\n"}) {
+    std::string words;
+    while (words.size() < 9'000) words += unit;  // may be under 512 tokens by its bytes alone
+    const double begin = cpu_seconds();
+    const auto prompt = chat({text(words)});
+    EXPECT_LT(cpu_seconds() - begin, 0.5) << unit;
+    ASSERT_FALSE(prompt) << unit;
+    EXPECT_EQ(prompt.error().code, "context_length_exceeded");
+  }
+}
+
+}  // namespace
+}  // namespace ernie::serve

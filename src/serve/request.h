@@ -1,0 +1,72 @@
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace ernie::serve {
+
+// What chat and completion requests have in common. An absent optional takes the model's default
+// (generation_config.json), then the server's. Ranges were checked when the request was parsed.
+struct GenerationOptions {
+  std::optional<float> temperature;
+  std::optional<float> top_p;
+  std::optional<int> top_k;
+  std::optional<float> min_p;
+  std::optional<float> repetition_penalty;
+  std::optional<float> frequency_penalty;
+  std::optional<float> presence_penalty;
+  std::optional<uint64_t> seed;  // absent: drawn at random
+  std::optional<int> max_tokens;
+  int min_tokens = 0;
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool include_stop_str_in_output = false;
+  bool ignore_eos = false;
+  bool skip_special_tokens = true;
+  int n = 1;
+  int top_logprobs = -1;  // -1: no logprobs
+  std::vector<std::pair<int32_t, float>> logit_bias;
+  std::vector<std::string> bad_words;
+  std::vector<int32_t> bad_words_token_ids;
+  bool return_token_ids = false;
+  int max_streaming_response_tokens = 1;  // tokens gathered in one streamed chunk
+  std::optional<int> timeout_ms;          // from arrival; past it the request ends with a timeout
+  std::string request_id;                 // the client's; empty: one is made
+};
+
+enum class PartKind { kText, kImage, kVideo };
+
+struct ContentPart {
+  PartKind kind = PartKind::kText;
+  std::string text;               // of a text part
+  std::vector<std::string> urls;  // one of an image; one per frame of a video
+};
+
+struct Message {
+  std::string role;
+  std::vector<ContentPart> content;
+  std::string reasoning_content;
+};
+
+struct ChatRequest {
+  std::string model;
+  std::vector<Message> messages;
+  GenerationOptions options;
+  std::optional<bool> enable_thinking;
+  std::optional<int> reasoning_max_tokens;
+  boost::json::object template_kwargs;
+};
+
+struct CompletionRequest {
+  std::string model;
+  std::vector<std::variant<std::string, std::vector<int32_t>>> prompts;
+  GenerationOptions options;
+  bool echo = false;
+};
+
+}  // namespace ernie::serve

@@ -1,0 +1,153 @@
+#include "serve/sampling.h"
+
+#include <algorithm>
+#include <random>
+
+#include "base/hash.h"
+
+namespace ernie::serve {
+namespace {
+
+// Whether the prompt leaves thinking open: the last think tag in it is <think>.
+bool prompt_opens_thinking(std::span<const int32_t> prompt, const text::Tokenizer& tokenizer) {
+  const auto start = tokenizer.think_start_id();
+  const auto end = tokenizer.think_end_id();
+  if (!start || !end) return false;
+  for (auto it = prompt.rbegin(); it != prompt.rend(); ++it) {
+    if (*it == *start) return true;
+    if (*it == *end) return false;
+  }
+  return false;
+}
+
+// Ids that keep a word out: the word itself and the word after a space, each if it is one token.
+Result<std::vector<int32_t>> bad_word_ids(const GenerationOptions& options,
+                                          const SamplingContext& context) {
+  std::vector<int32_t> ids = options.bad_words_token_ids;
+  for (size_t i = 0; i < options.bad_words.size(); ++i) {
+    const std::string& word = options.bad_words[i];
+    bool found = false;
+    for (const std::string& form : {word, " " + word}) {
+      const auto tokens =
+          context.tokenizer->encode(form, {.parse_special = false, .max_tokens = 4});
+      if (tokens.size() != 1) continue;
+      ids.push_back(tokens[0]);
+      found = true;
+    }
+    if (!found) {
+      return invalid_argument("bad_words[" + std::to_string(i) +
+                                  "] is more than one token; only words of one token can be banned",
+                              "bad_words");
+    }
+  }
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  if (ids.size() >= static_cast<size_t>(context.vocab_size)) {
+    return invalid_argument("bad_words and bad_words_token_ids ban every token of this model",
+                            "bad_words");
+  }
+  return ids;
+}
+
+Status check_ids(std::span<const int32_t> ids, int vocab_size, const std::string& param) {
+  for (int32_t id : ids) {
+    if (id < 0 || id >= vocab_size) {
+      return invalid_argument(param + " holds the id " + std::to_string(id) +
+                                  "; ids of this model are 0 to " + std::to_string(vocab_size - 1),
+                              param);
+    }
+  }
+  return {};
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  return (uint64_t{device()} << 32 | device()) & 0x7fffffffffffffffull;
+}
+
+Error context_error(int prompt_tokens, const SamplingContext& context) {
+  return invalid_argument("the prompt has " + std::to_string(prompt_tokens) +
+                              " tokens, but prompt and answer together may have " +
+                              std::to_string(context.max_model_len) +
+                              " (--max-model-len); shorten the prompt",
+                          "messages", "context_length_exceeded");
+}
+
+}  // namespace
+
+Result<sched::SamplingParams> make_sampling_params(const GenerationOptions& options,
+                                                   std::span<const int32_t> prompt,
+                                                   std::optional<int> reasoning_max_tokens,
+                                                   const SamplingContext& context) {
+  const GenerationDefaults& defaults = *context.defaults;
+  const int prompt_tokens = static_cast<int>(prompt.size());
+  const int room = context.max_model_len - prompt_tokens;
+  if (room < 1) return context_error(prompt_tokens, context);
+  if (options.min_tokens >= room) {
+    return invalid_argument("min_tokens is " + std::to_string(options.min_tokens) +
+                                ", but after a prompt of " + std::to_string(prompt_tokens) +
+                                " tokens there is room for " + std::to_string(room) + " of " +
+                                std::to_string(context.max_model_len),
+                            "min_tokens", "context_length_exceeded");
+  }
+  if (options.top_logprobs > context.max_logprobs) {
+    return invalid_argument("top_logprobs is " + std::to_string(options.top_logprobs) +
+                                "; at most " + std::to_string(context.max_logprobs) +
+                                " (--max-logprobs) can be had",
+                            "top_logprobs");
+  }
+
+  sched::SamplingParams params;
+  params.temperature = options.temperature.value_or(defaults.temperature);
+  params.top_p = options.top_p.value_or(defaults.top_p);
+  if (params.top_p == 0.0f) params.temperature = 0.0f;  // FastDeploy: top_p 0 is greedy
+  params.top_k = options.top_k.value_or(defaults.top_k);
+  params.min_p = options.min_p.value_or(0.0f);
+  params.repetition_penalty = options.repetition_penalty.value_or(defaults.repetition_penalty);
+  params.frequency_penalty = options.frequency_penalty.value_or(0.0f);
+  params.presence_penalty = options.presence_penalty.value_or(0.0f);
+  params.seed = options.seed ? *options.seed : random_seed();
+  params.max_tokens = std::min(options.max_tokens.value_or(room), room);
+  params.min_tokens = std::min(options.min_tokens, params.max_tokens);
+  params.top_logprobs = options.top_logprobs;
+
+  if (auto s = check_ids(options.stop_token_ids, context.vocab_size, "stop_token_ids"); !s)
+    return s.error();
+  if (auto s = check_ids(options.bad_words_token_ids, context.vocab_size, "bad_words_token_ids");
+      !s) {
+    return s.error();
+  }
+  params.stop_token_ids = options.stop_token_ids;
+  if (!options.ignore_eos) {
+    params.stop_token_ids.insert(params.stop_token_ids.end(), defaults.eos_token_ids.begin(),
+                                 defaults.eos_token_ids.end());
+  }
+  for (const auto& [id, bias] : options.logit_bias) {
+    if (auto s = check_ids({&id, 1}, context.vocab_size, "logit_bias"); !s) return s.error();
+  }
+  params.logit_bias = options.logit_bias;
+  auto bad = bad_word_ids(options, context);
+  if (!bad) return bad.error();
+  params.bad_token_ids = std::move(*bad);
+
+  if (prompt_opens_thinking(prompt, *context.tokenizer)) {
+    const int budget = reasoning_max_tokens.value_or(std::max(params.max_tokens * 4 / 5, 1));
+    params.thinking.max_tokens = std::min(budget, params.max_tokens);
+    params.thinking.end_token = *context.tokenizer->think_end_id();
+    const auto newline = context.tokenizer->encode("\n");
+    auto& forced = params.thinking.forced_tokens;
+    forced = newline;
+    forced.push_back(params.thinking.end_token);
+    forced.insert(forced.end(), newline.begin(), newline.end());
+    forced.insert(forced.end(), newline.begin(), newline.end());
+  }
+  return params;
+}
+
+uint64_t choice_seed(uint64_t seed, int index) {
+  if (index == 0) return seed;
+  const uint64_t words[2] = {seed, static_cast<uint64_t>(index)};
+  return hash_bytes(words, sizeof(words)).low;
+}
+
+}  // namespace ernie::serve

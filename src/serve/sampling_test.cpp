@@ -1,0 +1,182 @@
+#include "serve/sampling.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "serve/testing/test_service.h"
+
+namespace ernie::serve {
+namespace {
+
+constexpr int kVocab = 736;
+constexpr int kMaxLen = 512;
+
+class Sampling : public testing::Test {
+ protected:
+  Result<sched::SamplingParams> make(const GenerationOptions& options,
+                                     const std::string& prompt = "Hi",
+                                     std::optional<int> reasoning = {}) const {
+    return make_sampling_params(options, ids(prompt), reasoning,
+                                {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, 20});
+  }
+  std::string param_of_error(const GenerationOptions& options) const {
+    const auto params = make(options);
+    return params ? "" : params.error().param;
+  }
+
+  GenerationDefaults defaults_{.temperature = 0.8f,
+                               .top_p = 0.9f,
+                               .top_k = 5,
+                               .repetition_penalty = 1.1f,
+                               .eos_token_ids = {2, 643}};
+};
+
+TEST_F(Sampling, AbsentOptionsTakeTheModelsDefaults) {
+  const auto params = *make({});
+  EXPECT_EQ(params.temperature, 0.8f);
+  EXPECT_EQ(params.top_p, 0.9f);
+  EXPECT_EQ(params.top_k, 5);
+  EXPECT_EQ(params.repetition_penalty, 1.1f);
+  EXPECT_EQ(params.stop_token_ids, (std::vector<int32_t>{2, 643}));
+  EXPECT_EQ(params.top_logprobs, -1);
+  EXPECT_EQ(params.max_tokens, kMaxLen - static_cast<int>(ids("Hi").size()));
+}
+
+TEST_F(Sampling, OptionsOfTheRequestCount) {
+  GenerationOptions options;
+  options.temperature = 0.5f;
+  options.top_p = 0.6f;
+  options.top_k = 7;
+  options.min_p = 0.1f;
+  options.repetition_penalty = 1.2f;
+  options.frequency_penalty = 0.3f;
+  options.presence_penalty = 0.4f;
+  options.seed = 11;
+  options.max_tokens = 20;
+  options.min_tokens = 30;
+  options.top_logprobs = 3;
+  options.stop_token_ids = {7};
+  options.ignore_eos = true;
+  const auto params = *make(options);
+  EXPECT_EQ(params.temperature, 0.5f);
+  EXPECT_EQ(params.top_p, 0.6f);
+  EXPECT_EQ(params.top_k, 7);
+  EXPECT_EQ(params.min_p, 0.1f);
+  EXPECT_EQ(params.repetition_penalty, 1.2f);
+  EXPECT_EQ(params.frequency_penalty, 0.3f);
+  EXPECT_EQ(params.presence_penalty, 0.4f);
+  EXPECT_EQ(params.seed, 11u);
+  EXPECT_EQ(params.max_tokens, 20);
+  EXPECT_EQ(params.min_tokens, 20) << "no more than max_tokens";
+  EXPECT_EQ(params.top_logprobs, 3);
+  EXPECT_EQ(params.stop_token_ids, (std::vector<int32_t>{7}));
+}
+
+TEST_F(Sampling, TopPZeroIsGreedy) {
+  GenerationOptions options;
+  options.top_p = 0.0f;
+  EXPECT_EQ(make(options)->temperature, 0.0f);
+}
+
+TEST_F(Sampling, WithoutASeedEachRequestDrawsItsOwn) { EXPECT_NE(make({})->seed, make({})->seed); }
+
+TEST_F(Sampling, ChoicesHaveSeedsOfTheirOwn) {
+  std::set<uint64_t> seeds;
+  for (int i = 0; i < 128; ++i) seeds.insert(choice_seed(7, i));
+  EXPECT_EQ(seeds.size(), 128u);
+  EXPECT_EQ(choice_seed(7, 0), 7u) << "the first choice repeats an answer with n = 1";
+  EXPECT_EQ(choice_seed(7, 3), choice_seed(7, 3));
+}
+
+TEST_F(Sampling, A35MaxTokensIsCutToTheContext) {
+  GenerationOptions options;
+  options.max_tokens = 1'000'000;
+  EXPECT_EQ(make(options)->max_tokens, kMaxLen - static_cast<int>(ids("Hi").size()));
+}
+
+TEST_F(Sampling, MinTokensBeyondTheContextIsRefused) {
+  GenerationOptions options;
+  options.min_tokens = 512;
+  EXPECT_EQ(param_of_error(options), "min_tokens");
+}
+
+TEST_F(Sampling, A37TopLogprobsHaveALimit) {
+  GenerationOptions options;
+  options.top_logprobs = 20;
+  EXPECT_TRUE(make(options));
+  options.top_logprobs = 21;
+  EXPECT_EQ(param_of_error(options), "top_logprobs");
+}
+
+TEST_F(Sampling, A38IdsMustBeOfTheVocabulary) {
+  GenerationOptions options;
+  options.logit_bias = {{735, 1.0f}};
+  EXPECT_EQ(make(options)->logit_bias, options.logit_bias);
+  options.logit_bias = {{736, 1.0f}};
+  EXPECT_EQ(param_of_error(options), "logit_bias");
+  options = {};
+  options.stop_token_ids = {735};
+  EXPECT_TRUE(make(options));
+  options.stop_token_ids = {736};
+  EXPECT_EQ(param_of_error(options), "stop_token_ids");
+  options = {};
+  options.bad_words_token_ids = {736};
+  EXPECT_EQ(param_of_error(options), "bad_words_token_ids");
+}
+
+TEST_F(Sampling, A40BadWordsAreWordsOfOneToken) {
+  GenerationOptions options;
+  options.bad_words = {"he"};  // at the start of a text and after a space
+  std::vector<int32_t> both{id("he"), id("\u2581he")};
+  std::sort(both.begin(), both.end());
+  EXPECT_EQ(make(options)->bad_token_ids, both);
+  options.bad_words = {"purple"};  // one token after a space only
+  EXPECT_EQ(make(options)->bad_token_ids, (std::vector<int32_t>{id("\u2581purple")}));
+  options.bad_words_token_ids = {id("\u2581purple"), 9};
+  EXPECT_EQ(make(options)->bad_token_ids.size(), 2u) << "each id once";
+  options.bad_words = {"he", "several words"};
+  EXPECT_EQ(param_of_error(options), "bad_words");
+}
+
+TEST_F(Sampling, A40BanningEveryTokenIsRefused) {
+  GenerationOptions options;
+  for (int32_t id = 0; id < kVocab; ++id) options.bad_words_token_ids.push_back(id);
+  EXPECT_EQ(param_of_error(options), "bad_words");
+  options.bad_words_token_ids.pop_back();
+  EXPECT_TRUE(make(options));
+}
+
+TEST_F(Sampling, A45ThinkingIsLimited) {
+  GenerationOptions options;
+  options.max_tokens = 100;
+  const auto budget = [&](std::optional<int> reasoning) {
+    return make(options, "<think>", reasoning)->thinking;
+  };
+  EXPECT_EQ(budget({}).max_tokens, 80);  // 80 %
+  EXPECT_EQ(budget(5).max_tokens, 5);
+  EXPECT_EQ(budget(0).max_tokens, 0);
+  EXPECT_EQ(budget(1000).max_tokens, 100);
+  EXPECT_EQ(budget({}).end_token, id("</think>"));
+  EXPECT_EQ(tiny_tokenizer()->decode(budget({}).forced_tokens, /*skip_special=*/false),
+            "\n</think>\n\n");
+  options.max_tokens = 1;
+  EXPECT_EQ(budget({}).max_tokens, 1);
+}
+
+TEST_F(Sampling, ThinkingThatThePromptDoesNotOpenHasNoLimit) {
+  for (const char* prompt : {"Hi", "<think>\n\n</think>\n\n"}) {
+    EXPECT_EQ(make({}, prompt, 5)->thinking.max_tokens, -1) << prompt;
+  }
+}
+
+TEST_F(Sampling, APromptThatLeavesNoRoomIsRefused) {
+  const auto params =
+      make_sampling_params({}, std::vector<int32_t>(kMaxLen, 5), {},
+                           {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, 20});
+  ASSERT_FALSE(params);
+  EXPECT_EQ(params.error().code, "context_length_exceeded");
+}
+
+}  // namespace
+}  // namespace ernie::serve
