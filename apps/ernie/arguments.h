@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ernie::app {
+
+// The name of a flag in an argument such as "--max_model_len=8": "max-model-len". Empty if the
+// argument is no long flag.
+std::string flag_name(const std::string& argument);
+
+// Spells flags one way: '-' for '_' in names, --tensor-parallel-size for -tp, and a negative number
+// joined to its flag, so that it is not taken for one.
+std::vector<std::string> normalize(std::vector<std::string> args);
+
+// The flags of a YAML file as arguments, without those that `args` has too. Values may be lists
+// (the flag is repeated) and maps (passed on as JSON). Throws StartError; `is_flag` says whether a
+// name is known and must throw or return false for others.
+std::vector<std::string> read_config_file(const std::string& path,
+                                          const std::vector<std::string>& args,
+                                          const std::function<bool(const std::string&)>& is_flag);
+
+}  // namespace ernie::app

@@ -1,0 +1,181 @@
+// ernie serve: flags in, a running server out.
+#include <fmt/format.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "base/log.h"
+#include "commands.h"
+#include "engine_metrics.h"
+#include "http/api/routes.h"
+#include "http/server.h"
+#include "options.h"
+#include "served_model.h"
+#include "shutdown_signal.h"
+
+namespace ernie::app {
+namespace {
+
+using http::HttpServer;
+using http::Router;
+using http::ServerState;
+using namespace std::chrono_literals;
+
+constexpr auto kPoll = 50ms;
+constexpr auto kTrimPause = 20s;
+constexpr auto kFaultLinger = 2s;  // for error events to reach clients after a device fault
+
+bool is_probe(const std::string& path) {
+  return path == "/health" || path == "/ping" || path == "/metrics";
+}
+
+// One line and one sample for each answered request but probes. Holds nothing a client chose
+// freely.
+void report(obs::Metrics& metrics, const http::AccessRecord& r) {
+  if (is_probe(r.path)) return;
+  metrics.record_http(r.method, r.path, r.status, r.seconds);
+  log::info("{} {} {} in {:.3f} s, {} bytes, id {}", r.method, r.path, r.status, r.seconds,
+            r.response_bytes, r.request_id);
+}
+
+// Routes that answer while the model is loading.
+std::shared_ptr<const Router> starting_routes() {
+  auto router = std::make_shared<Router>();
+  for (const char* path : {"/health", "/ping"})
+    router->add("GET", path, {.requires_key = false},
+                [](http::HttpRequest, std::shared_ptr<http::ResponseWriter> writer) {
+                  writer->send_error(
+                      {ErrorKind::kUnavailable, "the model is still loading", {}, "starting"});
+                });
+  return router;
+}
+
+std::unique_ptr<HttpServer> listen(http::ServerOptions options,
+                                   std::shared_ptr<const Router> router) {
+  auto server = HttpServer::start(std::move(options), std::move(router));
+  if (!server) throw StartError(server.error().message);
+  return std::move(*server);
+}
+
+std::string url_host(const std::string& host) {
+  if (host == "0.0.0.0" || host == "::") return "127.0.0.1";
+  return host.find(':') != std::string::npos && host[0] != '[' ? "[" + host + "]" : host;
+}
+
+void warn_exposed(const ServeOptions& options) {
+  const std::string& host = options.server.host;
+  if ((host == "0.0.0.0" || host == "::") && options.server.api_keys.empty())
+    log::warn(
+        "listening on all addresses without a key: anybody who can reach this port can use "
+        "it; set --api-key");
+}
+
+void print_ready(const ServeOptions& options, const HttpServer& server, const HttpServer& metrics,
+                 engine::Engine& engine, StartClock& clock) {
+  const auto& memory = engine.memory();
+  const int64_t tokens = int64_t{memory.num_blocks} * engine.config().block_size;
+  clock.note(memory.to_string());
+  clock.note(fmt::format("cache of {} tokens: {:.1f} requests of full length ({} tokens) at once",
+                         tokens, static_cast<double>(tokens) / engine.config().max_model_len,
+                         engine.config().max_model_len));
+  clock.note(fmt::format("ready after {:.2f} s", clock.seconds()));
+  const std::string base =
+      fmt::format("http://{}:{}", url_host(options.server.host), server.port());
+  clock.note(fmt::format("chat     {}/v1/chat/completions", base));
+  clock.note(
+      fmt::format("metrics  http://{}:{}/metrics", url_host(options.server.host), metrics.port()));
+  clock.note(fmt::format("health   {}/health", base));
+}
+
+// Waits for a signal or a device fault, then ends the server; returns the exit status.
+int serve_until_stopped(const ServeOptions& options, HttpServer& server,
+                        const std::atomic<bool>& device_lost) {
+  auto last_trim = std::chrono::steady_clock::now();
+  while (!shutdown_signal::requested() && !device_lost) {
+    std::this_thread::sleep_for(kPoll);
+    if (std::chrono::steady_clock::now() < last_trim + kTrimPause) continue;
+    last_trim = std::chrono::steady_clock::now();
+    malloc_trim(0);  // a burst of large requests must not stay in the process's memory
+  }
+  if (device_lost) {
+    server.drain(kFaultLinger);
+    server.stop();
+    // Threads may hang in the lost device; nothing of theirs is worth waiting for.
+    std::fflush(nullptr);
+    std::_Exit(1);
+  }
+  log::info("shutting down: {} requests are running; a second signal ends them",
+            server.running_requests());
+  const bool finished = server.drain(options.graceful_timeout, [&] { return device_lost.load(); });
+  if (!finished)
+    log::warn("{} requests were cut off after {} s (--timeout-graceful-shutdown)",
+              server.running_requests(), options.graceful_timeout.count());
+  server.stop();
+  return 0;
+}
+
+}  // namespace
+
+int run_serve(std::vector<std::string> args) {
+  if (std::find(args.begin(), args.end(), "--help") != args.end() ||
+      std::find(args.begin(), args.end(), "-h") != args.end()) {
+    fmt::print("{}", serve_help());
+    return 0;
+  }
+  shutdown_signal::install();
+  ServeOptions options = parse_serve_options(std::move(args), model::process_environment());
+  for (const std::string& note : options.notes) log::info("{}", note);
+  warn_exposed(options);
+
+  StartClock clock;
+  obs::Metrics metrics;
+  options.server.on_response = [&metrics](const http::AccessRecord& r) { report(metrics, r); };
+
+  // Ports are taken before the model is loaded, so that a conflict shows at once.
+  clock.begin("listen");
+  auto server = listen(options.server, starting_routes());
+  std::unique_ptr<HttpServer> metrics_server;
+  if (options.metrics_port) {
+    http::ServerOptions apart{.host = options.server.host,
+                              .port = *options.metrics_port,
+                              .threads = 1,
+                              .max_connections = 64};
+    metrics_server = listen(std::move(apart), std::make_shared<Router>());
+  }
+
+  std::atomic<bool> device_lost = false;
+  ServedModel model(options, clock, metrics, [&](const std::string& reason) {
+    log::error("the device failed, the process ends: {}", reason);
+    device_lost = true;
+  });
+  metrics.set_cache_config(cache_labels(model.engine()));
+
+  auto router = std::make_shared<Router>();
+  http::register_api(
+      *router,
+      {.engine = &model.engine(),
+       .service = &model.service(),
+       .model_name = options.served_model_name.empty() ? options.model : options.served_model_name,
+       .check_model_name = !options.served_model_name.empty(),
+       .ready = [&server] { return server->state() == ServerState::kReady; }});
+  auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
+  http::register_metrics(*metrics_router, metrics, [&] {
+    metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));
+  });
+  if (metrics_server) metrics_server->set_router(metrics_router);
+  server->set_router(router);
+  shutdown_signal::serving();
+  server->set_state(ServerState::kReady);
+  if (metrics_server) metrics_server->set_state(ServerState::kReady);
+  print_ready(options, *server, metrics_server ? *metrics_server : *server, model.engine(), clock);
+
+  const int status = serve_until_stopped(options, *server, device_lost);
+  if (metrics_server) metrics_server->stop();
+  return status;
+}
+
+}  // namespace ernie::app

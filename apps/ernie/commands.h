@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ernie::app {
+
+// Each takes the arguments after its name and returns the exit status. They throw StartError, which
+// main() prints and turns into 2.
+int run_serve(std::vector<std::string> args);
+int run_chat(std::vector<std::string> args);
+
+}  // namespace ernie::app

@@ -1,0 +1,54 @@
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "base/result.h"
+#include "base/version.h"
+#include "commands.h"
+
+namespace {
+
+constexpr const char* kUsage = R"(ernie: serve ERNIE-4.5 and ERNIE-4.5-VL models
+
+  ernie serve --model FOLDER [flags]   serve a model over HTTP, OpenAI-compatible
+  ernie chat [--url URL]               talk to a server in the terminal, with pictures
+  ernie --version
+  ernie --help
+
+"ernie serve --help" and "ernie chat --help" list the flags.
+)";
+
+int run(const std::vector<std::string>& args) {
+  const std::string command = args.empty() ? "--help" : args[0];
+  const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
+  if (command == "serve") return ernie::app::run_serve(rest);
+  if (command == "chat") return ernie::app::run_chat(rest);
+  if (command == "--version" || command == "version") {
+    fmt::print("ernie {}\n", ernie::kVersion);
+    return 0;
+  }
+  if (command == "--help" || command == "-h" || command == "help") {
+    fmt::print("{}", kUsage);
+    return args.empty() ? 2 : 0;
+  }
+  throw ernie::StartError("unknown command \"" + command + "\"; see ernie --help");
+}
+
+}  // namespace
+
+// 0: done, 1: failed while running, 2: could not start.
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("ernie"));
+  try {
+    return run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const ernie::StartError& e) {
+    fmt::print(stderr, "ernie: {}\n", e.what());
+    return 2;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "ernie: {}\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,100 @@
+#include "media_flags.h"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+
+#include "base/result.h"
+
+namespace ernie::app {
+namespace {
+
+namespace json = boost::json;
+
+json::object parse_object(const std::string& flag, const std::string& text) {
+  if (text.empty()) return {};
+  boost::system::error_code error;
+  json::value value = json::parse(text, error);
+  if (error || !value.is_object())
+    throw StartError(flag + " must be a JSON object such as {\"image\": 4}; found " + text);
+  return std::move(value.as_object());
+}
+
+int64_t integer(const std::string& flag, const std::string& key, const json::value& value,
+                int64_t low, int64_t high) {
+  if (!value.is_int64() || value.as_int64() < low || value.as_int64() > high)
+    throw StartError(flag + ": \"" + key + "\" must be an integer from " + std::to_string(low) +
+                     " to " + std::to_string(high) + "; found " + json::serialize(value));
+  return value.as_int64();
+}
+
+}  // namespace
+
+MediaCounts parse_media_limits(const std::string& text) {
+  const std::string flag = "--limit-mm-per-prompt";
+  MediaCounts out;
+  for (const auto& [key, value] : parse_object(flag, text)) {
+    const int count = static_cast<int>(integer(flag, key, value, 0, 10'000));
+    if (key == "image")
+      out.images = count;
+    else if (key == "video")
+      out.videos = count;
+    else if (key != "audio")  // FastDeploy's default names it; no model here hears
+      throw StartError(flag + ": unknown key \"" + std::string(key) +
+                       "\"; the keys are \"image\", \"video\" and \"audio\"");
+  }
+  return out;
+}
+
+model::ProcessorOptions parse_processor_kwargs(const std::string& text,
+                                               std::vector<std::string>& notes) {
+  const std::string flag = "--mm-processor-kwargs";
+  constexpr int64_t kMaxPixels = int64_t{1} << 31;
+  model::ProcessorOptions out;
+  const auto fixed = [&](const std::string& key, const json::value& value) {
+    if (integer(flag, key, value, 1, 16) != 2)
+      throw StartError(flag + ": \"" + key + "\" is fixed by the model's weights; it must be 2");
+  };
+  const auto no_effect = [&](const std::string& key) {
+    notes.push_back(flag + ": \"" + key + "\" has no effect: videos come as lists of frames");
+  };
+  for (const auto& [name, value] : parse_object(flag, text)) {
+    const std::string key(name);
+    if (key == "image_min_pixels") {
+      out.image_min_pixels = integer(flag, key, value, 1, kMaxPixels);
+    } else if (key == "image_max_pixels") {
+      out.image_max_pixels = integer(flag, key, value, 1, kMaxPixels);
+    } else if (key == "video_min_pixels") {
+      out.video_min_pixels = integer(flag, key, value, 1, kMaxPixels);
+    } else if (key == "video_max_pixels") {
+      out.video_max_pixels = integer(flag, key, value, 1, kMaxPixels);
+    } else if (key == "video_max_frames") {
+      out.video_max_frames = static_cast<int>(integer(flag, key, value, 1, 10'000));
+    } else if (key == "spatial_conv_size" || key == "temporal_conv_size") {
+      fixed(key, value);
+    } else if (key == "video_fps" || key == "video_min_frames" || key == "video_target_frames") {
+      integer(flag, key, value, -1, 10'000);
+      no_effect(key);
+    } else if (key == "video_frames_sample") {
+      if (value != "rand" && value != "middle" && value != "leading")
+        throw StartError(flag + ": \"" + key +
+                         "\" must be \"rand\", \"middle\" or \"leading\"; found " +
+                         json::serialize(value));
+      no_effect(key);
+    } else {
+      throw StartError(flag + ": unknown key \"" + key +
+                       "\"; the keys are image_min_pixels, image_max_pixels, video_min_pixels, "
+                       "video_max_pixels, video_max_frames and FastDeploy's others");
+    }
+  }
+  const auto ordered = [&](const char* kind, int64_t low, int64_t high) {
+    if (low > high)
+      throw StartError(flag + ": " + kind + "_min_pixels (" + std::to_string(low) +
+                       ") must not exceed " + kind + "_max_pixels (" + std::to_string(high) + ")");
+  };
+  ordered("image", out.image_min_pixels, out.image_max_pixels);
+  ordered("video", out.video_min_pixels, out.video_max_pixels);
+  return out;
+}
+
+}  // namespace ernie::app

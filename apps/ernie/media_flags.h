@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/processor.h"
+
+namespace ernie::app {
+
+struct MediaCounts {
+  int images = 1;
+  int videos = 1;
+};
+
+// --limit-mm-per-prompt: a JSON object with "image", "video" and "audio", merged over the defaults.
+// Throws StartError.
+MediaCounts parse_media_limits(const std::string& json);
+
+// --mm-processor-kwargs: a JSON object with FastDeploy's names, merged over the defaults. What has
+// no effect is said in `notes`. Throws StartError.
+model::ProcessorOptions parse_processor_kwargs(const std::string& json,
+                                               std::vector<std::string>& notes);
+
+}  // namespace ernie::app

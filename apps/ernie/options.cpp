@@ -1,0 +1,256 @@
+#include "options.h"
+
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "arguments.h"
+#include "media_flags.h"
+#include "serve_flags.h"
+#include "text/reasoning_parser.h"
+
+namespace ernie::app {
+namespace {
+
+void require(bool condition, const std::string& flag, const auto& found, const char* expected) {
+  if (!condition) throw StartError(fmt::format("{} is {}; it must be {}", flag, found, expected));
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+DType parse_dtype(const std::string& text) {
+  const std::string name = lower(text);
+  if (name == "bfloat16" || name == "bf16" || name == "auto") return DType::kBF16;
+  require(name == "float32" || name == "fp32" || name == "float", "--dtype", text,
+          "bfloat16 or float32");
+  return DType::kF32;
+}
+
+void check_quantization(const std::string& text) {
+  const std::string name = lower(text);
+  if (name.empty() || name == "none" || name == "bf16" || name == "bfloat16") return;
+  if (name == "wint4" || name == "wint8")
+    throw StartError("--quantization " + text +
+                     " is not supported yet; leave it out to run in bfloat16");
+  require(false, "--quantization", text, "left out: only bfloat16 weights are supported today");
+}
+
+// The argument itself, or the content of the file it names.
+std::string read_template(const std::string& text) {
+  std::error_code ignored;
+  if (text.find('\n') != std::string::npos || !std::filesystem::is_regular_file(text, ignored)) {
+    require(text.empty() || text.find('{') != std::string::npos, "--chat-template", text,
+            "a readable file or a Jinja template");
+    return text;
+  }
+  std::ifstream file(text, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  if (!file) throw StartError("--chat-template: cannot read " + text);
+  return content.str();
+}
+
+void fill_server(const ServeFlags& f, const Environment& environment, ServeOptions& out) {
+  require(f.port >= 0 && f.port <= 65535, "--port", f.port, "0 to 65535");
+  require(f.max_concurrency >= 1, "--max-concurrency", f.max_concurrency, "at least 1");
+  require(f.max_connections >= 1, "--max-connections", f.max_connections, "at least 1");
+  require(f.max_request_mb >= 1 && f.max_request_mb <= 1024, "--max-request-mb", f.max_request_mb,
+          "1 to 1024");
+  require(f.graceful_timeout >= 0, "--timeout-graceful-shutdown", f.graceful_timeout,
+          "0 (no limit) or more seconds");
+  out.server.host = f.host;
+  out.server.port = static_cast<uint16_t>(f.port);
+  out.server.max_concurrency = f.max_concurrency;
+  out.server.max_connections = f.max_connections;
+  out.server.limits.max_body_bytes = static_cast<size_t>(f.max_request_mb) << 20;
+  out.server.limits.max_body_total =
+      std::max(out.server.limits.max_body_total, out.server.limits.max_body_bytes);
+  out.server.api_keys = f.api_keys;
+  std::istringstream more(environment("FD_API_KEY").value_or(""));
+  for (std::string key; std::getline(more, key, ',');)
+    if (!key.empty()) out.server.api_keys.push_back(key);
+  for (const std::string& key : out.server.api_keys)
+    if (key.empty()) throw StartError("--api-key is empty; give a key or leave the flag out");
+  out.graceful_timeout = std::chrono::seconds(f.graceful_timeout);
+  if (f.metrics_port && *f.metrics_port != f.port) {
+    require(*f.metrics_port >= 0 && *f.metrics_port <= 65535, "--metrics-port", *f.metrics_port,
+            "0 to 65535");
+    out.metrics_port = static_cast<uint16_t>(*f.metrics_port);
+  }
+}
+
+void fill_batch_budget(const ServeFlags& f, engine::EngineConfig& engine) {
+  const int64_t most = int64_t{f.max_model_len} * f.max_num_seqs;
+  if (!f.max_num_batched_tokens) {
+    engine.max_num_batched_tokens = static_cast<int>(std::min<int64_t>(
+        engine.enable_chunked_prefill ? 8192 : std::max(8192, f.max_model_len), most));
+    return;
+  }
+  const int tokens = *f.max_num_batched_tokens;
+  const std::string flag = "--max-num-batched-tokens";
+  require(tokens >= f.max_num_seqs, flag, tokens,
+          fmt::format("at least --max-num-seqs ({})", f.max_num_seqs).c_str());
+  require(tokens <= most, flag, tokens,
+          fmt::format("at most --max-model-len x --max-num-seqs ({})", most).c_str());
+  if (engine.enable_chunked_prefill)
+    require(tokens >= f.block_size, flag, tokens,
+            fmt::format("at least --block-size ({})", f.block_size).c_str());
+  else
+    require(tokens >= f.max_model_len, flag, tokens,
+            fmt::format("at least --max-model-len ({}) without chunked prefill", f.max_model_len)
+                .c_str());
+  engine.max_num_batched_tokens = tokens;
+}
+
+ops::SamplingClass sampling_class(const Environment& environment) {
+  const std::string name = environment("FD_SAMPLING_CLASS").value_or("base");
+  if (name == "rejection") return ops::SamplingClass::kRejection;
+  require(name == "base" || name == "base_non_truncated" || name == "air", "FD_SAMPLING_CLASS",
+          name, "base, base_non_truncated, air or rejection");
+  return ops::SamplingClass::kBase;
+}
+
+void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptions& out) {
+  require(f.max_model_len >= 16, "--max-model-len", f.max_model_len, "at least 16");
+  require(f.max_num_seqs >= 1 && f.max_num_seqs <= 256, "--max-num-seqs", f.max_num_seqs,
+          "1 to 256");
+  require(f.block_size >= 1 && f.block_size <= 1024, "--block-size", f.block_size, "1 to 1024");
+  require(f.tensor_parallel_size >= 1, "--tensor-parallel-size", f.tensor_parallel_size,
+          "at least 1");
+  require(f.cpu_threads >= 0, "--cpu-threads", f.cpu_threads, "0 (one per core) or more");
+  require(f.gpu_memory_utilization > 0 && f.gpu_memory_utilization <= 1, "--gpu-memory-utilization",
+          f.gpu_memory_utilization, "above 0 and at most 1");
+  require(f.num_gpu_blocks_override >= 0, "--num-gpu-blocks-override", f.num_gpu_blocks_override,
+          "at least 1");
+  require(f.scheduler_max_size == -1 || f.scheduler_max_size >= 1, "--scheduler-max-size",
+          f.scheduler_max_size, "-1 or at least 1");
+  engine::EngineConfig& engine = out.engine;
+  const std::string load = lower(f.load_choices);
+  require(load == "default" || load == "default_v1" || load == "dummy", "--load-choices",
+          f.load_choices, "default_v1, default or dummy");
+  engine.load_choice = load == "dummy" ? model::LoadChoice::kDummy : model::LoadChoice::kCheckpoint;
+  engine.dtype = parse_dtype(f.dtype);
+  check_quantization(f.quantization);
+  engine.tensor_parallel_size = f.tensor_parallel_size;
+  engine.max_model_len = f.max_model_len;
+  engine.max_num_seqs = f.max_num_seqs;
+  engine.block_size = f.block_size;
+  engine.enable_prefix_caching = f.prefix_caching;
+  engine.enable_chunked_prefill =
+      f.chunked_prefill && environment("FD_DISABLE_CHUNKED_PREFILL").value_or("0") != "1";
+  engine.disable_chunked_mm_input = f.disable_chunked_mm_input;
+  engine.gpu_memory_utilization = f.gpu_memory_utilization;
+  engine.num_gpu_blocks_override = f.num_gpu_blocks_override;
+  if (f.scheduler_max_size > 0) engine.max_waiting_requests = f.scheduler_max_size;
+  engine.seed = f.seed;
+  engine.sampling = sampling_class(environment);
+  fill_batch_budget(f, engine);
+  out.cpu_threads = f.cpu_threads;
+}
+
+void fill_requests(const ServeFlags& f, ServeOptions& out) {
+  const MediaCounts counts = parse_media_limits(f.limit_mm_per_prompt);
+  out.service.max_images_per_prompt = counts.images;
+  out.service.max_videos_per_prompt = counts.videos;
+  out.processor = parse_processor_kwargs(f.mm_processor_kwargs, out.notes);
+  // One token stands for 28 x 28 pixels of an image, or of two frames of a video.
+  const int64_t pixels = std::max(out.processor.image_max_pixels, out.processor.video_max_pixels);
+  out.engine.max_media_tokens = static_cast<int>(pixels / (28 * 28));
+
+  require(f.max_logprobs >= -1, "--max-logprobs", f.max_logprobs, "-1 (the vocabulary) or more");
+  out.service.max_logprobs = f.max_logprobs < 0 ? std::numeric_limits<int>::max() : f.max_logprobs;
+  require(f.max_waiting_time == -1 || f.max_waiting_time >= 0, "--max-waiting-time",
+          f.max_waiting_time, "-1 (no limit) or a number of seconds");
+  if (f.max_waiting_time >= 0)
+    out.service.max_waiting_time =
+        std::chrono::milliseconds(static_cast<int64_t>(f.max_waiting_time * 1000));
+  if (!f.reasoning_parser.empty()) {
+    const Status known =
+        text::ReasoningParser::check_name(f.reasoning_parser, "--reasoning-parser");
+    if (!known) throw StartError("--reasoning-parser: " + known.error().message);
+  }
+  out.service.reasoning_parser = f.reasoning_parser;
+  out.service.fetch.allow_private_media = f.allow_private_media;
+  if (!f.allowed_local_media_path.empty())
+    require(std::filesystem::is_directory(f.allowed_local_media_path), "--allowed-local-media-path",
+            f.allowed_local_media_path, "a folder");
+  out.service.fetch.allowed_local_media_path = f.allowed_local_media_path;
+}
+
+void parse(CLI::App& app, std::vector<std::string> args) {
+  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
+  try {
+    app.parse(args);
+  } catch (const CLI::ParseError& e) {
+    throw StartError(std::string(e.what()) + " (see ernie serve --help)");
+  }
+}
+
+std::string config_path(const std::vector<std::string>& args) {
+  for (size_t i = 0; i < args.size(); ++i) {
+    if (args[i].rfind("--config=", 0) == 0) return args[i].substr(9);
+    if (args[i] == "--config" && i + 1 < args.size()) return args[i + 1];
+  }
+  return {};
+}
+
+}  // namespace
+
+ServeOptions parse_serve_options(std::vector<std::string> args, const Environment& environment) {
+  ServeFlags flags;
+  CLI::App app;
+  app.set_help_flag();
+  add_serve_flags(app, flags);
+  const auto refuse_unsupported = [](const std::string& name) {
+    if (const char* reason = unsupported_flag(name))
+      throw StartError("--" + name + " of FastDeploy is not supported here: " + reason);
+  };
+
+  args = normalize(std::move(args));
+  for (const std::string& arg : args) refuse_unsupported(flag_name(arg));
+  if (const std::string path = config_path(args); !path.empty()) {
+    const auto is_flag = [&](const std::string& name) {
+      refuse_unsupported(name);
+      return app.get_option_no_throw("--" + name) != nullptr;
+    };
+    std::vector<std::string> all = read_config_file(path, args, is_flag);
+    all.insert(all.end(), args.begin(), args.end());
+    args = std::move(all);
+  }
+  parse(app, args);
+
+  if (flags.model.empty())
+    throw StartError("no model: say which with --model FOLDER (or a hub name)");
+  if (!flags.tokenizer.empty() && flags.tokenizer != flags.model)
+    throw StartError("--tokenizer is " + flags.tokenizer +
+                     "; it must be the model's own, so leave it out");
+  ServeOptions out;
+  out.model = flags.model;
+  out.served_model_name = flags.served_model_name;
+  out.chat_template = read_template(flags.chat_template);
+  out.notes = flags.notes;
+  fill_server(flags, environment, out);
+  fill_engine(flags, environment, out);
+  fill_requests(flags, out);
+  return out;
+}
+
+std::string serve_help() {
+  ServeFlags flags;
+  CLI::App app("Serve a model over HTTP, OpenAI-compatible.\n", "ernie serve");
+  add_serve_flags(app, flags);
+  app.get_formatter()->column_width(38);
+  return app.help();
+}
+
+}  // namespace ernie::app

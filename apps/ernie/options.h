@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "http/server.h"
+#include "model/model_resolver.h"
+#include "model/processor.h"
+#include "serve/chat_service.h"
+
+namespace ernie::app {
+
+using model::Environment;
+
+// Everything `ernie serve` was told. engine.model_dir and sizes that depend on the checkpoint are
+// filled in later.
+struct ServeOptions {
+  std::string model;              // folder or hub name, as typed
+  std::string served_model_name;  // empty: requests may name any model
+  std::string chat_template;      // Jinja source; empty: the checkpoint's own or the built-in one
+  engine::EngineConfig engine;
+  serve::ServiceConfig service;
+  model::ProcessorOptions processor;
+  http::ServerOptions server;
+  std::optional<uint16_t> metrics_port;      // set: metrics have a listener of their own
+  std::chrono::seconds graceful_timeout{0};  // 0: running requests may take as long as they need
+  int cpu_threads = 0;                       // 0: one per core
+  std::vector<std::string> notes;  // flags that were accepted and change nothing, with the reason
+};
+
+// The command line after "serve". Flag names may be spelled with '_' for '-'. Throws StartError
+// that names flag, value and limit. Reads FD_API_KEY, FD_SAMPLING_CLASS and
+// FD_DISABLE_CHUNKED_PREFILL from `environment`.
+ServeOptions parse_serve_options(std::vector<std::string> args, const Environment& environment);
+
+// The text of `ernie serve --help`.
+std::string serve_help();
+
+}  // namespace ernie::app

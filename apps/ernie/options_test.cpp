@@ -1,0 +1,283 @@
+#include "options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+namespace ernie::app {
+namespace {
+
+using testing::HasSubstr;
+
+using Variables = std::map<std::string, std::string>;
+
+ServeOptions parse(std::vector<std::string> args, Variables variables = {}) {
+  return parse_serve_options(std::move(args), [variables](const char* name) {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  });
+}
+
+// The message of the StartError that these arguments give; empty if they are accepted.
+std::string refusal(std::vector<std::string> args, Variables variables = {}) {
+  args.insert(args.begin(), {"--model", "m"});
+  try {
+    parse(std::move(args), std::move(variables));
+    return {};
+  } catch (const StartError& e) {
+    return e.what();
+  }
+}
+
+class TempFile {
+ public:
+  explicit TempFile(const std::string& content)
+      : path_(std::filesystem::temp_directory_path() /
+              ("ernie_options_" + std::to_string(getpid()) + ".yaml")) {
+    std::ofstream(path_) << content;
+  }
+  ~TempFile() { std::filesystem::remove(path_); }
+  std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+const std::vector<std::string> kSeedLine = {"--model",
+                                            "baidu/ERNIE-4.5-VL-424B-A47B-Paddle",
+                                            "--port",
+                                            "8180",
+                                            "--metrics-port",
+                                            "8181",
+                                            "--engine-worker-queue-port",
+                                            "8182",
+                                            "--tensor-parallel-size",
+                                            "8",
+                                            "--max-model-len",
+                                            "131072",
+                                            "--max-num-seqs",
+                                            "16",
+                                            "--limit-mm-per-prompt",
+                                            R"({"image": 100, "video": 100})",
+                                            "--reasoning-parser",
+                                            "ernie-45-vl",
+                                            "--gpu-memory-utilization",
+                                            "0.85",
+                                            "--max-num-batched-tokens",
+                                            "384",
+                                            "--enable-mm"};
+
+void expect_seed_options(const ServeOptions& o) {
+  EXPECT_EQ(o.model, "baidu/ERNIE-4.5-VL-424B-A47B-Paddle");
+  EXPECT_EQ(o.server.port, 8180);
+  EXPECT_EQ(o.metrics_port, 8181);
+  EXPECT_EQ(o.engine.tensor_parallel_size, 8);
+  EXPECT_EQ(o.engine.max_model_len, 131072);
+  EXPECT_EQ(o.engine.max_num_seqs, 16);
+  EXPECT_EQ(o.service.max_images_per_prompt, 100);
+  EXPECT_EQ(o.service.max_videos_per_prompt, 100);
+  EXPECT_EQ(o.service.reasoning_parser, "ernie-45-vl");
+  EXPECT_EQ(o.engine.gpu_memory_utilization, 0.85);
+  EXPECT_EQ(o.engine.max_num_batched_tokens, 384);
+}
+
+// Without it FastDeploy's published launch line could stop working.
+TEST(ServeOptions, TakesFastDeploysLaunchLine) {
+  const ServeOptions options = parse(kSeedLine);
+  expect_seed_options(options);
+  ASSERT_EQ(options.notes.size(), 2u);
+  EXPECT_THAT(options.notes,
+              testing::UnorderedElementsAre(HasSubstr("--engine-worker-queue-port is not needed"),
+                                            HasSubstr("--enable-mm is not needed")));
+  std::vector<std::string> underscores = kSeedLine;
+  for (std::string& arg : underscores)
+    if (arg.rfind("--", 0) == 0) std::replace(arg.begin() + 2, arg.end(), '-', '_');
+  expect_seed_options(parse(underscores));
+}
+
+TEST(ServeOptions, HaveFastDeploysDefaults) {
+  const ServeOptions o = parse({"m"});  // a positional model
+  EXPECT_EQ(o.model, "m");
+  EXPECT_EQ(o.server.host, "127.0.0.1");
+  EXPECT_EQ(o.server.port, 8000);
+  EXPECT_EQ(o.server.max_concurrency, 512);
+  EXPECT_TRUE(o.server.api_keys.empty());
+  EXPECT_FALSE(o.metrics_port);
+  EXPECT_EQ(o.engine.max_model_len, 2048);
+  EXPECT_EQ(o.engine.max_num_seqs, 8);
+  EXPECT_EQ(o.engine.max_num_batched_tokens, 8192);
+  EXPECT_EQ(o.engine.block_size, 64);
+  EXPECT_TRUE(o.engine.enable_prefix_caching);
+  EXPECT_TRUE(o.engine.enable_chunked_prefill);
+  EXPECT_EQ(o.engine.max_media_tokens, 6177);
+  EXPECT_EQ(o.service.max_images_per_prompt, 1);
+  EXPECT_EQ(o.service.max_logprobs, 20);
+  EXPECT_FALSE(o.service.max_waiting_time);
+  EXPECT_EQ(o.graceful_timeout.count(), 0);
+  EXPECT_TRUE(o.notes.empty());
+}
+
+TEST(ServeOptions, TheBatchBudgetNeverExceedsWhatSequencesCanHold) {
+  EXPECT_EQ(
+      parse({"m", "--max-model-len", "256", "--max-num-seqs", "2"}).engine.max_num_batched_tokens,
+      512);
+  EXPECT_EQ(parse({"m", "--max-model-len", "16384", "--no-enable-chunked-prefill"})
+                .engine.max_num_batched_tokens,
+            16384);
+}
+
+// Without it a value out of range would fail later, or not at all, and without the flag's name.
+TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
+  const struct {
+    std::vector<std::string> args;
+    const char* message;
+  } cases[] = {
+      {{"--max-num-seqs", "0"}, "--max-num-seqs is 0; it must be 1 to 256"},
+      {{"--max-num-seqs", "257"}, "--max-num-seqs is 257"},
+      {{"--max-model-len", "15"}, "--max-model-len is 15; it must be at least 16"},
+      {{"--gpu-memory-utilization", "1.01"}, "--gpu-memory-utilization is 1.01"},
+      {{"--gpu-memory-utilization", "0"}, "--gpu-memory-utilization is 0"},
+      {{"--port", "65536"}, "--port is 65536"},
+      {{"--port", "-1"}, "--port is -1"},
+      {{"--port", "http"}, "--port"},
+      {{"--max-num-batched-tokens", "7"}, "at least --max-num-seqs (8)"},
+      {{"--max-num-batched-tokens", "16385"}, "--max-model-len x --max-num-seqs (16384)"},
+      {{"--max-num-batched-tokens", "63"}, "at least --block-size (64)"},
+      {{"--max-num-batched-tokens", "2047", "--no-enable-chunked-prefill"}, "without chunked"},
+      {{"--tensor-parallel-size", "0"}, "--tensor-parallel-size is 0"},
+      {{"--block-size", "0"}, "--block-size is 0"},
+      {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
+      {{"--max-logprobs", "-2"}, "--max-logprobs is -2"},
+      {{"--max-concurrency", "0"}, "--max-concurrency is 0"},
+      {{"--timeout-graceful-shutdown", "-1"}, "--timeout-graceful-shutdown is -1"},
+      {{"--dtype", "int8"}, "--dtype is int8; it must be bfloat16 or float32"},
+      {{"--load-choices", "fast"}, "--load-choices is fast"},
+      {{"--quantization", "wint4"}, "--quantization wint4 is not supported yet"},
+      {{"--quantization", "WINT8"}, "is not supported yet"},
+      {{"--quantization", "fp3"}, "--quantization is fp3"},
+      {{"--reasoning-parser", "qwen3"}, "ernie-45-vl"},
+      {{"--allowed-local-media-path", "/no/such/folder"}, "must be a folder"},
+      {{"--chat-template", "/no/such/file"}, "--chat-template is /no/such/file"},
+      {{"--tokenizer", "other"}, "--tokenizer is other"},
+      {{"--no-such-flag"}, "--no-such-flag"},
+      {{"--api-key", ""}, "--api-key is empty"},
+  };
+  for (const auto& c : cases) EXPECT_THAT(refusal(c.args), HasSubstr(c.message)) << c.args[0];
+}
+
+TEST(ServeOptions, NoModelIsAnError) { EXPECT_THROW(parse({}), StartError); }
+
+TEST(ServeOptions, FlagsOfOtherFeaturesSayWhyTheyAreRefused) {
+  EXPECT_THAT(refusal({"--speculative-config", "{}"}), HasSubstr("not implemented"));
+  EXPECT_THAT(refusal({"--splitwise_role=prefill"}), HasSubstr("--splitwise-role of FastDeploy"));
+  EXPECT_THAT(refusal({"--swap-space", "4"}), HasSubstr("--gpu-memory-utilization"));
+}
+
+TEST(ServeOptions, MediaLimitsAreMergedOverTheDefaults) {
+  const ServeOptions o = parse({"m", "--limit-mm-per-prompt", R"({"image": 5, "audio": 1})"});
+  EXPECT_EQ(o.service.max_images_per_prompt, 5);
+  EXPECT_EQ(o.service.max_videos_per_prompt, 1);
+  for (const char* bad : {"[1]", "5", "{image: 1}", R"({"image": "5"})", R"({"image": -1})",
+                          R"({"image": 1.5})", R"({"picture": 1})"})
+    EXPECT_THAT(refusal({"--limit-mm-per-prompt", bad}), HasSubstr("--limit-mm-per-prompt")) << bad;
+}
+
+TEST(ServeOptions, ProcessorKwargsSetSizes) {
+  const ServeOptions o =
+      parse({"m", "--mm-processor-kwargs",
+             R"({"image_max_pixels": 784000, "video_max_pixels": 78400, "video_min_pixels": 784,
+           "spatial_conv_size": 2, "video_fps": 2})"});
+  EXPECT_EQ(o.processor.image_max_pixels, 784000);
+  EXPECT_EQ(o.processor.image_min_pixels, 4 * 28 * 28);
+  EXPECT_EQ(o.engine.max_media_tokens, 1000);
+  EXPECT_THAT(o.notes, testing::ElementsAre(HasSubstr("video_fps")));
+  for (const char* bad :
+       {R"({"image_max_pixels": "1"})", R"({"max_pixels": 1})", R"({"spatial_conv_size": 3})",
+        R"({"image_max_pixels": 100})", R"({"video_frames_sample": "best"})"})
+    EXPECT_THAT(refusal({"--mm-processor-kwargs", bad}), HasSubstr("--mm-processor-kwargs")) << bad;
+}
+
+TEST(ServeOptions, EnvironmentVariablesCount) {
+  const ServeOptions o =
+      parse({"m", "--api-key", "a", "--api-key", "b"}, {{"FD_API_KEY", "c,d"},
+                                                        {"FD_SAMPLING_CLASS", "rejection"},
+                                                        {"FD_DISABLE_CHUNKED_PREFILL", "1"}});
+  EXPECT_THAT(o.server.api_keys, testing::ElementsAre("a", "b", "c", "d"));
+  EXPECT_EQ(o.engine.sampling, ops::SamplingClass::kRejection);
+  EXPECT_FALSE(o.engine.enable_chunked_prefill);
+  EXPECT_THAT(refusal({}, {{"FD_SAMPLING_CLASS", "best"}}), HasSubstr("FD_SAMPLING_CLASS is best"));
+}
+
+TEST(ServeOptions, ShortAndNegatedFlags) {
+  EXPECT_EQ(parse({"m", "-tp", "2"}).engine.tensor_parallel_size, 2);
+  EXPECT_FALSE(parse({"m", "--no-enable-prefix-caching"}).engine.enable_prefix_caching);
+  EXPECT_TRUE(parse({"m", "--enable-prefix-caching"}).engine.enable_prefix_caching);
+  EXPECT_FALSE(parse({"m", "--max-waiting-time", "-1"}).service.max_waiting_time);
+  EXPECT_EQ(parse({"m", "--max-waiting-time", "0.5"}).service.max_waiting_time,
+            std::chrono::milliseconds(500));
+  EXPECT_EQ(parse({"m", "--port", "1", "--port", "2"}).server.port, 2);
+  EXPECT_FALSE(parse({"m", "--port", "9000", "--metrics-port", "9000"}).metrics_port);
+}
+
+// Without it a YAML file could be read differently from the flags it stands for.
+TEST(ServeOptions, ConfigFileGivesFlagsAndTheCommandLineWins) {
+  const TempFile file(R"(
+model: from-file
+port: 9001
+max_num_seqs: 4
+api-key: [k1, k2]
+limit-mm-per-prompt: {image: 7, video: 2}
+enable-prefix-caching: false
+max-waiting-time: -1
+)");
+  const ServeOptions o = parse({"--config", file.path(), "--port", "9002"});
+  EXPECT_EQ(o.model, "from-file");
+  EXPECT_EQ(o.server.port, 9002);
+  EXPECT_EQ(o.engine.max_num_seqs, 4);
+  EXPECT_THAT(o.server.api_keys, testing::ElementsAre("k1", "k2"));
+  EXPECT_EQ(o.service.max_images_per_prompt, 7);
+  EXPECT_FALSE(o.engine.enable_prefix_caching);
+  EXPECT_THAT(parse({"--config=" + file.path(), "--api-key", "k3", "--enable-prefix-caching"})
+                  .server.api_keys,
+              testing::ElementsAre("k3"));
+}
+
+TEST(ServeOptions, ConfigFileErrorsNameTheFileAndTheKey) {
+  EXPECT_THAT(refusal({"--config", "/no/such.yaml"}), HasSubstr("/no/such.yaml"));
+  {
+    const TempFile file("prot: 1");
+    EXPECT_THAT(refusal({"--config", file.path()}), HasSubstr("unknown key \"prot\""));
+  }
+  {
+    const TempFile file("swap-space: 1");
+    EXPECT_THAT(refusal({"--config", file.path()}), HasSubstr("not supported here"));
+  }
+  {
+    const TempFile file("- a\n- b\n");
+    EXPECT_THAT(refusal({"--config", file.path()}), HasSubstr("must be a map"));
+  }
+  {
+    const TempFile file("a: [1\n");
+    EXPECT_THAT(refusal({"--config", file.path()}), HasSubstr("line"));
+  }
+}
+
+// Without it the help could lose its groups or a flag.
+TEST(ServeOptions, HelpIsGrouped) {
+  const std::string help = serve_help();
+  size_t at = 0;
+  for (const char* group : {"Model:", "Server:", "Capacity:", "Requests:", "Accepted for"}) {
+    const size_t found = help.find(group);
+    ASSERT_NE(found, help.npos) << group;
+    EXPECT_GT(found, at) << group;
+    at = found;
+  }
+  EXPECT_THAT(help, HasSubstr("--limit-mm-per-prompt"));
+}
+
+}  // namespace
+}  // namespace ernie::app

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ernie::app {
+
+// The values of `ernie serve`'s flags before they are checked; defaults are FastDeploy's, but for
+// --host.
+struct ServeFlags {
+  std::string config;
+  std::string model;
+  std::string served_model_name;
+  std::string tokenizer;
+  std::string load_choices = "default_v1";
+  std::string quantization;
+  std::string dtype = "bfloat16";
+  std::string chat_template;
+  std::string reasoning_parser;
+
+  std::string host = "127.0.0.1";
+  int port = 8000;
+  std::optional<int> metrics_port;
+  std::vector<std::string> api_keys;
+  int max_concurrency = 512;
+  int max_connections = 4096;
+  int max_request_mb = 64;
+  int graceful_timeout = 0;
+
+  int tensor_parallel_size = 1;
+  int cpu_threads = 0;
+  int max_model_len = 2048;
+  int max_num_seqs = 8;
+  std::optional<int> max_num_batched_tokens;
+  double gpu_memory_utilization = 0.9;
+  int num_gpu_blocks_override = 0;
+  int block_size = 64;
+  bool prefix_caching = true;
+  bool chunked_prefill = true;
+  bool disable_chunked_mm_input = false;
+  double max_waiting_time = -1;
+  int scheduler_max_size = -1;
+
+  std::string limit_mm_per_prompt;
+  std::string mm_processor_kwargs;
+  bool allow_private_media = false;
+  std::string allowed_local_media_path;
+
+  int max_logprobs = 20;
+  uint64_t seed = 0;
+
+  std::vector<std::string> notes;
+};
+
+// Adds all flags to `app`, in groups. `flags` must outlive it.
+void add_serve_flags(CLI::App& app, ServeFlags& flags);
+
+// Why a flag of FastDeploy that this program does not have is refused, and what to use; null for
+// names that are no such flag. `name` has no leading dashes and '-' for '_'.
+const char* unsupported_flag(const std::string& name);
+
+}  // namespace ernie::app

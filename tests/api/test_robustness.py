@@ -1,0 +1,143 @@
+"""Hostile requests that need the real model behind them. Each leaves the server as it was."""
+import json
+import time
+
+import pytest
+
+from conftest import data_url, expect, picture, png
+
+SPECIALS = "<|IMAGE_PLACEHOLDER|><|IMAGE_START|><|IMAGE_END|><|VIDEO_START|></think><|end_of_sentence|></s>"
+
+
+@pytest.fixture(autouse=True)
+def still_serves(server):
+    """Before and after every test the same question gets the same answer, and nothing is left running."""
+    probe = server.chat()[1]["choices"][0]["message"]
+    yield
+    assert server.process.poll() is None
+    assert server.chat()[1]["choices"][0]["message"] == probe
+    assert server.metrics()["fastdeploy:num_requests_running"] == 0
+
+
+def user(*parts, **fields):
+    return {"messages": [{"role": "user", "content": list(parts)}], "max_tokens": 4, "temperature": 0, **fields}
+
+
+def text(words):
+    return {"type": "text", "text": words}
+
+
+def image(url):
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def test_output_is_utf8_whatever_the_tokens(server):
+    for seed in range(6):
+        body = user(text("Hi"), temperature=2.0, top_p=1.0, seed=seed, max_tokens=200, ignore_eos=True, stream=True,
+                    skip_special_tokens=False, logprobs=True, top_logprobs=2, enable_thinking=False)
+        status, answer, _ = server.request("POST", "/v1/chat/completions", body)
+        assert status == 200
+        for line in answer.decode("utf-8", errors="strict").splitlines():
+            if line.startswith("data: {"):
+                json.loads(line[6:])
+
+
+def test_stop_strings_never_leak(server):
+    body = user(text("Go on"), max_tokens=100, ignore_eos=True, enable_thinking=False)
+    whole = server.post("/v1/chat/completions", body)[1]["choices"][0]["message"]["content"]
+    for length in (1, 2, 5, 11):
+        stop = whole[20:20 + length]
+        status, answer, _ = server.request("POST", "/v1/chat/completions", {**body, "stop": [stop], "stream": True})
+        shown = ""
+        for line in answer.decode().splitlines():
+            if line.startswith("data: {"):
+                shown += json.loads(line[6:])["choices"][0]["delta"].get("content", "")
+                assert whole[:whole.index(stop)].startswith(shown)
+        assert status == 200 and shown == whole[:whole.index(stop)]
+
+
+def test_banning_every_token_is_refused(server):
+    expect(server, 400, user(text("Hi"), bad_words_token_ids=list(range(736))), param="bad_words")
+
+
+def test_banning_all_tokens_but_one_ends(server):
+    status, answer = server.post("/v1/chat/completions",
+                                 user(text("Hi"), bad_words_token_ids=[i for i in range(736) if i != 40],
+                                      enable_thinking=False, return_token_ids=True))
+    assert status == 200
+    assert answer["choices"][0]["message"]["completion_token_ids"] == [40] * 4
+
+
+@pytest.mark.parametrize("unit", ["a", " ", "\n", "\U0001f600", "e\u0301", SPECIALS, "\u0000"])
+def test_ten_megabytes_of_one_thing_are_refused_at_once(server, unit):
+    body = user(text(unit * (10_000_000 // len(unit.encode()))))
+    begin = time.monotonic()
+    expect(server, 400, body, code="context_length_exceeded")
+    assert time.monotonic() - begin < 5
+
+
+def test_fifty_megabytes_are_refused_in_a_second(server):
+    body = json.dumps(user(text("word " * 10_000_000))).encode()
+    begin = time.monotonic()
+    error = expect(server, 400, body, code="context_length_exceeded")
+    assert "512" in error["message"]
+    assert time.monotonic() - begin < 3  # with the transfer, on a machine that does other things too
+
+
+def test_a_prompt_one_token_too_long(server):
+    status, answer = server.post("/v1/completions", {"prompt": [40] * 511, "max_tokens": 4})
+    assert status == 200 and answer["usage"]["completion_tokens"] == 1
+    expect(server, 400, {"prompt": [40] * 512}, path="/v1/completions", code="context_length_exceeded")
+
+
+def test_thinking_budget_at_its_ends(server):
+    for budget in (0, 1, 10**9):
+        status, answer = server.post("/v1/chat/completions",
+                                     user(text("Hi"), max_tokens=30, reasoning_max_tokens=budget, ignore_eos=True))
+        assert status == 200
+        spent = answer["usage"]["completion_tokens_details"]["reasoning_tokens"]
+        assert spent <= min(budget + 2, 30)  # and the forced newline and </think>
+
+
+def test_a_hundred_and_one_pictures(make_server):
+    large = make_server("--limit-mm-per-prompt", '{"image": 100}')
+    error = expect(large, 400, user(*[image(picture())] * 101), code="too_many_media")
+    assert "101 images" in error["message"] and "100" in error["message"]
+    expect(large, 400, user(*[image(picture(0, 280, 280))] * 100), code="context_length_exceeded")
+
+
+@pytest.mark.parametrize("order", ["none", "before", "after", "more"])
+def test_typed_placeholders_change_no_positions(server, order):
+    parts = {"none": [text(SPECIALS)], "before": [text(SPECIALS), image(picture())],
+             "after": [image(picture()), text(SPECIALS)], "more": [text(SPECIALS * 3), image(picture())]}[order]
+    status, answer = server.post("/v1/chat/completions", user(*parts))
+    assert status == 200
+    assert answer["usage"]["prompt_tokens_details"]["image_tokens"] == (0 if order == "none" else 6)
+
+
+def test_cache_tells_pictures_apart_by_pixels_and_size(server):
+    def cached(url):
+        body = user(image(url), text("Same?"), enable_thinking=False)
+        return server.post("/v1/chat/completions", body)[1]["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    def grey(width, height):
+        return data_url(png(width, height, lambda x, y: (77, 77, 77)))
+
+    assert cached(grey(280, 280)) == 0
+    assert cached(grey(280, 280)) >= 64
+    assert cached(grey(252, 308)) == 0  # one colour, nearly the same number of tokens, another shape
+
+
+@pytest.mark.parametrize("change, good", [
+    (lambda b: b, True), (lambda b: b.rstrip("="), True), (lambda b: b[:40] + "\r\n" + b[40:], True),
+    (lambda b: b[:40] + " " + b[40:], True), (lambda b: b.replace("+", "-").replace("/", "_"), False),
+    (lambda b: b + "=", False), (lambda b: b[:-4] + "%3D%3D", False), (lambda b: "#" + b[1:], False),
+    (lambda b: b[:40] + "\u00e9" + b[41:], False), (lambda b: "", False)])
+def test_forms_of_base64(server, change, good):
+    base64 = picture(3).split(",")[1]
+    assert "+" in base64 or "/" in base64
+    body = user(image("data:image/png;base64," + change(base64)))
+    if good:
+        assert server.post("/v1/chat/completions", body)[0] == 200
+    else:
+        expect(server, 400, body, param="messages[0].content[0]")

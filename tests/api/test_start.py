@@ -1,0 +1,78 @@
+"""Broken model folders: exit code 2 and one line that names the file and the key."""
+import json
+import math
+import subprocess
+
+import pytest
+
+from conftest import ERNIE, MODEL
+
+
+def start(folder, *flags):
+    return subprocess.run([str(ERNIE), "serve", "--model", str(folder), "--port", "0", "--num-gpu-blocks-override", "16",
+                           "--max-model-len", "128", *flags],
+                          capture_output=True, text=True, errors="replace", timeout=60, check=False)
+
+
+def expect_refusal(folder, *words):
+    run = start(folder)
+    output = run.stdout + run.stderr
+    assert run.returncode == 2, output
+    assert any(all(word in line for word in words) for line in output.splitlines()), output
+    assert "terminate called" not in output
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A copy of the model in links; returns a function that writes one file anew (None: without it)."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in MODEL.iterdir():
+        (folder / file.name).symlink_to(file)
+
+    def write(name, content):
+        (folder / name).unlink(missing_ok=True)
+        if content is not None:
+            (folder / name).write_text(content)
+        return folder
+
+    return write
+
+
+def changed(key, value):
+    config = json.loads((MODEL / "config.json").read_text())
+    at = config
+    *path, last = key.split(".")
+    for step in path:
+        at = at[step]
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return json.dumps(config, indent=1)
+
+
+@pytest.mark.parametrize("key, value", [
+    ("hidden_size", None), ("hidden_size", "64"), ("hidden_size", 0), ("hidden_size", 2**63), ("hidden_size", 1e300),
+    ("num_attention_heads", 3), ("num_key_value_heads", 3), ("num_hidden_layers", 0), ("num_hidden_layers", 10**9),
+    ("head_dim", 127), ("rms_norm_eps", "small"), ("rope_theta", math.nan), ("rope_theta", math.inf),
+    ("vocab_size", -1), ("vocab_size", 690), ("moe_k", 9), ("moe_num_experts", ["8", 8]), ("model_type", "llama"),
+    ("vision_config.depth", 0), ("vision_config.num_heads", 3), ("vision_config.embed_dim", [80]),
+    ("im_patch_id", 736)])
+def test_config_with_a_wrong_key(broken, key, value):
+    expect_refusal(broken("config.json", changed(key, value)), "config.json", key.split(".")[-1])
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", "null", "{}", "\x00", "{" * 10_000])
+def test_config_that_is_none(broken, content):
+    expect_refusal(broken("config.json", content), "config.json")
+
+
+@pytest.mark.parametrize("content, key", [
+    ("{", "JSON"), ('{"temperature": "hot"}', "temperature"), ('{"eos_token_id": 1000000}', "eos_token_id")])
+def test_generation_config(broken, content, key):
+    expect_refusal(broken("generation_config.json", content), "generation_config.json", key)
+
+
+def test_no_such_folder(tmp_path):
+    expect_refusal(tmp_path / "nothing", "nothing")

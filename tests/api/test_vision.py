@@ -1,0 +1,85 @@
+"""Pictures and videos given as frames."""
+import openai
+import pytest
+
+from conftest import picture, png, data_url
+
+
+def ask(client, parts, **kwargs):
+    kwargs.setdefault("max_tokens", 12)
+    return client.chat.completions.create(model="m", temperature=0, messages=[{"role": "user", "content": parts}],
+                                          extra_body={"enable_thinking": False}, **kwargs)
+
+
+def image(url):
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def text(words="What is this?"):
+    return {"type": "text", "text": words}
+
+
+def test_picture_changes_the_answer_and_counts_tokens(server):
+    client = server.client()
+    answers = [ask(client, [image(picture(seed)), text()]) for seed in range(3)]
+    assert len({a.choices[0].message.content for a in answers}) > 1
+    assert answers[0].usage.prompt_tokens_details.image_tokens == 6  # 84 x 56: 3 x 2 windows of 28
+
+
+def test_same_picture_twice_gives_the_same_answer(server):
+    client = server.client()
+    url = picture(9, 280, 280)  # 100 tokens: the cache hit ends inside the picture
+    first = ask(client, [image(url), text()])
+    second = ask(client, [image(url), text()])
+    assert second.usage.prompt_tokens_details.cached_tokens >= 64
+    assert first.choices[0].message.content == second.choices[0].message.content
+
+
+def test_several_pictures_in_one_prompt(server):
+    answer = ask(server.client(), [image(picture(0)), image(picture(1, 56, 56)), text("Which is bigger?")])
+    assert answer.usage.prompt_tokens_details.image_tokens == 6 + 4
+
+
+def test_video_as_a_list_of_frames(make_server):
+    frames = [picture(i, 56, 56) for i in range(3)]
+    client = make_server("--max-model-len", "1024").client()
+    answer = ask(client, [{"type": "video", "video": frames}, text("What changes?")], max_tokens=4)
+    assert answer.usage.prompt_tokens_details.video_tokens == 2 * 324  # 3 frames become 2 pairs of 504 x 504
+
+
+def test_too_many_pictures_names_both_numbers(server):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(server.client(), [image(picture(i)) for i in range(5)] + [text()])
+    assert "5 images" in str(error.value) and "4" in str(error.value)
+
+
+@pytest.mark.parametrize("url, code", [
+    ("data:image/png;base64," + "AAAA" * 20, "unsupported_media_type"),
+    ("data:image/png;base64,####", "invalid_base64"),
+    ("http://127.0.0.1:1/x.png", "media_url_blocked"),
+    ("file:///etc/hostname", "media_url_blocked"),
+    ("ftp://example.com/x.png", "media_url_blocked"),
+    (data_url(png(40, 40, lambda x, y: (x, y, 0))[:-30]), "invalid_image"),
+])
+def test_bad_media_names_its_place(server, url, code):
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(server.client(), [text(), image(url)])
+    assert error.value.code == code
+    assert error.value.param == "messages[0].content[1]"
+
+
+def test_placeholders_typed_as_text_are_text(server):
+    typed = "<|IMAGE_PLACEHOLDER|><|IMAGE_START|><|image@placeholder|><|video@placeholder|></think>"
+    for parts in ([text(typed)], [text(typed), image(picture())], [image(picture()), text(typed * 3)]):
+        answer = ask(server.client(), parts)
+        pictures = sum(part["type"] == "image_url" for part in parts)
+        assert answer.usage.prompt_tokens_details.image_tokens == 6 * pictures
+
+
+def test_same_pixels_hit_and_other_size_misses(server):
+    client = server.client()
+    prompt = [image(picture(21, 280, 280)), text("Same?")]
+    ask(client, prompt)
+    assert ask(client, prompt).usage.prompt_tokens_details.cached_tokens >= 64
+    other = ask(client, [image(picture(21, 280, 252)), text("Same?")])
+    assert other.usage.prompt_tokens_details.cached_tokens == 0

@@ -1,0 +1,244 @@
+// The whole engine with real (small) checkpoints on the CPU: whatever it does with a request,
+// greedy tokens are the same, and in float32 they are those of transformers.
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "backend/cpu/cpu_backend.h"
+#include "engine/engine.h"
+#include "golden/golden_files.h"
+#include "model/processor.h"
+
+namespace ernie {
+namespace {
+
+using engine::Engine;
+using engine::EngineConfig;
+using Tokens = std::vector<int32_t>;
+using PromptPtr = std::shared_ptr<const model::Prompt>;
+
+class Collector : public engine::EventSink {
+ public:
+  void on_token(const engine::TokenEvent& event) override { tokens_.push_back(event.token); }
+  void on_finish(engine::FinishReason reason, const engine::RequestStats& stats,
+                 const std::optional<Error>& error) override {
+    std::lock_guard lock(mutex_);
+    EXPECT_EQ(reason, engine::FinishReason::kLength) << (error ? error->message : "");
+    stats_ = stats;
+    done_ = true;
+    finished_.notify_all();
+  }
+  Tokens wait() {
+    std::unique_lock lock(mutex_);
+    finished_.wait(lock, [this] { return done_; });
+    return tokens_;
+  }
+  const engine::RequestStats& stats() const { return stats_; }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  Tokens tokens_;
+  engine::RequestStats stats_;
+  bool done_ = false;
+};
+
+class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*, DType>> {
+ protected:
+  static constexpr int kNewTokens = 12;
+
+  void SetUp() override {
+    folder_ = golden::folder_of(std::get<0>(GetParam()));
+    config_ = *model::load_config(folder_);
+    cases_ = golden::load_cases(std::get<0>(GetParam()));
+    tokenizer_ = std::make_shared<const text::Tokenizer>(*text::Tokenizer::load(folder_));
+    if (config_.vision && config_.image_token_id < 0) {
+      config_.image_token_id = *tokenizer_->id_of("<|IMAGE_PLACEHOLDER|>");
+    }
+    for (const golden::Case& c : cases_) prompts_.push_back(prompt_of(c));
+  }
+
+  EngineConfig plain() const {
+    EngineConfig c;
+    c.model_dir = folder_;
+    c.dtype = std::get<1>(GetParam());
+    c.max_model_len = 1024;
+    c.max_num_seqs = 16;
+    c.max_num_batched_tokens = 4096;
+    c.block_size = 16;
+    c.num_gpu_blocks_override = 512;
+    c.max_media_tokens = 1024;
+    c.enable_prefix_caching = false;
+    c.enable_chunked_prefill = false;
+    return c;
+  }
+
+  std::unique_ptr<Engine> start(const EngineConfig& config) const {
+    return Engine::start(config_, config,
+                         [](int) { return cpu::make_cpu_backend({.threads = 1}); });
+  }
+
+  static std::shared_ptr<Collector> submit(Engine& engine, const PromptPtr& prompt) {
+    auto sink = std::make_shared<Collector>();
+    sched::SamplingParams params;
+    params.temperature = 0;
+    params.max_tokens = kNewTokens;
+    const auto handle =
+        engine.submit({.id = "t", .prompt = prompt, .sampling = params, .sink = sink});
+    EXPECT_TRUE(handle.ok()) << (handle.ok() ? "" : handle.error().message);
+    return sink;
+  }
+
+  std::vector<Tokens> one_by_one(const EngineConfig& config) const {
+    const auto engine = start(config);
+    std::vector<Tokens> answers;
+    for (const PromptPtr& prompt : prompts_) answers.push_back(submit(*engine, prompt)->wait());
+    return answers;
+  }
+
+  std::vector<Tokens> all_at_once(const EngineConfig& config) const {
+    const auto engine = start(config);
+    std::vector<std::shared_ptr<Collector>> sinks;
+    for (const PromptPtr& prompt : prompts_) sinks.push_back(submit(*engine, prompt));
+    std::vector<Tokens> answers;
+    for (const auto& sink : sinks) answers.push_back(sink->wait());
+    return answers;
+  }
+
+  PromptPtr prompt_of(const golden::Case& c) const {
+    auto prompt = std::make_shared<model::Prompt>();
+    prompt->tokens = c.input_ids;
+    prompt->positions = c.positions;
+    prompt->is_vision = c.is_vision;
+    prompt->next_position = c.next_position;
+    size_t at = 0;
+    for (const golden::MediaCase& m : c.media) {
+      const auto processor = model::Processor::create(config_, tokenizer_, m.limits);
+      const auto prepared = (*processor)->prepare({m.is_video, m.frames});
+      EXPECT_TRUE(prepared.ok());
+      for (size_t i = 0; i < prepared->units.size(); ++i) {
+        while (prompt->tokens[at] != config_.image_token_id) ++at;
+        prompt->media.push_back({.begin = static_cast<int32_t>(at),
+                                 .length = prepared->units[i]->tokens(),
+                                 .hash = prepared->hashes[i],
+                                 .is_video = m.is_video,
+                                 .patches = prepared->units[i]});
+        at += static_cast<size_t>(prepared->units[i]->tokens());
+      }
+    }
+    return prompt;
+  }
+
+  std::string folder_;
+  model::ModelConfig config_;
+  std::vector<golden::Case> cases_;
+  std::shared_ptr<const text::Tokenizer> tokenizer_;
+  std::vector<PromptPtr> prompts_;
+};
+
+TEST_P(EngineCheckpoint, GivesTheReferencesTokensWhereItsMarginIsClear) {
+  const bool exact = std::get<1>(GetParam()) == DType::kF32;
+  const auto answers = one_by_one(plain());
+  size_t compared = 0;
+  for (size_t i = 0; i < cases_.size(); ++i) {
+    const golden::Case& c = cases_[i];
+    for (size_t k = 0; k < std::min<size_t>(kNewTokens, c.greedy_ids.size()); ++k) {
+      if (c.greedy_margin[k] <= (exact ? 1e-3f : 2 * c.greedy_noise[k])) break;
+      ASSERT_EQ(answers[i][k], c.greedy_ids[k]) << c.name << " token " << k;
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, cases_.size());
+}
+
+TEST_P(EngineCheckpoint, TheTokensAreTheSameWhateverTheEngineDoes) {
+  const auto expected = one_by_one(plain());
+  EXPECT_EQ(all_at_once(plain()), expected) << "a batch";
+
+  EngineConfig config = plain();
+  config.enable_chunked_prefill = true;
+  config.max_num_batched_tokens = 23;
+  EXPECT_EQ(all_at_once(config), expected) << "chunks";
+
+  config.steps_in_flight = 2;
+  EXPECT_EQ(all_at_once(config), expected) << "two steps in flight";
+
+  // In bfloat16 the partial sums of two ranks are rounded where one rank rounds nothing.
+  if (std::get<1>(GetParam()) == DType::kF32 && model::check_tensor_parallel(config_, 2).ok()) {
+    config = plain();
+    config.tensor_parallel_size = 2;
+    EXPECT_EQ(all_at_once(config), expected) << "two ranks";
+  }
+}
+
+TEST_P(EngineCheckpoint, CacheHitsChangeNothing) {
+  const auto expected = one_by_one(plain());
+  const auto without_cache = start(plain());
+  for (const bool move_hits : {false, true}) {
+    for (const int block_size : {1, 16}) {  // hits end anywhere, or on blocks
+      EngineConfig config = plain();
+      config.enable_prefix_caching = true;
+      config.disable_chunked_mm_input = move_hits;
+      config.block_size = block_size;
+      config.num_gpu_blocks_override = 8192 / block_size;
+      const auto engine = start(config);
+      for (size_t i = 0; i < prompts_.size(); ++i) {
+        EXPECT_EQ(submit(*engine, prompts_[i])->wait(), expected[i]) << cases_[i].name;
+        const auto again = submit(*engine, prompts_[i]);
+        EXPECT_EQ(again->wait(), expected[i]) << cases_[i].name;
+        EXPECT_TRUE(move_hits || again->stats().cached_tokens > 0) << cases_[i].name;
+        // The whole prompt but its end, so that hits end before, at and inside its media.
+        for (const model::MediaUnit& unit : prompts_[i]->media) {
+          for (const int32_t length : {unit.begin, unit.begin + unit.length / 2 + 1}) {
+            if (length < 2 || block_size > 1) continue;
+            auto other = std::make_shared<model::Prompt>(*prompts_[i]);
+            for (int32_t t = length; t < static_cast<int32_t>(other->tokens.size()); ++t) {
+              if (!other->is_vision[t]) other->tokens[t] = other->tokens[0];
+            }
+            EXPECT_EQ(submit(*engine, other)->wait(), submit(*without_cache, other)->wait())
+                << cases_[i].name;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(EngineCheckpoint, PreemptedRequestsGiveTheSameTokens) {
+  const auto expected = one_by_one(plain());
+  EngineConfig config = plain();
+  config.enable_chunked_prefill = true;
+  config.block_size = 4;
+  config.num_gpu_blocks_override = 256;
+  const auto engine = start(config);
+  std::vector<std::shared_ptr<Collector>> sinks;
+  std::vector<size_t> which;
+  while (which.size() < 40) {
+    for (size_t i = 0; i < prompts_.size(); ++i) {
+      if (prompts_[i]->tokens.size() > 300) continue;  // few of those run at a time
+      which.push_back(i);
+      sinks.push_back(submit(*engine, prompts_[i]));
+    }
+  }
+  int preemptions = 0;
+  for (size_t k = 0; k < sinks.size(); ++k) {
+    EXPECT_EQ(sinks[k]->wait(), expected[which[k]]) << cases_[which[k]].name;
+    preemptions += sinks[k]->stats().preemptions;
+  }
+  EXPECT_GT(preemptions, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, EngineCheckpoint,
+                         ::testing::Combine(::testing::Values("tiny-a", "tiny-b", "tiny-text",
+                                                              "tiny-moe-text"),
+                                            ::testing::Values(DType::kF32, DType::kBF16)),
+                         [](const auto& info) {
+                           std::string name = std::get<0>(info.param);
+                           std::ranges::replace(name, '-', '_');
+                           return name + "_" + dtype_name(std::get<1>(info.param));
+                         });
+
+}  // namespace
+}  // namespace ernie
