@@ -80,15 +80,13 @@ TEST(ServerStreams, PiecesArriveAsTheyAreWritten) {
   client.send(post_text("/v1/hold", "{}"));
   auto writer = server.held();
   writer->start_stream("text/event-stream", {{"Cache-Control", "no-cache"}});
-  std::string seen;
-  while (seen.find("\r\n\r\n") == seen.npos) seen += client.read_some();
-  EXPECT_THAT(seen, HasSubstr("Cache-Control: no-cache\r\n"));
+  EXPECT_THAT(client.read_until("\r\n\r\n"), HasSubstr("Cache-Control: no-cache\r\n"));
   for (int i = 0; i < 5; ++i) {
     EXPECT_TRUE(writer->write("data: " + std::to_string(i) + "\n\n"));
-    EXPECT_THAT(client.read_some(), HasSubstr("data: " + std::to_string(i)));
+    EXPECT_EQ(client.read_until("\n\n\r\n"), "9\r\ndata: " + std::to_string(i) + "\n\n\r\n");
   }
   writer->finish();
-  EXPECT_EQ(client.read_some(), "0\r\n\r\n");
+  EXPECT_EQ(client.read_until("\r\n\r\n"), "0\r\n\r\n");
   client.send(kGetHealth);  // the connection lives on
   EXPECT_EQ(client.read_response().status, 200);
 }
@@ -126,7 +124,7 @@ TEST_P(ServerDisconnect, IsNoticedAtOnce) {
   if (streaming) {
     writer->start_stream("text/plain");
     writer->write("first");
-    EXPECT_THAT(client.read_some(), HasSubstr("HTTP/1.1 200"));
+    EXPECT_THAT(client.read_until("\r\nfirst\r\n"), HasSubstr("HTTP/1.1 200"));
   }
   writer->on_disconnect([&] { ++calls; });
   std::this_thread::sleep_for(20ms);
@@ -149,7 +147,7 @@ TEST_P(ServerDisconnect, IsNoticedAtOnce) {
   if (leaving == Leaving::kHalfClose) {
     if (streaming) {
       writer->finish();
-      EXPECT_EQ(client.read_all().substr(0, 5), "0\r\n\r\n");
+      EXPECT_EQ(client.read_all(), "0\r\n\r\n");
     } else {
       writer->send(200, "text/plain", "still here");
       EXPECT_EQ(client.read_response().body, "still here");

@@ -23,8 +23,9 @@ class RawClient {
   ~RawClient() { close(); }
 
   bool send(std::string_view bytes);  // false: the server closed the connection
-  std::string read_some();            // empty at the end of the stream
-  std::string read_all();             // until the server closes
+  std::string read_until(
+      std::string_view end);  // up to and with `end`, or what came before the close
+  std::string read_all();     // until the server closes
   void half_close();
   void reset();  // closes with RST
   void close();
@@ -38,6 +39,7 @@ class RawClient {
   Response read_response(bool head_only = false);
 
  private:
+  std::string read_some();  // empty at the end of the stream
   bool fill();
 
   int fd_ = -1;

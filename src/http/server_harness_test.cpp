@@ -51,6 +51,16 @@ std::string RawClient::read_some() {
   return bytes;
 }
 
+std::string RawClient::read_until(std::string_view end) {
+  while (buffer_.find(end) == buffer_.npos && fill()) {
+  }
+  const size_t at = buffer_.find(end);
+  const size_t size = at == buffer_.npos ? buffer_.size() : at + end.size();
+  std::string bytes = buffer_.substr(0, size);
+  buffer_.erase(0, size);
+  return bytes;
+}
+
 std::string RawClient::read_all() {
   std::string all = std::exchange(buffer_, {});
   for (std::string next = read_some(); !next.empty(); next = read_some()) all += next;
