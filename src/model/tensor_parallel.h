@@ -19,8 +19,10 @@ struct Shard {
   Slice by_rows(const TensorSpec& spec) const {
     return {rank * part(spec.rows), part(spec.rows), 0, spec.cols};
   }
+  // One rank adds up in halves what two ranks would each have half of: the same bits.
   Slice by_cols(const TensorSpec& spec) const {
-    return {0, spec.rows, rank * part(spec.cols), part(spec.cols)};
+    const int halves = size == 1 && spec.cols % 2 == 0 ? 2 : 1;
+    return {0, spec.rows, rank * part(spec.cols), part(spec.cols), halves};
   }
   // Rows of k_proj or v_proj: whole heads, the same head on several ranks when there are fewer
   // heads than ranks.

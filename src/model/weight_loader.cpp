@@ -40,6 +40,7 @@ std::unique_ptr<Weight> PackingLoader::matrix(std::span<const MatrixPart> parts)
     }
     host = {scratch_.data(), args_.activation, rows, cols};
   }
+  host.sum_parts = parts[0].slice.sum_parts;
   std::unique_ptr<Weight> weight = args_.backend.pack(host, args_.activation);
   for (const MatrixPart& part : parts) args_.source.release(part.tensor);
   if (scratch_.size() > kKeptScratchBytes) std::vector<std::byte>().swap(scratch_);

@@ -33,6 +33,7 @@ struct Slice {
   int64_t rows = 0;
   int64_t col = 0;
   int64_t cols = 0;
+  int sum_parts = 1;  // see HostMatrix
 };
 
 inline Slice whole(const TensorSpec& spec) { return {0, spec.rows, 0, spec.cols}; }

@@ -112,15 +112,17 @@ struct MoeRouteArgs {
   TensorView expert_weights;  // out [tokens, top_k] float32
 };
 
-// out[t] = sum over the chosen experts e of weight * Down_e(swiglu(GateUp_e(x[t]))), accumulated in
-// float32.
+// out[t] = sum over the chosen experts e of weight * Down_e(swiglu(GateUp_e(x[t]))), then the
+// shared expert with weight 1, accumulated in float32.
 struct MoeExpertsArgs {
   TensorView x;  // [tokens, hidden] T
   TensorView expert_ids;
   TensorView expert_weights;
   std::span<const Weight* const> gate_up;  // per expert [2 * width, hidden], gate rows first
   std::span<const Weight* const> down;     // per expert [hidden, width]
-  TensorView out;                          // [tokens, hidden] T or float32
+  const Weight* shared_gate_up = nullptr;  // null: no shared expert
+  const Weight* shared_down = nullptr;
+  TensorView out;  // [tokens, hidden] T or float32
 };
 
 // Rotary embedding of the vision tower: half-rotate over head_dim, angles (row, col) * theta^(-2j /

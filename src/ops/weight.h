@@ -12,6 +12,10 @@ struct HostMatrix {
   DType dtype = DType::kBF16;  // kBF16 or kF32
   int64_t out_features = 0;
   int64_t in_features = 0;
+  // The sum over in_features is taken in this many equal parts that are then added in order, as
+  // that many tensor-parallel ranks would, so that results do not depend on the number of ranks.
+  // A backend may take it in one.
+  int sum_parts = 1;
 };
 
 // A matrix prepared by the backend that will multiply with it (packed, sharded, later quantised).

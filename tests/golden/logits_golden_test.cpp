@@ -186,7 +186,9 @@ TEST_P(LogitsGolden, Bfloat16StaysWithinTheReferencesNoise) {
     theirs.push_back(max_difference(c.logits_bf16, c.logits_f32));
     for (size_t i = 0; i < c.greedy_ids.size(); ++i) {
       const bool equal = greedy_choice(outcome, i, vocab) == c.greedy_ids[i];
-      if (c.greedy_margin[i] > step_noise) EXPECT_TRUE(equal) << "step " << i;
+      if (c.greedy_margin[i] > step_noise) {
+        EXPECT_TRUE(equal) << "step " << i;
+      }
       // Both of two tokens may move by the noise of this step.
       if (c.greedy_margin[i] <= 2 * c.greedy_noise[i]) continue;
       ++compared;
@@ -287,7 +289,8 @@ TEST_P(TensorParallelGolden, LogitsEqualThoseOfOneRank) {
   const std::vector<Outcome> one = run_sharded(checkpoint, 1, cases);
   for (size_t i = 0; i < cases.size(); ++i) {
     SCOPED_TRACE(cases[i].name);
-    EXPECT_LE(max_difference(cut[i].prompt_logits, one[i].prompt_logits), 1e-3f);
+    // One rank adds up in halves as two do; more ranks add in another order.
+    EXPECT_LE(max_difference(cut[i].prompt_logits, one[i].prompt_logits), ranks == 2 ? 0 : 1e-3f);
     for (size_t s = 0; s < cases[i].greedy_ids.size(); ++s) {
       const int vocab = static_cast<int>(one[i].step_logits[0].size());
       EXPECT_EQ(greedy_choice(cut[i], s, vocab), greedy_choice(one[i], s, vocab)) << "step " << s;

@@ -34,6 +34,10 @@ class Scratch {
   Buffer buffer_;
 };
 
+// tile.c = A * B, whose sums over k are taken in `parts` equal parts that are then added in order.
+// `spare` has the size of tile.c; it is not used for one part.
+void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare);
+
 class CpuBackend final : public ops::Backend {
  public:
   explicit CpuBackend(const CpuBackendOptions& options);

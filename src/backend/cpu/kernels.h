@@ -36,15 +36,18 @@ struct PackRows {
   void* dst = nullptr;
 };
 
-// C[rows][16 * panels] = A * B for rows [row, row + rows) of packed A.
+// C[rows][16 * panels] = A * B for rows [row, row + rows) of packed A, summed over columns
+// [k_begin, k_end) of A only.
 struct GemmTile {
   const void* a = nullptr;
   int64_t row = 0;  // a multiple of gemm_row_step
   int rows = 0;
   const void* b = nullptr;  // first panel
   int panels = 0;
-  int64_t k = 0;
-  float* c = nullptr;  // with room for whole gemm_row_step rows
+  int64_t k = 0;        // columns of packed A
+  int64_t k_begin = 0;  // a multiple of gemm_k_step
+  int64_t k_end = 0;    // a multiple of gemm_k_step, or k
+  float* c = nullptr;   // with room for whole gemm_row_step rows
   int64_t ldc = 0;
 };
 
@@ -109,6 +112,7 @@ struct AttentionTask {
 // The functions that depend on the activation type T.
 struct TypedKernels {
   int gemm_row_step = 1;   // a tile starts at a multiple of this
+  int gemm_k_step = 1;     // sums begin and end at multiples of this
   int gemm_tile_rows = 0;  // rows of A that suit the second-level cache; a multiple of the step
   size_t (*packed_rows_bytes)(int64_t rows, int64_t k) = nullptr;
   void (*pack_rows)(const PackRows&) = nullptr;

@@ -15,6 +15,22 @@ constexpr int64_t kGrainWork = 65536;
 
 }  // namespace
 
+void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare) {
+  const int64_t part = tile.k / parts;
+  const int64_t columns = int64_t{tile.panels} * kPanel;
+  float* const sum = tile.c;
+  for (int p = 0; p < parts; ++p) {
+    tile.k_begin = p * part;
+    tile.k_end = p + 1 < parts ? (p + 1) * part : tile.k;
+    tile.c = p == 0 ? sum : spare;
+    kernels.gemm(tile);
+    if (p == 0) continue;
+    for (int r = 0; r < tile.rows; ++r) {
+      kernels.add_scaled(sum + r * tile.ldc, spare + r * tile.ldc, 1.0f, columns);
+    }
+  }
+}
+
 void CpuBackend::linear(const ops::LinearArgs& a) {
   const auto* w = dynamic_cast<const PackedWeight*>(a.weight);
   CHECK(w != nullptr, "linear: the weight was packed by another backend");
@@ -56,10 +72,11 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
     const int64_t tiles = row_blocks * column_tiles;
     const int64_t tile_work = std::min(rows, tile_rows) * kTileColumns * k;
     const int64_t tiles_per_task = std::max<int64_t>(1, kGrainWork / tile_work);
+    const int parts = w->sum_parts(kernels.gemm_k_step);
+    const int64_t tile_floats = std::min(steps * step, tile_rows) * kTileColumns;
     size_t stride = 0;
     char* scratch = thread_scratch(
-        static_cast<size_t>(std::min(steps * step, tile_rows) * kTileColumns) * sizeof(float),
-        stride);
+        static_cast<size_t>(tile_floats) * (parts > 1 ? 2 : 1) * sizeof(float), stride);
     pool_.parallel_for(
         (tiles + tiles_per_task - 1) / tiles_per_task, [&](int64_t task, int thread) {
           const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
@@ -76,7 +93,7 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
             g.k = k;
             g.c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
             g.ldc = kTileColumns;
-            kernels.gemm(g);
+            multiply_in_parts(kernels, g, parts, g.c + tile_floats);
             StoreTile s;
             s.c = g.c;
             s.ldc = g.ldc;

@@ -98,6 +98,34 @@ TEST_P(LinearTest, ConvertsTheCheckpointTypeWhenPacking) {
   EXPECT_EQ(wa->bytes(), backend_->packed_bytes(20, 32, dtype_));
 }
 
+// Without it the tokens of a model would depend on the number of ranks it runs on.
+TEST_P(LinearTest, SumsInHalvesHaveTheBitsOfTwoRanks) {
+  for (const int64_t half : {32, 96, 544}) {
+    for (const int64_t rows : {1, 5, 40}) {
+      const int64_t n = 70;
+      HostTensor x = random({rows, 2 * half}), w = random({n, 2 * half});
+      std::vector<HostTensor> parts;
+      for (int64_t part = 0; part < 2; ++part) {
+        HostTensor px = zeros({rows, half}), pw = zeros({n, half});
+        for (int64_t i = 0; i < rows * half; ++i) {
+          px.set(i, x.at(i / half, part * half + i % half));
+        }
+        for (int64_t i = 0; i < n * half; ++i) pw.set(i, w.at(i / half, part * half + i % half));
+        parts.emplace_back(DType::kF32, Shape{rows, n});
+        const auto weight = pack(pw, n, half);
+        backend_->linear({weight.get(), px.view(), {}, Activation::kNone, parts.back().view()});
+      }
+      HostTensor y(DType::kF32, {rows, n});
+      const auto weight = pack(w, n, 2 * half, 2);
+      backend_->linear({weight.get(), x.view(), {}, Activation::kNone, y.view()});
+      for (int64_t i = 0; i < rows * n; ++i) {
+        ASSERT_EQ(static_cast<float>(y.at(i)),
+                  static_cast<float>(parts[0].at(i)) + static_cast<float>(parts[1].at(i)));
+      }
+    }
+  }
+}
+
 TEST_P(LinearTest, NanAndInfinityStayVisible) {
   HostTensor x = random({2, 64});
   HostTensor w = random({32, 64});

@@ -75,8 +75,9 @@ void CpuBackend::moe_route(const ops::MoeRouteArgs& a) {
   });
 }
 
-// The rows of a chunk of tokens, grouped by expert in rising order of expert and token. Each
-// expert's rows start at a multiple of the kernel's row step; `token` is 0 in the gaps.
+// The rows of a chunk of tokens, grouped by expert in rising order of expert and token; the shared
+// expert comes last, with every token at weight 1. Each expert's rows start at a multiple of the
+// kernel's row step; `token` is 0 in the gaps.
 struct CpuBackend::MoeRows {
   struct Group {
     const PackedWeight* gate_up;
@@ -98,23 +99,19 @@ struct CpuBackend::MoeRows {
             "moe_experts: expert " + std::to_string(ids[i]) + " of " + std::to_string(next.size()));
       ++next[static_cast<size_t>(ids[i])];
     }
-    int64_t total = 0;
     for (size_t e = 0; e < next.size(); ++e) {
       const int64_t count = next[e];
-      next[e] = total;
-      if (count == 0) continue;
-      const auto* gate_up = dynamic_cast<const PackedWeight*>(a.gate_up[e]);
-      const auto* down = dynamic_cast<const PackedWeight*>(a.down[e]);
-      CHECK(gate_up != nullptr && down != nullptr, "moe_experts: no weights of this backend");
-      CHECK(gate_up->in_features() == a.x.cols() && down->out_features() == a.x.cols() &&
-                gate_up->out_features() == 2 * down->in_features() &&
-                gate_up->dtype() == a.x.dtype && down->dtype() == a.x.dtype,
-            "moe_experts: the shapes of expert " + std::to_string(e) + " do not fit");
-      groups.push_back({gate_up, down, total, count});
-      total += (count + step - 1) / step * step;
+      next[e] = total();
+      if (count > 0) add_group(a, a.gate_up[e], a.down[e], count, step);
     }
-    token.resize(static_cast<size_t>(total));
-    weight.resize(static_cast<size_t>(total));
+    if (a.shared_gate_up != nullptr) {
+      const int64_t begin = total();
+      add_group(a, a.shared_gate_up, a.shared_down, tokens, step);
+      for (int64_t t = 0; t < tokens; ++t) {
+        token[static_cast<size_t>(begin + t)] = static_cast<int32_t>(t);
+        weight[static_cast<size_t>(begin + t)] = 1.0f;
+      }
+    }
     for (int64_t i = 0; i < tokens * top_k; ++i) {
       const size_t at = static_cast<size_t>(next[static_cast<size_t>(ids[i])]++);
       token[at] = static_cast<int32_t>(i / top_k);
@@ -122,6 +119,26 @@ struct CpuBackend::MoeRows {
     }
   }
   int64_t total() const { return static_cast<int64_t>(token.size()); }
+
+ private:
+  void add_group(const ops::MoeExpertsArgs& a, const Weight* gate_up_weight,
+                 const Weight* down_weight, int64_t count, int64_t step) {
+    const auto* gate_up = dynamic_cast<const PackedWeight*>(gate_up_weight);
+    const auto* down = dynamic_cast<const PackedWeight*>(down_weight);
+    CHECK(gate_up != nullptr && down != nullptr, "moe_experts: no weights of this backend");
+    CHECK(gate_up->in_features() == a.x.cols() && down->out_features() == a.x.cols() &&
+              gate_up->out_features() == 2 * down->in_features() && gate_up->dtype() == a.x.dtype &&
+              down->dtype() == a.x.dtype,
+          "moe_experts: x " + a.x.shape.to_string() + ", an expert with gate_up [" +
+              std::to_string(gate_up->out_features()) + ", " +
+              std::to_string(gate_up->in_features()) + "] and down [" +
+              std::to_string(down->out_features()) + ", " + std::to_string(down->in_features()) +
+              "]");
+    groups.push_back({gate_up, down, total(), count});
+    const size_t rows = static_cast<size_t>(total() + (count + step - 1) / step * step);
+    token.resize(rows);
+    weight.resize(rows);
+  }
 };
 
 void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t tokens) {
@@ -160,10 +177,14 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   }
   constexpr int64_t kLdc = int64_t{kTilePanels} * kPanel;
   const int64_t most_rows = std::min(tile_rows, rows.total());
+  int parts = 1;
+  for (const MoeRows::Group& g : rows.groups) {
+    parts = std::max(parts, g.down->sum_parts(kernels.gemm_k_step));
+  }
   size_t stride = 0;
   char* scratch = thread_scratch(
       std::max(static_cast<size_t>(2 * most_rows * kLdc) * sizeof(float),
-               static_cast<size_t>((most_rows + tokens) * kTileColumns) * sizeof(float)),
+               static_cast<size_t>((most_rows + parts * tokens) * kTileColumns) * sizeof(float)),
       stride);
   pool_.parallel_for(static_cast<int64_t>(tiles.size()), [&](int64_t i, int thread) {
     const Tile& tile = tiles[static_cast<size_t>(i)];
@@ -181,6 +202,8 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
                     count,
                     g.gate_up->panel(column / kPanel),
                     static_cast<int>((offset + columns + kPanel - 1) / kPanel),
+                    hidden,
+                    0,
                     hidden,
                     c + half * most_rows * kLdc,
                     kLdc};
@@ -211,26 +234,34 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
                        packed_hidden + packed_at[static_cast<size_t>(i)]});
   });
 
-  // Each task owns some columns of the output and adds up all experts there, in rising order.
+  // Each task owns some columns of the output and adds up all experts there, in rising order, once
+  // for each part of the sums.
   pool_.parallel_for((hidden + kTileColumns - 1) / kTileColumns, [&](int64_t i, int thread) {
     const int64_t column = i * kTileColumns;
     const int64_t columns = std::min<int64_t>(kTileColumns, hidden - column);
     float* c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
     float* sums = c + most_rows * kTileColumns;
-    std::fill(sums, sums + tokens * kTileColumns, 0.0f);
+    std::fill(sums, sums + parts * tokens * kTileColumns, 0.0f);
     for (size_t e = 0; e < rows.groups.size(); ++e) {
       const MoeRows::Group& g = rows.groups[e];
+      const int64_t k = g.down->in_features();
+      const int expert_parts = g.down->sum_parts(kernels.gemm_k_step);
       for (int64_t row = 0; row < g.count; row += tile_rows) {
         const int count = static_cast<int>(std::min(tile_rows, g.count - row));
-        kernels.gemm({packed_hidden + packed_at[e], row, count, g.down->panel(column / kPanel),
-                      static_cast<int>((columns + kPanel - 1) / kPanel), g.down->in_features(), c,
-                      kTileColumns});
-        for (int r = 0; r < count; ++r) {
-          const size_t at = static_cast<size_t>(g.begin + row + r);
-          kernels.add_scaled(sums + rows.token[at] * kTileColumns, c + r * kTileColumns,
-                             rows.weight[at], columns);
+        for (int part = 0; part < expert_parts; ++part) {
+          kernels.gemm({packed_hidden + packed_at[e], row, count, g.down->panel(column / kPanel),
+                        static_cast<int>((columns + kPanel - 1) / kPanel), k,
+                        k / expert_parts * part, k / expert_parts * (part + 1), c, kTileColumns});
+          for (int r = 0; r < count; ++r) {
+            const size_t at = static_cast<size_t>(g.begin + row + r);
+            kernels.add_scaled(sums + (part * tokens + rows.token[at]) * kTileColumns,
+                               c + r * kTileColumns, rows.weight[at], columns);
+          }
         }
       }
+    }
+    for (int part = 1; part < parts; ++part) {
+      kernels.add_scaled(sums, sums + part * tokens * kTileColumns, 1.0f, tokens * kTileColumns);
     }
     StoreTile s;
     s.c = sums;
@@ -254,7 +285,7 @@ void CpuBackend::moe_experts(const ops::MoeExpertsArgs& a) {
         "moe_experts: x " + a.x.shape.to_string() + ", expert_ids " +
             a.expert_ids.shape.to_string() + ", out " + a.out.shape.to_string());
   const size_t token_bytes = kernels.packed_rows_bytes(kernels.gemm_row_step, a.x.cols()) *
-                             static_cast<size_t>(a.expert_ids.cols());
+                             static_cast<size_t>(a.expert_ids.cols() + 1);
   const int64_t most = std::max<int64_t>(
       1, static_cast<int64_t>(kPackedBytesPerChunk * static_cast<size_t>(kernels.gemm_row_step) /
                               token_bytes));

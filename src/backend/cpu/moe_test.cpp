@@ -81,13 +81,14 @@ TEST_P(MoeTest, RouterWithoutBiasAndVision) {
 }
 
 TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
-  // Experts 0-3 are wide, 4-7 narrow with a width that is no multiple of a panel.
+  // Experts 0-3 are wide, 4-7 narrow with a width that is no multiple of a panel; the last is
+  // shared.
   const int experts = 8, hidden = 72, top_k = 3;
-  const auto width_of = [](int e) { return e < 4 ? 96 : 40; };
+  const auto width_of = [](int e) { return e < 4 ? 96 : e < 8 ? 40 : 64; };
   std::vector<HostTensor> gate_up, down;
   std::vector<std::unique_ptr<Weight>> packed_gate_up, packed_down;
   std::vector<const Weight*> g, d;
-  for (int e = 0; e < experts; ++e) {
+  for (int e = 0; e <= experts; ++e) {
     gate_up.push_back(random({2 * width_of(e), hidden}, 0.2));
     down.push_back(random({hidden, width_of(e)}, 0.2));
     packed_gate_up.push_back(pack(gate_up.back(), 2 * width_of(e), hidden));
@@ -95,6 +96,18 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
     g.push_back(packed_gate_up.back().get());
     d.push_back(packed_down.back().get());
   }
+  const auto run = [&](TensorView x, TensorView ids, TensorView weights, bool shared,
+                       TensorView out) {
+    const auto all = static_cast<size_t>(experts);
+    backend_->moe_experts({.x = x,
+                           .expert_ids = ids,
+                           .expert_weights = weights,
+                           .gate_up = std::span(g).first(all),
+                           .down = std::span(d).first(all),
+                           .shared_gate_up = shared ? g.back() : nullptr,
+                           .shared_down = shared ? d.back() : nullptr,
+                           .out = out});
+  };
   for (int tokens : {1, 2, 50, 301}) {
     HostTensor x = random({tokens, hidden});
     HostTensor ids(DType::kI32, {tokens, top_k}), weights(DType::kF32, {tokens, top_k});
@@ -104,12 +117,14 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
         weights.set(t * top_k + k, 0.5 + 0.1 * k);
       }
     }
+    const bool shared = tokens != 50;
     HostTensor out(DType::kF32, {tokens, hidden});
-    backend_->moe_experts({x.view(), ids.view(), weights.view(), g, d, out.view()});
+    run(x.view(), ids.view(), weights.view(), shared, out.view());
     for (int t = 0; t < tokens; t += 1 + tokens / 13) {
       std::vector<double> y(hidden, 0.0);
-      for (int k = 0; k < top_k; ++k) {
-        const int e = static_cast<int>(ids.at(t, k)), n = width_of(e);
+      for (int k = 0; k < top_k + (shared ? 1 : 0); ++k) {
+        const int e = k < top_k ? static_cast<int>(ids.at(t, k)) : experts, n = width_of(e);
+        const double weight = k < top_k ? weights.at(t, k) : 1.0;
         std::vector<double> h;
         for (int j = 0; j < n; ++j) {
           double gate = 0, up = 0;
@@ -122,8 +137,8 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
         }
         for (int i = 0; i < hidden; ++i) {
           for (int j = 0; j < n; ++j) {
-            y[static_cast<size_t>(i)] += weights.at(t, k) * h[static_cast<size_t>(j)] *
-                                         down[static_cast<size_t>(e)].at(i, j);
+            y[static_cast<size_t>(i)] +=
+                weight * h[static_cast<size_t>(j)] * down[static_cast<size_t>(e)].at(i, j);
           }
         }
       }
@@ -132,12 +147,12 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
             << "token " << t << " of " << tokens;
       }
       HostTensor one(DType::kF32, {1, hidden});
-      backend_->moe_experts({x.view().slice_rows(t, 1), ids.view().slice_rows(t, 1),
-                             weights.view().slice_rows(t, 1), g, d, one.view()});
+      run(x.view().slice_rows(t, 1), ids.view().slice_rows(t, 1), weights.view().slice_rows(t, 1),
+          shared, one.view());
       ASSERT_EQ(one.row_bits(0), out.row_bits(t)) << "token " << t << " of " << tokens;
     }
     HostTensor rounded = zeros({tokens, hidden});
-    backend_->moe_experts({x.view(), ids.view(), weights.view(), g, d, rounded.view()});
+    run(x.view(), ids.view(), weights.view(), shared, rounded.view());
     HostTensor expected = zeros({tokens, hidden});
     for (int64_t i = 0; i < out.size(); ++i) expected.set(i, out.at(i));
     EXPECT_EQ(rounded.row_bits(0, tokens), expected.row_bits(0, tokens));

@@ -121,8 +121,8 @@ class OpTest : public testing::TestWithParam<OpCase> {
   HostTensor integers(const std::vector<int32_t>& values) {
     return integers(values, {static_cast<int64_t>(values.size())});
   }
-  std::unique_ptr<Weight> pack(HostTensor& matrix, int64_t out, int64_t in) {
-    return backend_->pack({matrix.view().data, matrix.view().dtype, out, in}, dtype_);
+  std::unique_ptr<Weight> pack(HostTensor& matrix, int64_t out, int64_t in, int sum_parts = 1) {
+    return backend_->pack({matrix.view().data, matrix.view().dtype, out, in, sum_parts}, dtype_);
   }
 
   // |actual - reference(i)| <= rounding * |reference| + float_error * magnitude(i)

@@ -48,6 +48,7 @@ PackedWeight::PackedWeight(const HostMatrix& matrix, DType activation, Buffer st
                            ThreadPool& pool)
     : Weight(matrix.out_features, matrix.in_features),
       dtype_(activation),
+      sum_parts_(matrix.sum_parts),
       panel_bytes_(panel_bytes(activation, matrix.in_features)),
       storage_(std::move(storage)) {
   bytes_ = bytes_for(matrix.out_features, matrix.in_features, activation);

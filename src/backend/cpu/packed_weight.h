@@ -17,6 +17,10 @@ class PackedWeight : public Weight {
   PackedWeight(const HostMatrix& matrix, DType activation, Buffer storage, ThreadPool& pool);
 
   DType dtype() const { return dtype_; }
+  // How many parts the sum over in_features has with kernels of this granularity.
+  int sum_parts(int k_step) const {
+    return in_features() % (int64_t{sum_parts_} * k_step) == 0 ? sum_parts_ : 1;
+  }
   int panels() const { return static_cast<int>((out_features() + kPanel - 1) / kPanel); }
   const char* panel(int64_t index) const {
     return static_cast<const char*>(storage_.data()) + static_cast<size_t>(index) * panel_bytes_;
@@ -28,6 +32,7 @@ class PackedWeight : public Weight {
 
  private:
   DType dtype_;
+  int sum_parts_;
   size_t panel_bytes_;
   Buffer storage_;
 };

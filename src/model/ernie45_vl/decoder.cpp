@@ -22,19 +22,6 @@ TensorView rows_of(const TensorView& buffer, int64_t rows) {
   return rows_of(buffer, rows, buffer.shape[1]);
 }
 
-int64_t widest_mlp(const ModelConfig& config) {
-  int64_t width = config.intermediate_size;
-  if (config.moe) {
-    width = std::max<int64_t>(
-        width, int64_t{config.moe->num_shared_experts} * config.moe->text.intermediate_size);
-  }
-  return width;
-}
-
-bool has_shared_experts(const ModelConfig& config) {
-  return config.moe && config.moe->num_shared_experts > 0;
-}
-
 // Frequencies theta^(-2i/d) of adjacent pairs. In vision-language models the lowest ones turn with
 // time, the others alternately with height and width (ERNIE's 3-D rotary embedding, transformers
 // ernie4_5_vl_moe); text models have one position on all axes.
@@ -60,10 +47,9 @@ DecoderBuffers take_decoder_buffers(const ModelConfig& config, const Shard& shar
   const int64_t hidden = config.hidden_size;
   const int64_t q_width = shard.part(config.num_heads) * config.head_dim;
   const int64_t kv_width = int64_t{kv_heads_per_rank(config, shard.size)} * config.head_dim;
-  const int64_t width = shard.part(widest_mlp(config));
+  const int64_t width = shard.part(config.intermediate_size);
   const int64_t top_k = config.moe ? config.moe->top_k : 0;
-  const bool shared = has_shared_experts(config);
-  const bool partial = dtype != DType::kF32 && (shard.size > 1 || shared);
+  const bool partial = dtype != DType::kF32 && shard.size > 1;
 
   DecoderBuffers b;
   b.residual = arena.take(dtype, {tokens, hidden});
@@ -74,7 +60,6 @@ DecoderBuffers take_decoder_buffers(const ModelConfig& config, const Shard& shar
   b.attention = arena.take(dtype, {tokens, q_width});
   b.gate_up = arena.take(dtype, {tile, 2 * width});
   b.inner = arena.take(dtype, {tile, width});
-  b.shared = arena.take(DType::kF32, {shared ? tile : 0, hidden});
   b.expert_ids = arena.take(DType::kI32, {tokens, top_k});
   b.expert_weights = arena.take(DType::kF32, {tokens, top_k});
   b.last_update = arena.take(dtype, {seqs, hidden});
@@ -129,14 +114,14 @@ void Decoder::attention(const DecoderLayer& layer, const ModelInput& input,
   a_.backend.linear({.weight = layer.qkv.get(), .x = rows_of(a_.buffers.normed, n), .out = qkv});
   a_.backend.rope_kv_write({qkv, input.positions, input.slots, &rope_, q_heads, kv});
   a_.backend.paged_attention({qkv, &input.attention, q_heads, kv, out});
-  const TensorView sum = sum_view(n, a_.shard.size > 1);
+  const TensorView sum = sum_view(n);
   a_.backend.linear({.weight = layer.output.get(), .x = out, .out = sum});
   finish_sum(sum);
 }
 
 void Decoder::feed_forward(const Mlp& mlp, int64_t tokens) {
   const TensorView x = rows_of(a_.buffers.normed, tokens);
-  const TensorView sum = sum_view(tokens, a_.shard.size > 1);
+  const TensorView sum = sum_view(tokens);
   for (int64_t row = 0; row < tokens; row += kTileRows) {
     const int64_t count = std::min(kTileRows, tokens - row);
     mlp_tile(mlp, x.slice_rows(row, count), sum.slice_rows(row, count));
@@ -149,7 +134,7 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
   const TensorView x = rows_of(a_.buffers.normed, n);
   const TensorView ids = rows_of(a_.buffers.expert_ids, n);
   const TensorView weights = rows_of(a_.buffers.expert_weights, n);
-  const TensorView sum = sum_view(n, a_.shard.size > 1 || moe.shared.has_value());
+  const TensorView sum = sum_view(n);
   a_.backend.moe_route({.x = x,
                         .is_vision = input.is_vision,
                         .any_vision = input.any_vision,
@@ -159,20 +144,15 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
                         .norm_min = a_.config.moe->norm_min,
                         .expert_ids = ids,
                         .expert_weights = weights});
-  a_.backend.moe_experts({x, ids, weights, moe.gate_up, moe.down, sum});
-  if (moe.shared) shared_experts(*moe.shared, sum);
+  a_.backend.moe_experts({.x = x,
+                          .expert_ids = ids,
+                          .expert_weights = weights,
+                          .gate_up = moe.gate_up,
+                          .down = moe.down,
+                          .shared_gate_up = moe.shared ? moe.shared->gate_up.get() : nullptr,
+                          .shared_down = moe.shared ? moe.shared->down.get() : nullptr,
+                          .out = sum});
   finish_sum(sum);
-}
-
-void Decoder::shared_experts(const Mlp& mlp, TensorView sum) {
-  const int64_t tokens = sum.rows();
-  const TensorView x = rows_of(a_.buffers.normed, tokens);
-  for (int64_t row = 0; row < tokens; row += kTileRows) {
-    const int64_t count = std::min(kTileRows, tokens - row);
-    const TensorView out = rows_of(a_.buffers.shared, count);
-    mlp_tile(mlp, x.slice_rows(row, count), out);
-    a_.backend.add(out, sum.slice_rows(row, count));
-  }
 }
 
 void Decoder::mlp_tile(const Mlp& mlp, TensorView x, TensorView out) {
@@ -183,9 +163,9 @@ void Decoder::mlp_tile(const Mlp& mlp, TensorView x, TensorView out) {
   a_.backend.linear({.weight = mlp.down.get(), .x = inner, .out = out});
 }
 
-// Where a block writes its output: `update` itself, or float32 when parts are to be added first.
-TensorView Decoder::sum_view(int64_t tokens, bool sums_parts) const {
-  const bool separate = sums_parts && a_.dtype != DType::kF32;
+// Where a block writes its output: `update` itself, or float32 when ranks are to be added first.
+TensorView Decoder::sum_view(int64_t tokens) const {
+  const bool separate = a_.shard.size > 1 && a_.dtype != DType::kF32;
   return rows_of(separate ? a_.buffers.partial : a_.buffers.update, tokens);
 }
 

@@ -17,7 +17,6 @@ struct DecoderBuffers {
   TensorView attention;       // [tokens, q_heads * head_dim] T
   TensorView gate_up;         // [tile, 2 * widest MLP] T
   TensorView inner;           // [tile, widest MLP] T
-  TensorView shared;          // [tile, hidden] float32: output of the shared experts
   TensorView expert_ids;      // [tokens, top_k] int32
   TensorView expert_weights;  // [tokens, top_k] float32
   TensorView last_update;     // [sequences, hidden] T: rows whose logits are wanted
@@ -54,9 +53,8 @@ class Decoder {
   void attention(const DecoderLayer& layer, const ModelInput& input, const ops::KvLayer& kv);
   void feed_forward(const Mlp& mlp, int64_t tokens);
   void feed_forward(const Moe& moe, const ModelInput& input);
-  void shared_experts(const Mlp& mlp, TensorView sum);
   void mlp_tile(const Mlp& mlp, TensorView x, TensorView out);
-  TensorView sum_view(int64_t tokens, bool sums_parts) const;
+  TensorView sum_view(int64_t tokens) const;
   void finish_sum(TensorView sum);
   void logits(const ModelInput& input, TensorView logits);
 

@@ -169,9 +169,10 @@ void gemm_float_rows(const GemmTile& t) {
   const auto* b = static_cast<const typename Panels::Elem*>(t.b);
   const int64_t b_stride = Panels::stride(t.k);
   const int64_t slice = t.rows <= 2 * kMaxRows ? t.k : kSlice;
-  for (int64_t k = 0; k < t.k; k += slice) {
-    const int64_t n = t.k - k < slice ? t.k - k : slice;
-    multiply<Panels>(a + k, lda, t.rows, b + k * kPanel, b_stride, t.panels, n, t.c, t.ldc, k > 0);
+  for (int64_t k = t.k_begin; k < t.k_end; k += slice) {
+    const int64_t n = t.k_end - k < slice ? t.k_end - k : slice;
+    multiply<Panels>(a + k, lda, t.rows, b + k * kPanel, b_stride, t.panels, n, t.c, t.ldc,
+                     k > t.k_begin);
   }
 }
 

@@ -99,8 +99,11 @@ void gemm_tile_rows(const GemmTile& t) {
   const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
   const int groups = (t.rows + kTileRows - 1) / kTileRows;
   const int64_t slice = groups <= 2 ? depth : kSlice;
-  for (int64_t k = 0; k < depth; k += slice) {
-    const int64_t n = depth - k < slice ? depth - k : slice;
+  const int64_t begin = t.k_begin / kBf16KStep;
+  const int64_t end = tile_depth(t.k_end);
+  for (int64_t k = begin; k < end; k += slice) {
+    const int64_t n = end - k < slice ? end - k : slice;
+    const bool more = k > begin;
     for (int p = 0; p < t.panels; p += 2) {
       const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
       for (int g = 0; g < groups; g += 2) {
@@ -109,13 +112,13 @@ void gemm_tile_rows(const GemmTile& t) {
         const bool two_rows = groups - g > 1;
         const bool two_columns = t.panels - p > 1;
         if (two_rows && two_columns) {
-          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
         } else if (two_rows) {
-          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
         } else if (two_columns) {
-          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
         } else {
-          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, k > 0);
+          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
         }
       }
     }

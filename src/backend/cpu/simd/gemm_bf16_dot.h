@@ -91,8 +91,10 @@ void gemm_dot_rows(const GemmTile& t) {
   const int passes = (t.rows + kMaxRows - 1) / kMaxRows;
   const int per_pass = (t.rows + passes - 1) / passes;
   const int64_t slice = passes == 1 ? depth : kSlice;
-  for (int64_t k = 0; k < depth; k += slice) {
-    const int64_t pairs = (depth - k < slice ? depth - k : slice) / 2;
+  const int64_t end = t.k_end < t.k ? t.k_end : depth;
+  for (int64_t k = t.k_begin; k < end; k += slice) {
+    const int64_t pairs = (end - k < slice ? end - k : slice) / 2;
+    const bool more = k > t.k_begin;
     for (int p = 0; p < t.panels; p += 4) {
       const int count = t.panels - p < 4 ? t.panels - p : 4;
       const Bf16Bits* bp = b + p * b_stride + k * kPanel;
@@ -101,22 +103,22 @@ void gemm_dot_rows(const GemmTile& t) {
         float* cr = t.c + r * t.ldc + p * kPanel;
         switch (t.rows - r < per_pass ? t.rows - r : per_pass) {
           case 1:
-            dot_rows<1>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, k > 0);
+            dot_rows<1>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, more);
             break;
           case 2:
-            dot_rows<2>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, k > 0);
+            dot_rows<2>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, more);
             break;
           case 3:
-            dot_rows<3>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, k > 0);
+            dot_rows<3>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, more);
             break;
           case 4:
-            dot_rows<4>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, k > 0);
+            dot_rows<4>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, more);
             break;
           case 5:
-            dot_rows<5>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, k > 0);
+            dot_rows<5>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, more);
             break;
           case 6:
-            dot_rows<6>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, k > 0);
+            dot_rows<6>(count, ar, lda, bp, b_stride, pairs, cr, t.ldc, more);
             break;
         }
       }

@@ -9,6 +9,7 @@ template <class T>
 constexpr TypedKernels make_typed_kernels() {
   TypedKernels k;
   k.gemm_row_step = 1;
+  k.gemm_k_step = PanelsOf<T>::Type::kStep;
   k.gemm_tile_rows = 16 * kMaxRows;
   k.packed_rows_bytes = packed_float_rows_bytes;
   k.pack_rows = pack_float_rows<T>;
