@@ -179,8 +179,12 @@ void moe(benchmark::State& state) {
   }
   const double experts = static_cast<double>(std::count(hit.begin(), hit.end(), true));
   for (auto _ : state) {
-    machine().backend->moe_experts(
-        {x, {ids.data(), DType::kI32, {tokens, kTopK}}, weights, gate_up, down, out});
+    machine().backend->moe_experts({.x = x,
+                                    .expert_ids = {ids.data(), DType::kI32, {tokens, kTopK}},
+                                    .expert_weights = weights,
+                                    .gate_up = gate_up,
+                                    .down = down,
+                                    .out = out});
   }
   const double elements = 3.0 * kWidth * kHidden;
   count(state, 2 * elements * static_cast<double>(tokens * kTopK), elements * experts * 2);

@@ -38,7 +38,8 @@ void pack_tile_rows(const PackRows& p) {
   }
 }
 
-// All eight tiles are 16 rows of 64 bytes.
+// All eight tiles are 16 rows of 64 bytes. A constant, because the compiler knows only of the first
+// bytes that _tile_loadconfig reads and may leave out stores to the others.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -46,6 +47,7 @@ struct alignas(64) TileConfig {
   uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
+constexpr TileConfig kTileConfig;
 
 // c[32 or 16 rows][32 or 16 columns] (+)= a * b over `depth` blocks of k. Tiles 0-3 hold C, 4-5 A,
 // 6-7 B. `c` has room for whole tiles.
@@ -88,22 +90,57 @@ inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, 
   }
 }
 
+// Asks for the blocks of a slice of all panels, a share of them with each call, so that weights
+// come from memory into the second-level cache while the slice before is multiplied.
+class SlicePrefetcher {
+ public:
+  SlicePrefetcher(const Bf16Bits* first, int64_t b_stride, int64_t blocks, int panels, int calls)
+      : at_(first), b_stride_(b_stride), lines_(blocks * kTileRows), panels_(panels) {
+    const int64_t share = (lines_ * panels + calls - 1) / calls;
+    share_ = share < kMostLines ? share : kMostLines;
+  }
+  void next() {
+    for (int64_t i = 0; i < share_ && panel_ < panels_; ++i) {
+      _mm_prefetch(reinterpret_cast<const char*>(at_ + panel_ * b_stride_ + line_ * kBf16KStep),
+                   _MM_HINT_T1);
+      if (++line_ == lines_) {
+        line_ = 0;
+        ++panel_;
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kMostLines = 32;  // more would hold up the loads of tiles
+  const Bf16Bits* at_;
+  int64_t b_stride_;
+  int64_t lines_;  // of 64 bytes in a slice of one panel
+  int64_t share_;
+  int64_t line_ = 0;
+  int panel_ = 0;
+  int panels_;
+};
+
 void gemm_tile_rows(const GemmTile& t) {
-  constexpr int64_t kSlice = 16;  // blocks of k per step: two panels of it are 32 KiB
-  const TileConfig config;
-  _tile_loadconfig(&config);
+  // Blocks of k per step: two panels and two row groups of it are 32 KiB in the first-level cache.
+  constexpr int64_t kSlice = 8;
+  constexpr int kFewGroups = 4;
+  _tile_loadconfig(&kTileConfig);
   const int64_t depth = tile_depth(t.k);
   const int64_t a_stride = depth * kTileElements;  // one group of 16 rows to the next
   const int64_t b_stride = depth * kBf16KStep * kPanel;
   const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
   const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
   const int groups = (t.rows + kTileRows - 1) / kTileRows;
-  const int64_t slice = groups <= 2 ? depth : kSlice;
+  const int64_t slice = groups <= kFewGroups ? depth : kSlice;
   const int64_t begin = t.k_begin / kBf16KStep;
   const int64_t end = tile_depth(t.k_end);
   for (int64_t k = begin; k < end; k += slice) {
     const int64_t n = end - k < slice ? end - k : slice;
     const bool more = k > begin;
+    const int64_t ahead = end - k - n < slice ? end - k - n : slice;
+    SlicePrefetcher prefetcher(b + (k + n) * kTileElements, b_stride, ahead, t.panels,
+                               (groups + 1) / 2 * ((t.panels + 1) / 2));
     for (int p = 0; p < t.panels; p += 2) {
       const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
       for (int g = 0; g < groups; g += 2) {
@@ -111,6 +148,7 @@ void gemm_tile_rows(const GemmTile& t) {
         float* c = t.c + static_cast<int64_t>(g) * kTileRows * t.ldc + p * kPanel;
         const bool two_rows = groups - g > 1;
         const bool two_columns = t.panels - p > 1;
+        prefetcher.next();
         if (two_rows && two_columns) {
           tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
         } else if (two_rows) {
