@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <utility>
+
+#include "kernels/common/arch.h"
+
+namespace ernie::kernels {
+
+struct LaunchShape {
+  dim3 grid;
+  dim3 block;
+  size_t shared_bytes = 0;
+  // Lets the kernel start while the one before it in the stream still runs (programmatic dependent
+  // launch). Every thread of such a kernel must call wait_for_previous_kernel() before it touches
+  // memory that another kernel reads or writes, and every block must have a thread that calls it:
+  // a kernel that ended without waiting would hide an unfinished one from its successor.
+  bool overlap_previous = false;
+};
+
+// Launches and returns the error, if any, of this launch. An empty grid is nothing to do.
+template <class... Parameters, class... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
+                   Arguments&&... arguments) {
+  if (shape.grid.x == 0 || shape.grid.y == 0 || shape.grid.z == 0) return cudaSuccess;
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream;
+  cudaLaunchAttribute overlap{};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &overlap;
+  config.numAttrs = shape.overlap_previous && arch() >= 90 ? 1 : 0;
+  return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+}
+
+// Allows `kernel` more than 48 KB of dynamic shared memory. Not a stream operation, so it may be
+// called before every launch, also inside a capture.
+template <class Kernel>
+cudaError_t allow_shared_memory(Kernel kernel, size_t bytes) {
+  if (bytes <= 48 * 1024) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(bytes));
+}
+
+// Blocks until the kernel before this one in the stream has ended and its writes can be seen. Does
+// nothing in a kernel that was launched without overlap_previous.
+__device__ __forceinline__ void wait_for_previous_kernel() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Allows the next kernel to start once every block has called this or ended.
+__device__ __forceinline__ void let_next_kernel_start() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+constexpr __host__ __device__ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// As cudaSuccess or the first error of a sequence: run(launch_a(...)) && run(launch_b(...)).
+inline cudaError_t first_error(cudaError_t a, cudaError_t b) { return a != cudaSuccess ? a : b; }
+
+}  // namespace ernie::kernels

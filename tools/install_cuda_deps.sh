@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Fetches the header libraries that the CUDA attention kernels are compiled with: FlashInfer, and the CUTLASS
+# and CCCL versions it brings, from its pinned Python package. They land in .cache/flashinfer, where CMake looks.
+# Nothing of the package runs; only headers are taken out of it.
+set -euo pipefail
+
+package="flashinfer-python==0.7.2.post1"
+wheel="flashinfer_python-0.7.2.post1-py3-none-any.whl"
+sha256="bfdc18b9e1e4d8d0730fe4343dc0e284cd0c160086de80f99888bc4867922d49"
+
+root="$(cd "$(dirname "$0")/.." && pwd)"
+target="$root/.cache/flashinfer"
+if [ -f "$target/ready" ] && [ "$(cat "$target/ready")" = "$sha256" ]; then
+  echo "install_cuda_deps: $target is there"
+  exit 0
+fi
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+echo "install_cuda_deps: fetching $package (60 MB)"
+python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: -d "$work" "$package"
+found="$(sha256sum "$work/$wheel" | cut -d' ' -f1)"
+if [ "$found" != "$sha256" ]; then
+  echo "install_cuda_deps: $wheel has SHA-256 $found, expected $sha256; it is not used" >&2
+  exit 1
+fi
+rm -rf "$target"
+mkdir -p "$target"
+python3 - "$work/$wheel" "$target" <<'PY'
+import pathlib
+import sys
+import zipfile
+
+wheel, target = sys.argv[1], pathlib.Path(sys.argv[2])
+PREFIX = "flashinfer/data/"
+FOLDERS = ("include/", "cutlass/include/", "cccl/cub/", "cccl/libcudacxx/include/", "cccl/thrust/")
+with zipfile.ZipFile(wheel) as archive:
+    for name in archive.namelist():
+        part = name.removeprefix(PREFIX)
+        licence = part.count("/") <= 1 and "LICENSE" in part.upper()
+        if part == name or name.endswith("/") or ".." in part or not (part.startswith(FOLDERS) or licence):
+            continue
+        path = target / part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(archive.read(name))
+PY
+echo "$sha256" >"$target/ready"
+echo "install_cuda_deps: headers are in $target"
