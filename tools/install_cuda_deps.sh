@@ -37,10 +37,11 @@ FOLDERS = ("include/", "cutlass/include/", "cccl/cub/", "cccl/libcudacxx/include
 with zipfile.ZipFile(wheel) as archive:
     for name in archive.namelist():
         part = name.removeprefix(PREFIX)
-        licence = part.count("/") <= 1 and "LICENSE" in part.upper()
-        if part == name or name.endswith("/") or ".." in part or not (part.startswith(FOLDERS) or licence):
+        licence = ".dist-info/licenses/LICENSE" in name
+        header = part != name and part.startswith(FOLDERS)
+        if name.endswith("/") or ".." in name or not (header or licence):
             continue
-        path = target / part
+        path = target / (part if header else pathlib.Path(name).name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(archive.read(name))
 PY
