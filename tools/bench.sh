@@ -12,6 +12,9 @@ name=cpu-$(date -u +%Y-%m-%d)
 echo "bench: engine at the 0.3B geometry, dummy weights, bf16 (about a minute)"
 engine=$("$build/bench/engine/engine_bench" ERNIE-4.5-0.3B 2>/dev/null | tail -n 1)
 
+echo "bench: CPU time of serving 64 streams of the demo model (ten seconds)"
+serving=$(python3 bench/serving/overhead.py "$build/ernie" --json)
+
 llama='null'
 if [ -n "${LLAMA_BENCH:-}" ]; then
   model=$(mktemp --suffix=.gguf)
@@ -22,19 +25,21 @@ if [ -n "${LLAMA_BENCH:-}" ]; then
   llama=$("$LLAMA_BENCH" -m "$model" -p 512 -n 48 -t 2 -r 3 -o json)
 fi
 
-python3 - "$results/$name.json" "$engine" "$llama" <<'PY'
+python3 - "$results/$name.json" "$engine" "$serving" "$llama" <<'PY'
 import json, subprocess, sys
-out, engine, llama = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+out, engine, serving, llama = sys.argv[1], *(json.loads(text) for text in sys.argv[2:])
 cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
 record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip(), "command": "make bench",
           "hardware": cpu + ", 2 threads", "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
-          "engine": engine, "llama_bench": llama}
+          "engine": engine, "serving": serving, "llama_bench": llama}
 json.dump(record, open(out, "w"), indent=1)
 rows = [("read bandwidth", f"{engine['read_gb_s']:.1f} GB/s", ""),
         ("multiply-add peak", f"{engine['peak_gflop_s']:.0f} GFLOP/s", ""),
         ("decode, batch 1", f"{engine['decode_tok_s']:.1f} tok/s", f"{engine['decode_of_read_bandwidth']:.0%} of read bandwidth"),
         ("prefill of 512", f"{engine['prefill_512_tok_s']:.0f} tok/s", f"{engine['prefill_of_peak']:.0%} of peak"),
         ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
+rows.append(("serving 64 streams", f"{serving['serving_us_per_token']:.1f} us/token",
+             f"{serving['serving_share_of_core']:.1%} of one core at {serving['tokens_per_s']:.0f} tok/s"))
 for test in llama or []:
     what = "decode" if test["n_gen"] else "prefill"
     ours = engine["decode_tok_s"] if test["n_gen"] else engine["prefill_512_tok_s"]
