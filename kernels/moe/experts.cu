@@ -1,0 +1,236 @@
+#include "kernels/moe/experts.h"
+
+#include <cuda_bf16.h>
+
+#include <algorithm>
+
+#include "kernels/common/launch.cuh"
+#include "kernels/common/vector.cuh"
+#include "kernels/moe/experts_groups.cuh"
+#include "kernels/moe/experts_internal.h"
+#include "kernels/moe/permute.h"
+#include "kernels/moe/router.h"
+
+namespace ernie::kernels {
+namespace moe {
+namespace {
+
+constexpr int kThreads = 256;
+
+// The weighted sum of a token's rows: rising expert ids, then the shared expert. Block (i, token)
+// does 4 * kThreads columns.
+template <class Out>
+__global__ __launch_bounds__(kThreads) void combine_kernel(const __grid_constant__ Problem problem) {
+  const MoeExpertsParams& p = problem.p;
+  __shared__ int rows[kMaxTopK];
+  __shared__ float weights[kMaxTopK];
+  wait_for_previous_kernel();
+  let_next_kernel_start();
+  const int token = static_cast<int>(blockIdx.y);
+  if (threadIdx.x < 32) {
+    const int k = static_cast<int>(threadIdx.x);
+    const size_t pair = static_cast<size_t>(token) * p.top_k + min(k, p.top_k - 1);
+    const int id = p.expert_ids[pair];
+    int rank = 0;
+    for (int other = 0; other < p.top_k; ++other) {
+      const int other_id = __shfl_sync(kAllLanes, id, other);
+      rank += other_id < id || (other_id == id && other < k) ? 1 : 0;
+    }
+    if (k < p.top_k) {
+      rows[rank] = problem.scratch.pair_row[pair];
+      weights[rank] = p.expert_weights[pair];
+    }
+  }
+  __syncthreads();
+  const int column = 4 * static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  if (column >= p.hidden) return;
+  const float* results = problem.scratch.result + column;
+  float4 part[kMaxTopK + 1] = {};
+#pragma unroll
+  for (int k = 0; k < kMaxTopK; ++k) {
+    if (k < p.top_k && rows[k] >= 0) {
+      part[k] = __ldcs(
+          reinterpret_cast<const float4*>(results + static_cast<size_t>(rows[k]) * p.hidden));
+    }
+  }
+  if (p.shared_width > 0) {
+    const size_t row = static_cast<size_t>(p.tokens) * p.top_k + token;
+    part[kMaxTopK] = __ldcs(reinterpret_cast<const float4*>(results + row * p.hidden));
+  }
+  float sum[4] = {};
+#pragma unroll
+  for (int k = 0; k <= kMaxTopK; ++k) {
+    if (k < kMaxTopK && (k >= p.top_k || rows[k] < 0)) continue;
+    const float weight = k < kMaxTopK ? weights[k] : 1.0f;
+    sum[0] = fmaf(weight, part[k].x, sum[0]);
+    sum[1] = fmaf(weight, part[k].y, sum[1]);
+    sum[2] = fmaf(weight, part[k].z, sum[2]);
+    sum[3] = fmaf(weight, part[k].w, sum[3]);
+  }
+  store_vector(static_cast<Out*>(p.out) + static_cast<size_t>(token) * p.hidden + column,
+               from_floats<Out>(sum));
+}
+
+cudaError_t launch_combine(const Problem& problem, cudaStream_t stream) {
+  const MoeExpertsParams& p = problem.p;
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(ceil_div(p.hidden, 4 * kThreads)),
+                                       static_cast<unsigned>(p.tokens)),
+                          .block = dim3(kThreads),
+                          .overlap_previous = true};
+  return p.out_type == ElementType::kBF16
+             ? launch(combine_kernel<__nv_bfloat16>, shape, stream, problem)
+             : launch(combine_kernel<float>, shape, stream, problem);
+}
+
+// The float32 kernels serve golden tests: one warp for each element, no tiles.
+
+// The expert of a row, or -1 for a row that no pair took.
+__device__ int expert_of_row(const Problem& problem, int row) {
+  const int* offsets = problem.scratch.offsets;
+  if (row >= problem.p.tokens * problem.p.top_k) return problem.experts;
+  if (row >= offsets[problem.experts]) return -1;
+  int low = 0;
+  int high = problem.experts;
+  while (high - low > 1) {
+    const int middle = (low + high) / 2;
+    (offsets[middle] <= row ? low : high) = middle;
+  }
+  return low;
+}
+
+__device__ float dot(const float* a, const float* b, int n) {
+  float sum = 0;
+  for (int i = threadIdx.x % 32; i < n; i += 32) sum = fmaf(a[i], b[i], sum);
+  return warp_sum(sum);
+}
+
+template <bool kGateUp>
+__global__ __launch_bounds__(kThreads) void float32_kernel(const __grid_constant__ Problem problem,
+                                                           int rows) {
+  const MoeExpertsParams& p = problem.p;
+  wait_for_previous_kernel();
+  let_next_kernel_start();
+  const int64_t columns = kGateUp ? problem.inner_stride : p.hidden;
+  float* inner = static_cast<float*>(problem.scratch.inner);
+  for (int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32; i < rows * columns;
+       i += int64_t{gridDim.x} * kThreads / 32) {
+    const int row = static_cast<int>(i / columns);
+    const int column = static_cast<int>(i % columns);
+    const int expert = expert_of_row(problem, row);
+    if (expert < 0) continue;
+    const int width = expert == problem.experts ? p.shared_width : width_of(p, expert);
+    float* inner_row = inner + int64_t{row} * problem.inner_stride;
+    if constexpr (kGateUp) {
+      if (column >= width) continue;
+      const float* x = static_cast<const float*>(p.x) +
+                       int64_t{problem.scratch.row_token[row]} * p.hidden;
+      const float* weight = static_cast<const float*>(p.gate_up[expert]);
+      const float gate = dot(weight + int64_t{column} * p.hidden, x, p.hidden);
+      const float up = dot(weight + int64_t{width + column} * p.hidden, x, p.hidden);
+      if (threadIdx.x % 32 == 0) inner_row[column] = gate / (1.0f + expf(-gate)) * up;
+    } else {
+      const float* weight = static_cast<const float*>(p.down[expert]);
+      const float sum = dot(weight + int64_t{column} * width, inner_row, width);
+      if (threadIdx.x % 32 == 0) problem.scratch.result[int64_t{row} * p.hidden + column] = sum;
+    }
+  }
+}
+
+template <class T>
+T* take(char*& at, size_t count) {
+  T* result = reinterpret_cast<T*>(at);
+  at += (count * sizeof(T) + 255) / 256 * 256;
+  return result;
+}
+
+// Lays out the workspace from `base` on; returns its end.
+char* lay_out(const MoeExpertsParams& p, char* base, Problem& problem) {
+  problem.p = p;
+  problem.experts = p.text_experts + p.vision_experts;
+  problem.inner_stride = std::max({p.text_experts > 0 ? p.text_width : 0,
+                                   p.vision_experts > 0 ? p.vision_width : 0, p.shared_width});
+  const size_t tokens = static_cast<size_t>(p.tokens);
+  const size_t pairs = tokens * static_cast<size_t>(p.top_k);
+  const size_t rows = pairs + (p.shared_width > 0 ? tokens : 0);
+  Scratch& s = problem.scratch;
+  s.offsets = take<int32_t>(base, static_cast<size_t>(problem.experts) + 1);
+  s.row_token = take<int32_t>(base, rows);
+  s.pair_row = take<int32_t>(base, pairs);
+  s.inner = take<char>(
+      base, rows * static_cast<size_t>(problem.inner_stride) * element_bytes(p.type));
+  s.result = take<float>(base, rows * static_cast<size_t>(p.hidden));
+  return base;
+}
+
+bool is_valid(const MoeExpertsParams& p) {
+  if (p.tokens < 0 || p.hidden <= 0 || p.hidden % 8 != 0 || p.top_k <= 0 || p.top_k > kMaxTopK ||
+      p.text_experts < 0 || p.vision_experts < 0 || p.text_experts + p.vision_experts == 0 ||
+      p.text_experts + p.vision_experts > kMaxMoeExperts || p.shared_width < 0) {
+    return false;
+  }
+  const bool bf16 = p.type == ElementType::kBF16;
+  const auto fits = [&](int experts, int width) {
+    return experts == 0 || (width > 0 && (!bf16 || width % 8 == 0));
+  };
+  return fits(p.text_experts, p.text_width) && fits(p.vision_experts, p.vision_width) &&
+         fits(p.shared_width, p.shared_width) && p.workspace != nullptr;
+}
+
+cudaError_t launch_products(const Problem& problem, MoePath path, cudaStream_t stream) {
+  const MoeExpertsParams& p = problem.p;
+  if (path == MoePath::kDecode) return launch_decode(problem, stream);
+  const cudaError_t error = launch_moe_permute({.expert_ids = p.expert_ids,
+                                                .tokens = p.tokens,
+                                                .top_k = p.top_k,
+                                                .experts = problem.experts,
+                                                .shared_rows = p.shared_width > 0,
+                                                .offsets = problem.scratch.offsets,
+                                                .row_token = problem.scratch.row_token,
+                                                .pair_row = problem.scratch.pair_row},
+                                               stream);
+  if (error != cudaSuccess) return error;
+  if (p.type == ElementType::kF32) return launch_float32(problem, stream);
+  return path == MoePath::kHopper ? launch_hopper(problem, stream) : launch_ampere(problem, stream);
+}
+
+}  // namespace
+
+cudaError_t launch_float32(const Problem& problem, cudaStream_t stream) {
+  const MoeExpertsParams& p = problem.p;
+  const int rows = p.tokens * (p.top_k + (p.shared_width > 0 ? 1 : 0));
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(8 * multiprocessors())),
+                          .block = dim3(kThreads),
+                          .overlap_previous = true};
+  return first_error(launch(float32_kernel<true>, shape, stream, problem, rows),
+                     launch(float32_kernel<false>, shape, stream, problem, rows));
+}
+
+}  // namespace moe
+
+size_t moe_experts_workspace_bytes(const MoeExpertsParams& params) {
+  moe::Problem problem;
+  return static_cast<size_t>(moe::lay_out(params, nullptr, problem) - static_cast<char*>(nullptr));
+}
+
+cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
+  if (p.tokens == 0) return cudaSuccess;
+  if (!moe::is_valid(p)) return cudaErrorInvalidValue;
+  moe::Problem problem;
+  moe::lay_out(p, static_cast<char*>(p.workspace), problem);
+  const bool can_hopper = arch() >= 90 && p.weight_maps != nullptr;
+  MoePath path = p.path;
+  if (path == MoePath::kAuto) {
+    path = p.tokens <= kMaxDecodeTokens ? MoePath::kDecode
+           : can_hopper                 ? MoePath::kHopper
+                                        : MoePath::kAmpere;
+  }
+  if (p.type == ElementType::kF32) path = MoePath::kAmpere;
+  if ((path == MoePath::kDecode && p.tokens > kMaxDecodeTokens) ||
+      (path == MoePath::kHopper && !can_hopper)) {
+    return cudaErrorInvalidValue;
+  }
+  return first_error(moe::launch_products(problem, path, stream),
+                     moe::launch_combine(problem, stream));
+}
+
+}  // namespace ernie::kernels
