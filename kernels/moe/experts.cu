@@ -1,11 +1,10 @@
-#include "kernels/moe/experts.h"
-
 #include <cuda_bf16.h>
 
 #include <algorithm>
 
 #include "kernels/common/launch.cuh"
 #include "kernels/common/vector.cuh"
+#include "kernels/moe/experts.h"
 #include "kernels/moe/experts_groups.cuh"
 #include "kernels/moe/experts_internal.h"
 #include "kernels/moe/permute.h"
@@ -17,69 +16,96 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// The weighted sum of a token's rows: rising expert ids, then the shared expert. Block (i, token)
-// does 4 * kThreads columns.
-template <class Out>
-__global__ __launch_bounds__(kThreads) void combine_kernel(const __grid_constant__ Problem problem) {
+// An asm statement, so that the compiler neither puts it off until the value is used nor moves it
+// before the wait for the kernel that writes the results.
+__device__ __forceinline__ float4 load_result(const float* p) {
+  float4 x;
+  asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
+               : "l"(p));
+  return x;
+}
+
+// The weighted sum of a token's rows: rising expert ids, then the shared expert. Block (token, i)
+// does 4 * kThreads columns. kSlots >= top_k; all its loads are under way together.
+template <class Out, int kSlots>
+__global__ __launch_bounds__(kThreads) void combine_kernel(
+    const __grid_constant__ Problem problem) {
   const MoeExpertsParams& p = problem.p;
-  __shared__ int rows[kMaxTopK];
-  __shared__ float weights[kMaxTopK];
+  __shared__ int rows[kSlots];  // -1: no row
+  __shared__ float weights[kSlots];
   wait_for_previous_kernel();
   let_next_kernel_start();
-  const int token = static_cast<int>(blockIdx.y);
+  const int token = static_cast<int>(blockIdx.x);
   if (threadIdx.x < 32) {
     const int k = static_cast<int>(threadIdx.x);
     const size_t pair = static_cast<size_t>(token) * p.top_k + min(k, p.top_k - 1);
     const int id = p.expert_ids[pair];
-    int rank = 0;
+    int rank = k < p.top_k ? 0 : k;
     for (int other = 0; other < p.top_k; ++other) {
       const int other_id = __shfl_sync(kAllLanes, id, other);
-      rank += other_id < id || (other_id == id && other < k) ? 1 : 0;
+      if (k < p.top_k) rank += other_id < id || (other_id == id && other < k) ? 1 : 0;
     }
-    if (k < p.top_k) {
-      rows[rank] = problem.scratch.pair_row[pair];
+    if (k < kSlots) {
+      rows[rank] = k < p.top_k ? problem.scratch.pair_row[pair] : -1;
       weights[rank] = p.expert_weights[pair];
     }
   }
   __syncthreads();
-  const int column = 4 * static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
+  const int column = 4 * static_cast<int>(blockIdx.y * kThreads + threadIdx.x);
   if (column >= p.hidden) return;
   const float* results = problem.scratch.result + column;
-  float4 part[kMaxTopK + 1] = {};
+  float4 part[kSlots];
 #pragma unroll
-  for (int k = 0; k < kMaxTopK; ++k) {
-    if (k < p.top_k && rows[k] >= 0) {
-      part[k] = __ldcs(
-          reinterpret_cast<const float4*>(results + static_cast<size_t>(rows[k]) * p.hidden));
-    }
+  for (int k = 0; k < kSlots; ++k) {
+    const size_t row = static_cast<size_t>(max(rows[k], 0));
+    part[k] = load_result(results + row * p.hidden);
   }
+  float4 shared{};
   if (p.shared_width > 0) {
     const size_t row = static_cast<size_t>(p.tokens) * p.top_k + token;
-    part[kMaxTopK] = __ldcs(reinterpret_cast<const float4*>(results + row * p.hidden));
+    shared = load_result(results + row * p.hidden);
   }
   float sum[4] = {};
 #pragma unroll
-  for (int k = 0; k <= kMaxTopK; ++k) {
-    if (k < kMaxTopK && (k >= p.top_k || rows[k] < 0)) continue;
-    const float weight = k < kMaxTopK ? weights[k] : 1.0f;
-    sum[0] = fmaf(weight, part[k].x, sum[0]);
-    sum[1] = fmaf(weight, part[k].y, sum[1]);
-    sum[2] = fmaf(weight, part[k].z, sum[2]);
-    sum[3] = fmaf(weight, part[k].w, sum[3]);
+  for (int k = 0; k < kSlots; ++k) {
+    if (rows[k] < 0) continue;
+    sum[0] = fmaf(weights[k], part[k].x, sum[0]);
+    sum[1] = fmaf(weights[k], part[k].y, sum[1]);
+    sum[2] = fmaf(weights[k], part[k].z, sum[2]);
+    sum[3] = fmaf(weights[k], part[k].w, sum[3]);
   }
+  sum[0] += shared.x;
+  sum[1] += shared.y;
+  sum[2] += shared.z;
+  sum[3] += shared.w;
   store_vector(static_cast<Out*>(p.out) + static_cast<size_t>(token) * p.hidden + column,
                from_floats<Out>(sum));
 }
 
-cudaError_t launch_combine(const Problem& problem, cudaStream_t stream) {
+template <class Out>
+cudaError_t launch_combine_to(const Problem& problem, cudaStream_t stream) {
   const MoeExpertsParams& p = problem.p;
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(ceil_div(p.hidden, 4 * kThreads)),
-                                       static_cast<unsigned>(p.tokens)),
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.tokens),
+                                       static_cast<unsigned>(ceil_div(p.hidden, 4 * kThreads))),
                           .block = dim3(kThreads),
                           .overlap_previous = true};
-  return p.out_type == ElementType::kBF16
-             ? launch(combine_kernel<__nv_bfloat16>, shape, stream, problem)
-             : launch(combine_kernel<float>, shape, stream, problem);
+  switch ((p.top_k + 1) / 2) {
+    case 1:
+      return launch(combine_kernel<Out, 2>, shape, stream, problem);
+    case 2:
+      return launch(combine_kernel<Out, 4>, shape, stream, problem);
+    case 3:
+      return launch(combine_kernel<Out, 6>, shape, stream, problem);
+    default:
+      return launch(combine_kernel<Out, 8>, shape, stream, problem);
+  }
+}
+
+cudaError_t launch_combine(const Problem& problem, cudaStream_t stream) {
+  return problem.p.out_type == ElementType::kBF16
+             ? launch_combine_to<__nv_bfloat16>(problem, stream)
+             : launch_combine_to<float>(problem, stream);
 }
 
 // The float32 kernels serve golden tests: one warp for each element, no tiles.
@@ -122,8 +148,8 @@ __global__ __launch_bounds__(kThreads) void float32_kernel(const __grid_constant
     float* inner_row = inner + int64_t{row} * problem.inner_stride;
     if constexpr (kGateUp) {
       if (column >= width) continue;
-      const float* x = static_cast<const float*>(p.x) +
-                       int64_t{problem.scratch.row_token[row]} * p.hidden;
+      const float* x =
+          static_cast<const float*>(p.x) + int64_t{problem.scratch.row_token[row]} * p.hidden;
       const float* weight = static_cast<const float*>(p.gate_up[expert]);
       const float gate = dot(weight + int64_t{column} * p.hidden, x, p.hidden);
       const float up = dot(weight + int64_t{width + column} * p.hidden, x, p.hidden);
@@ -156,8 +182,8 @@ char* lay_out(const MoeExpertsParams& p, char* base, Problem& problem) {
   s.offsets = take<int32_t>(base, static_cast<size_t>(problem.experts) + 1);
   s.row_token = take<int32_t>(base, rows);
   s.pair_row = take<int32_t>(base, pairs);
-  s.inner = take<char>(
-      base, rows * static_cast<size_t>(problem.inner_stride) * element_bytes(p.type));
+  s.inner =
+      take<char>(base, rows * static_cast<size_t>(problem.inner_stride) * element_bytes(p.type));
   s.result = take<float>(base, rows * static_cast<size_t>(p.hidden));
   return base;
 }

@@ -21,7 +21,7 @@ enum class MoePath : uint8_t {
 constexpr int kMaxDecodeTokens = 64;
 
 // A TMA descriptor (CUtensorMap) of one bfloat16 weight matrix in device memory.
-struct alignas(64) MoeWeightMap {
+struct alignas(128) MoeWeightMap {
   unsigned char bytes[128];
 };
 // Fills in the map of weight [rows, cols], cols a multiple of 8, in 128 x 64 boxes. Host work only.

@@ -30,10 +30,10 @@ constexpr int kStageBytes = (kRows + kColumns) * kRowBytes;
 
 // Warps stand 2 (rows) by 4 (columns); a warp's tile is kRows / 2 by 32.
 template <bool kGateUp, int kRows>
-__global__ __launch_bounds__(kThreads, 2) void ampere_kernel(
-    const __grid_constant__ Problem problem) {
-  constexpr int kRowTiles = kRows / 32;      // 16-row tiles of a warp
-  constexpr int kRowLoads = kRows / 64;      // 16-byte loads of a thread for each stage
+__global__ __launch_bounds__(kThreads,
+                             2) void ampere_kernel(const __grid_constant__ Problem problem) {
+  constexpr int kRowTiles = kRows / 32;         // 16-row tiles of a warp
+  constexpr int kRowLoads = kRows / 64;         // 16-byte loads of a thread for each stage
   constexpr int kOutputs = kGateUp ? 64 : 128;  // columns of the result a tile makes
   extern __shared__ uint4 shared_memory[];
   __shared__ GroupTable table;
@@ -83,14 +83,13 @@ __global__ __launch_bounds__(kThreads, 2) void ampere_kernel(
       row_valid[i] = row < group.rows;
       const int at = group.first_row + (row_valid[i] ? row : 0);
       row_from[i] =
-          chunk * 8 +
-          (kGateUp ? static_cast<const __nv_bfloat16*>(p.x) +
-                         static_cast<size_t>(problem.scratch.row_token[at]) * p.hidden
-                   : static_cast<const __nv_bfloat16*>(problem.scratch.inner) +
-                         static_cast<size_t>(at) * problem.inner_stride);
+          chunk * 8 + (kGateUp ? static_cast<const __nv_bfloat16*>(p.x) +
+                                     static_cast<size_t>(problem.scratch.row_token[at]) * p.hidden
+                               : static_cast<const __nv_bfloat16*>(problem.scratch.inner) +
+                                     static_cast<size_t>(at) * problem.inner_stride);
     }
-    const auto* weights = static_cast<const __nv_bfloat16*>(
-        kGateUp ? p.gate_up[group.expert] : p.down[group.expert]);
+    const auto* weights =
+        static_cast<const __nv_bfloat16*>(kGateUp ? p.gate_up[group.expert] : p.down[group.expert]);
     const __nv_bfloat16* weight_from[2];
     bool weight_valid[2];
 #pragma unroll
@@ -109,8 +108,7 @@ __global__ __launch_bounds__(kThreads, 2) void ampere_kernel(
     const int steps = (k + kStep - 1) / kStep;
     const auto fetch = [&](int step) {
       if (step < steps) {
-        const uint32_t stage =
-            stages + static_cast<uint32_t>(step % kStages) * kStageBytes<kRows>;
+        const uint32_t stage = stages + static_cast<uint32_t>(step % kStages) * kStageBytes<kRows>;
         const int at = step * kStep;
         const bool in_k = at + chunk * 8 < k;
         const int from = in_k ? at : 0;
@@ -136,8 +134,7 @@ __global__ __launch_bounds__(kThreads, 2) void ampere_kernel(
       // The step's data is there for all, and nobody reads the stage that is filled next.
       __syncthreads();
       fetch(step + kStages - 1);
-      const uint32_t rows =
-          stages + static_cast<uint32_t>(step % kStages) * kStageBytes<kRows>;
+      const uint32_t rows = stages + static_cast<uint32_t>(step % kStages) * kStageBytes<kRows>;
       const uint32_t columns = rows + kRows * kRowBytes;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {  // 16 of k each

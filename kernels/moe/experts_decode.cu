@@ -37,8 +37,8 @@ struct Ring {
 template <int kSlots, int kTiles>
 __device__ __forceinline__ void stream_weights(Ring<kSlots>& ring, const __nv_bfloat16* low,
                                                const __nv_bfloat16* high,
-                                               const __nv_bfloat16* const (&columns)[kTiles],
-                                               int k, float (&sums)[kTiles][4]) {
+                                               const __nv_bfloat16* const (&columns)[kTiles], int k,
+                                               float (&sums)[kTiles][4]) {
   const int lane = threadIdx.x % 32;
   const int mine = k - 8 * (lane % 4);  // the lane's elements of chunk c exist if 32 c < mine
   const int chunks = (k + kChunk - 1) / kChunk;
@@ -149,8 +149,8 @@ __device__ __forceinline__ void down_item(const Problem& problem, const int*, Ri
   }
   float sums[kTiles][4] = {};
   stream_weights(ring, low, high, columns, group.width, sums);
-  float* result = problem.scratch.result + static_cast<size_t>(group.first_row) * p.hidden +
-                  16 * tile + g;
+  float* result =
+      problem.scratch.result + static_cast<size_t>(group.first_row) * p.hidden + 16 * tile + g;
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) {
 #pragma unroll
@@ -223,9 +223,9 @@ __global__ __launch_bounds__(kThreads, kBlocksPerMultiprocessor) void decode_ker
     if (kMaxTiles == 1 || group.rows <= 8) {
       run.template operator()<1>();
     } else if (kMaxTiles == 2 || group.rows <= 16) {
-      run.template operator()<kMaxTiles < 2 ? kMaxTiles : 2>();
+      run.template operator() < kMaxTiles<2 ? kMaxTiles : 2>();
     } else if (kMaxTiles == 4 || group.rows <= 32) {
-      run.template operator()<kMaxTiles < 4 ? kMaxTiles : 4>();
+      run.template operator() < kMaxTiles<4 ? kMaxTiles : 4>();
     } else {
       run.template operator()<kMaxTiles>();
     }

@@ -24,8 +24,7 @@ __device__ __forceinline__ int width_of(const MoeExpertsParams& p, int expert) {
 __device__ __forceinline__ Group group_of(const Problem& problem, const int* offsets, int index) {
   const MoeExpertsParams& p = problem.p;
   if (index == 0) {
-    return {problem.experts, p.tokens * p.top_k, p.shared_width > 0 ? p.tokens : 0,
-            p.shared_width};
+    return {problem.experts, p.tokens * p.top_k, p.shared_width > 0 ? p.tokens : 0, p.shared_width};
   }
   const int expert = index - 1;
   return {expert, offsets[expert], offsets[expert + 1] - offsets[expert], width_of(p, expert)};

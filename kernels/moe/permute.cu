@@ -1,6 +1,5 @@
-#include "kernels/moe/permute.h"
-
 #include "kernels/moe/permute.cuh"
+#include "kernels/moe/permute.h"
 
 namespace ernie::kernels {
 namespace {

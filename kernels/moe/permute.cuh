@@ -50,8 +50,8 @@ __device__ __forceinline__ void for_pairs(const int32_t* ids, int begin, int end
 // [experts], the number of pairs. The order does not depend on timing: every warp owns a run of
 // pairs and counts it on its own. Ends with a barrier.
 template <int kThreads, class Place>
-__device__ void sort_pairs(PairSorter<kThreads>& sorter, const int32_t* ids, int pairs,
-                           int experts, Place place) {
+__device__ void sort_pairs(PairSorter<kThreads>& sorter, const int32_t* ids, int pairs, int experts,
+                           Place place) {
   constexpr int kWarps = PairSorter<kThreads>::kWarps;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;

@@ -14,7 +14,7 @@ struct MoePermuteParams {
   int top_k = 0;
   int experts = 0;           // at most 256
   bool shared_rows = false;  // append one row for every token, in order, from row tokens * top_k on
-  int32_t* offsets = nullptr;  // out [experts + 1]: first row of each expert, then the end
+  int32_t* offsets = nullptr;    // out [experts + 1]: first row of each expert, then the end
   int32_t* row_token = nullptr;  // out [tokens * (top_k + shared_rows)]: token of each row
   int32_t* pair_row = nullptr;   // out [tokens * top_k]: row of each pair, or -1
 };

@@ -1,11 +1,10 @@
-#include "kernels/moe/router.h"
-
 #include <type_traits>
 
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vector.cuh"
 #include "kernels/moe/mma.cuh"
+#include "kernels/moe/router.h"
 
 // A block has one warp for each of the 16 slices of hidden and a tile of tokens (rows of the matrix
 // product) by experts (columns). Small batches take 16 tokens x 8 experts a block, so that many
@@ -140,7 +139,8 @@ constexpr size_t kSharedBytes = size_t{kSlices} * 16 * kTokenTiles * 8 * kExpert
                                 sizeof(float);
 
 template <class T, int kTokenTiles, int kExpertTiles>
-__global__ __launch_bounds__(kThreads) void router_kernel(const __grid_constant__ MoeRouterParams p) {
+__global__ __launch_bounds__(kThreads) void router_kernel(
+    const __grid_constant__ MoeRouterParams p) {
   constexpr int kTokens = 16 * kTokenTiles;
   constexpr int kExperts = 8 * kExpertTiles;
   extern __shared__ float4 shared_memory[];
@@ -286,7 +286,7 @@ template <class T>
 cudaError_t launch_typed(const MoeRouterParams& p, cudaStream_t stream) {
   // From about 512 tokens on, 16 x 8 tiles would read the weights from L2 more often than they
   // compute.
-  if (p.tokens > 512) return launch_tiled<T, std::is_same_v<T, float> ? 1 : 2, 8>(p, stream);
+  if (p.tokens > 512) return launch_tiled < T, std::is_same_v<T, float> ? 1 : 2, 8 > (p, stream);
   return launch_tiled<T, 1, 1>(p, stream);
 }
 

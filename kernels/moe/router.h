@@ -32,9 +32,9 @@ struct MoeRouterParams {
   int hidden = 0;  // a multiple of 8
   int top_k = 0;
   float norm_min = 1e-12f;
-  float* logits = nullptr;       // scratch [tokens, max(experts)]
-  uint32_t* arrivals = nullptr;  // scratch [ceil(tokens / kRouterTokenTile)]: zeros before the
-                                 // first launch; every launch leaves zeros
+  float* logits = nullptr;          // scratch [tokens, max(experts)]
+  uint32_t* arrivals = nullptr;     // scratch [ceil(tokens / kRouterTokenTile)]: zeros before the
+                                    // first launch; every launch leaves zeros
   int32_t* expert_ids = nullptr;    // out [tokens, top_k]; vision ids count on from experts[0]
   float* expert_weights = nullptr;  // out [tokens, top_k]
 };

@@ -1,0 +1,123 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/moe/mma.cuh"
+
+// sm_90a: barriers in shared memory, tensor copies (TMA) and warpgroup matrix products.
+namespace ernie::kernels {
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+// A barrier counts arrivals and the bytes of copies; its phases alternate in parity, from 0.
+__device__ __forceinline__ void init_barrier(uint32_t barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+__device__ __forceinline__ void arrive(uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+__device__ __forceinline__ void arrive_and_expect(uint32_t barrier, uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+// Waits until the phase of this parity has ended. On a new barrier, parity 1 has.
+__device__ __forceinline__ void wait_for_phase(uint32_t barrier, uint32_t parity) {
+  uint32_t done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{\n.reg .pred p;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p;\n}"
+        : "=r"(done)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+  }
+}
+
+// This thread's earlier writes to shared memory, ordinary stores and cp.async that it has waited
+// for, can be seen by matrix products once a barrier is passed.
+__device__ __forceinline__ void publish_to_async_proxy() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+// Before the use of a tensor map that the host wrote to global memory.
+__device__ __forceinline__ void acquire_tensor_map(const void* map) {
+  asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(map) : "memory");
+}
+// Copies the box at (column, row) to shared memory; its bytes count on the barrier.
+__device__ __forceinline__ void copy_box(uint32_t to, const void* map, int column, int row,
+                                         uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%3, %4}], [%2];" ::"r"(to),
+      "l"(map), "r"(barrier), "r"(column), "r"(row)
+      : "memory");
+}
+
+template <int kRegisters>
+__device__ __forceinline__ void give_up_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ __forceinline__ void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// Descriptor of an operand in shared memory whose rows hold 64 bfloat16 of k (128 bytes), 16-byte
+// chunk c of row r at place c ^ (r % 8) (TMA's 128-byte swizzle), 1024-byte aligned. Groups of 8
+// rows lie 1024 bytes apart; 16 further elements of k are + 2. (PTX ISA, "Matrix descriptor".)
+__device__ __forceinline__ uint64_t matrix_descriptor(uint32_t address) {
+  return uint64_t{(address & 0x3ffff) >> 4} | uint64_t{1} << 16 | uint64_t{1024 >> 4} << 32 |
+         uint64_t{1} << 62;
+}
+
+__device__ __forceinline__ void begin_products() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void commit_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+template <int kPending>
+__device__ __forceinline__ void wait_for_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+// Keeps the compiler from moving uses of the sums across.
+template <int kCount>
+__device__ __forceinline__ void pin(float (&sums)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+f"(sums[i])::"memory");
+}
+
+#define ERNIE_SUMS_8(i)                                                                       \
+  "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+      "+f"(d[i + 6]), "+f"(d[i + 7])
+#define ERNIE_SUMS_32(i) \
+  ERNIE_SUMS_8(i), ERNIE_SUMS_8(i + 8), ERNIE_SUMS_8(i + 16), ERNIE_SUMS_8(i + 24)
+
+// d[64, 256] (+)= a[64, 16] * b[256, 16]^T, issued by the 128 threads of a warpgroup. In warp w,
+// with g = lane / 4 and q = lane % 4: d[4j + {0, 1, 2, 3}] are (16w + g, 8j + 2q), (.., + 1),
+// (16w + g + 8, 8j + 2q), (.., + 1).
+__device__ __forceinline__ void multiply_64x256x16(float (&d)[128], uint64_t a, uint64_t b,
+                                                   bool accumulate) {
+  asm volatile(
+      "{\n.reg .pred p;\nsetp.ne.b32 p, %130, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
+      "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+      "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+      "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
+      "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
+      "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
+      "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "
+      "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, "
+      "%125, %126, %127}, %128, %129, p, 1, 1, 0, 0;\n}"
+      : ERNIE_SUMS_32(0), ERNIE_SUMS_32(32), ERNIE_SUMS_32(64), ERNIE_SUMS_32(96)
+      : "l"(a), "l"(b), "r"(accumulate ? 1 : 0));
+}
+
+#undef ERNIE_SUMS_32
+#undef ERNIE_SUMS_8
+
+#endif  // __CUDA_ARCH_FEAT_SM90_ALL
+
+}  // namespace ernie::kernels
