@@ -49,11 +49,17 @@ struct alignas(64) TileConfig {
 };
 constexpr TileConfig kTileConfig;
 
+// Lines of 64 bytes to fetch into the second-level cache, so many with each block of k.
+struct Ahead {
+  const Bf16Bits* at;
+  int lines_per_step;
+};
+
 // c[32 or 16 rows][32 or 16 columns] (+)= a * b over `depth` blocks of k. Tiles 0-3 hold C, 4-5 A,
 // 6-7 B. `c` has room for whole tiles.
 template <int kRowTiles, int kColumnTiles>
 inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, int64_t b_stride,
-                        int64_t depth, float* c, int64_t ldc, bool accumulate) {
+                        int64_t depth, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
   const int64_t c_bytes = ldc * static_cast<int64_t>(sizeof(float));
   if (accumulate) {
     _tile_loadd(0, c, c_bytes);
@@ -70,16 +76,19 @@ inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, 
   }
   for (int64_t i = 0; i < depth; ++i) {
     _tile_loadd(6, b + i * kTileElements, 64);
-    _tile_loadd(4, a + i * kTileElements, 64);
+    _tile_stream_loadd(4, a + i * kTileElements, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumnTiles > 1) {
       _tile_loadd(7, b + b_stride + i * kTileElements, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kRowTiles > 1) {
-      _tile_loadd(5, a + a_stride + i * kTileElements, 64);
+      _tile_stream_loadd(5, a + a_stride + i * kTileElements, 64);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
+    }
+    for (int line = 0; line < ahead.lines_per_step; ++line, ahead.at += kBf16KStep) {
+      _mm_prefetch(reinterpret_cast<const char*>(ahead.at), _MM_HINT_T1);
     }
   }
   _tile_stored(0, c, c_bytes);
@@ -90,40 +99,41 @@ inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, 
   }
 }
 
-// Asks for the blocks of a slice of all panels, a share of them with each call, so that weights
-// come from memory into the second-level cache while the slice before is multiplied.
-class SlicePrefetcher {
+// Hands out the next slice of all panels in runs of lines, one run for each call of the kernel,
+// which fetches them while it multiplies: weights come from memory into the second-level cache in
+// time.
+class SliceAhead {
  public:
-  SlicePrefetcher(const Bf16Bits* first, int64_t b_stride, int64_t blocks, int panels, int calls)
-      : at_(first), b_stride_(b_stride), lines_(blocks * kTileRows), panels_(panels) {
-    const int64_t share = (lines_ * panels + calls - 1) / calls;
-    share_ = share < kMostLines ? share : kMostLines;
+  SliceAhead(const Bf16Bits* first, int64_t b_stride, int64_t blocks, int panels, int calls)
+      : first_(first), b_stride_(b_stride), panel_lines_(blocks * kTileRows) {
+    left_ = panel_lines_ * panels;
+    share_ = (left_ + calls - 1) / calls;
   }
-  void next() {
-    for (int64_t i = 0; i < share_ && panel_ < panels_; ++i) {
-      _mm_prefetch(reinterpret_cast<const char*>(at_ + panel_ * b_stride_ + line_ * kBf16KStep),
-                   _MM_HINT_T1);
-      if (++line_ == lines_) {
-        line_ = 0;
-        ++panel_;
-      }
-    }
+  Ahead next(int64_t steps) {
+    if (left_ <= 0) return {first_, 0};
+    const int64_t line = done_ % panel_lines_;
+    const int64_t rest = panel_lines_ - line;
+    const int64_t run = share_ < rest ? share_ : rest;
+    const Ahead ahead{first_ + done_ / panel_lines_ * b_stride_ + line * kBf16KStep,
+                      static_cast<int>((run + steps - 1) / steps)};
+    done_ += run;
+    left_ -= run;
+    return ahead;
   }
 
  private:
-  static constexpr int64_t kMostLines = 32;  // more would hold up the loads of tiles
-  const Bf16Bits* at_;
+  const Bf16Bits* first_;
   int64_t b_stride_;
-  int64_t lines_;  // of 64 bytes in a slice of one panel
+  int64_t panel_lines_;  // lines of 64 bytes in a slice of one panel
   int64_t share_;
-  int64_t line_ = 0;
-  int panel_ = 0;
-  int panels_;
+  int64_t done_ = 0;
+  int64_t left_;
 };
 
 void gemm_tile_rows(const GemmTile& t) {
-  // Blocks of k per step: two panels and two row groups of it are 32 KiB in the first-level cache.
-  constexpr int64_t kSlice = 8;
+  // Blocks of k per step: two panels of it stay in the first-level cache, where A, loaded with a
+  // hint that it will not be wanted soon, does not displace them.
+  constexpr int64_t kSlice = 16;
   constexpr int kFewGroups = 4;
   _tile_loadconfig(&kTileConfig);
   const int64_t depth = tile_depth(t.k);
@@ -138,9 +148,9 @@ void gemm_tile_rows(const GemmTile& t) {
   for (int64_t k = begin; k < end; k += slice) {
     const int64_t n = end - k < slice ? end - k : slice;
     const bool more = k > begin;
-    const int64_t ahead = end - k - n < slice ? end - k - n : slice;
-    SlicePrefetcher prefetcher(b + (k + n) * kTileElements, b_stride, ahead, t.panels,
-                               (groups + 1) / 2 * ((t.panels + 1) / 2));
+    SliceAhead slice_ahead(b + (k + n) * kTileElements, b_stride,
+                           end - k - n < slice ? end - k - n : slice, t.panels,
+                           (groups + 1) / 2 * ((t.panels + 1) / 2));
     for (int p = 0; p < t.panels; p += 2) {
       const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
       for (int g = 0; g < groups; g += 2) {
@@ -148,15 +158,15 @@ void gemm_tile_rows(const GemmTile& t) {
         float* c = t.c + static_cast<int64_t>(g) * kTileRows * t.ldc + p * kPanel;
         const bool two_rows = groups - g > 1;
         const bool two_columns = t.panels - p > 1;
-        prefetcher.next();
+        const Ahead ahead = slice_ahead.next(n);
         if (two_rows && two_columns) {
-          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
+          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
         } else if (two_rows) {
-          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
+          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
         } else if (two_columns) {
-          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
+          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
         } else {
-          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more);
+          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
         }
       }
     }
