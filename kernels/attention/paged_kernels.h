@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/attention/paged_attention.h"
+
+// The kernels behind launch_paged_attention(), one translation unit each. Shapes are checked by it.
+namespace ernie::kernels::attention {
+
+// Query heads of one key-value head that one block handles: the rows of a tensor-core tile.
+constexpr int kHeadsPerItem = 16;
+
+inline int query_heads_per_kv_head(const PagedAttentionParams& p) { return p.q_heads / p.kv_heads; }
+
+// Parts of a query-head group that are handled by blocks of their own.
+inline int items_per_split(const PagedAttentionParams& p) {
+  const int group = query_heads_per_kv_head(p);
+  return p.kv_heads * ((group + kHeadsPerItem - 1) / kHeadsPerItem);
+}
+
+// Keys of one split of a context; a multiple of 64. A function of the context alone.
+__host__ __device__ constexpr int64_t split_keys(int64_t context) {
+  const int64_t even = (context + kMaxSplits - 1) / kMaxSplits;
+  const int64_t rounded = (even + 63) / 64 * 64;
+  return rounded < kMinSplitKeys ? kMinSplitKeys : rounded;
+}
+__host__ __device__ constexpr int64_t split_count(int64_t context) {
+  const int64_t keys = split_keys(context);
+  return context <= 0 ? 1 : (context + keys - 1) / keys;
+}
+// Of any context up to this one. (The count itself falls where the splits grow longer.)
+constexpr int64_t most_splits(int64_t max_context) {
+  const int64_t shortest = (max_context + kMinSplitKeys - 1) / kMinSplitKeys;
+  return shortest < 1 ? 1 : shortest > kMaxSplits ? kMaxSplits : shortest;
+}
+
+// The workspace: counters, then float partial[...], or the plan of the prefill kernel for sm_90a.
+// They are never used by the same kernel, and kernels of one stream do not overlap in their use.
+inline void* behind_counters(const PagedAttentionParams& p) {
+  return static_cast<char*>(p.workspace) + kAttentionCounterBytes;
+}
+size_t decode_partial_bytes(int num_seqs, int q_heads, int head_dim, int64_t max_context_len);
+size_t prefill_plan_bytes(int num_seqs, int tokens);
+
+// Sequences of one query; bfloat16, head_dim 64 or 128.
+cudaError_t launch_decode(const PagedAttentionParams& p, cudaStream_t stream);
+// Sequences of more queries; bfloat16, head_dim 64 or 128.
+cudaError_t launch_prefill(const PagedAttentionParams& p, cudaStream_t stream);
+// The same on sm_90a, by FlashInfer's kernel. Present when its headers were there at build time.
+bool has_prefill_sm90();
+cudaError_t launch_prefill_sm90(const PagedAttentionParams& p, cudaStream_t stream);
+// Any sequences, float32 sums in the order of the keys.
+cudaError_t launch_simple(const PagedAttentionParams& p, cudaStream_t stream);
+
+}  // namespace ernie::kernels::attention
