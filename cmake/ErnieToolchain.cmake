@@ -6,7 +6,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 # The shipped program runs on any x86-64; faster instruction sets are chosen at run time, so no -march here.
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
-add_compile_options(-Wall -Wextra -Wno-missing-field-initializers)
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-missing-field-initializers>")
 
 find_program(CCACHE ccache)
 if(CCACHE)
@@ -18,6 +18,7 @@ if(MOLD)
 endif()
 
 if(ERNIE_SANITIZE)
-  add_compile_options(-fsanitize=${ERNIE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -g1)
+  add_compile_options(
+    "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${ERNIE_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all;-g1>")
   add_link_options(-fsanitize=${ERNIE_SANITIZE})
 endif()

@@ -33,7 +33,8 @@ import zipfile
 
 wheel, target = sys.argv[1], pathlib.Path(sys.argv[2])
 PREFIX = "flashinfer/data/"
-FOLDERS = ("include/", "cutlass/include/", "cccl/cub/", "cccl/libcudacxx/include/", "cccl/thrust/")
+FOLDERS = ("include/", "cutlass/include/", "cutlass/tools/util/include/", "cccl/cub/", "cccl/libcudacxx/include/",
+           "cccl/thrust/")
 with zipfile.ZipFile(wheel) as archive:
     for name in archive.namelist():
         part = name.removeprefix(PREFIX)

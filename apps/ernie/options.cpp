@@ -155,6 +155,9 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   engine.seed = f.seed;
   engine.sampling = sampling_class(environment);
   fill_batch_budget(f, engine);
+  out.device = lower(f.device);
+  require(out.device == "auto" || out.device == "cpu" || out.device == "cuda", "--device", f.device,
+          "auto, cpu or cuda");
   out.cpu_threads = f.cpu_threads;
 }
 

@@ -28,6 +28,7 @@ struct ServeOptions {
   http::ServerOptions server;
   std::optional<uint16_t> metrics_port;      // set: metrics have a listener of their own
   std::chrono::seconds graceful_timeout{0};  // 0: running requests may take as long as they need
+  std::string device = "auto";               // auto, cpu or cuda
   int cpu_threads = 0;                       // 0: one per core
   std::vector<std::string> notes;  // flags that were accepted and change nothing, with the reason
 };

@@ -140,6 +140,9 @@ void add_capacity_flags(CLI::App& app, ServeFlags& f) {
                  "Ranks that share the model (-tp for short)")
       ->group(group)
       ->capture_default_str();
+  app.add_option("--device", f.device, "cpu, cuda, or auto: cuda when there is a GPU, else cpu")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--cpu-threads", f.cpu_threads, "Threads of all ranks together; 0: one per core")
       ->group(group)
       ->capture_default_str();

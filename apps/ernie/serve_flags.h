@@ -30,6 +30,7 @@ struct ServeFlags {
   int graceful_timeout = 0;
 
   int tensor_parallel_size = 1;
+  std::string device = "auto";
   int cpu_threads = 0;
   int max_model_len = 2048;
   int max_num_seqs = 8;

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cuda_factory.h"
 #include "engine_metrics.h"
 
 namespace ernie::app {
@@ -34,6 +35,14 @@ engine::BackendFactory cpu_backends(const ServeOptions& options) {
   const int threads = options.cpu_threads > 0 ? options.cpu_threads : cores;
   const int each = std::max(1, threads / options.engine.tensor_parallel_size);
   return [each](int) { return cpu::make_cpu_backend({.threads = each}); };
+}
+
+engine::BackendFactory backends(const ServeOptions& options) {
+  if (options.device == "cpu") return cpu_backends(options);
+  const cuda::DeviceCount devices = cuda::count_devices();
+  if (devices.count > 0) return cuda::make_cuda_backend;  // rank i on device i
+  if (options.device == "cuda") throw StartError("--device cuda: " + devices.reason);
+  return cpu_backends(options);
 }
 
 }  // namespace
@@ -72,7 +81,7 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
       stage = kLoaded;
     }
   };
-  engine_ = engine::Engine::start(config, engine_config, cpu_backends(options));
+  engine_ = engine::Engine::start(config, engine_config, backends(options));
   clock.end();
 
   parts.engine = engine_.get();

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+
+#include "backend/cuda/staging_ring.h"
+#include "ops/weight.h"
+
+namespace ernie::cuda {
+
+// A matrix in device memory as it came, row-major [out_features, in_features], in its activation
+// type. A sum over in_features is taken in one part whatever HostMatrix::sum_parts says.
+class DeviceWeight : public Weight {
+ public:
+  // Converts to `activation` on the way when the checkpoint has another type.
+  DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging);
+
+  DType dtype() const { return dtype_; }
+  const void* data() const { return storage_.data(); }
+
+  static size_t bytes_for(int64_t out_features, int64_t in_features, DType activation);
+
+ private:
+  DType dtype_;
+  Buffer storage_;
+};
+
+// Of a weight that this backend packed; a CHECK failure for another one's.
+const DeviceWeight& device_weight(const Weight& weight);
+
+}  // namespace ernie::cuda

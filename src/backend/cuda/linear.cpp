@@ -1,0 +1,52 @@
+#include "kernels/linear/linear.h"
+
+#include <string>
+
+#include "backend/cuda/cuda_backend.h"
+#include "base/check.h"
+
+namespace ernie::cuda {
+namespace {
+
+kernels::Activation activation_of(ops::Activation activation) {
+  switch (activation) {
+    case ops::Activation::kQuickGelu:
+      return kernels::Activation::kQuickGelu;
+    case ops::Activation::kGeluErf:
+      return kernels::Activation::kGeluErf;
+    case ops::Activation::kNone:
+      break;
+  }
+  return kernels::Activation::kNone;
+}
+
+}  // namespace
+
+void CudaBackend::linear(const ops::LinearArgs& a) {
+  const DeviceWeight& w = device_weight(*a.weight);
+  const int64_t k = w.in_features();
+  const int64_t n = w.out_features();
+  CHECK(a.x.dtype == w.dtype() && a.x.cols() == k && a.out.cols() == n &&
+            a.out.rows() == a.x.rows() && (a.out.dtype == w.dtype() || a.out.dtype == DType::kF32),
+        "linear: x " + a.x.shape.to_string() + ", weight [" + std::to_string(n) + ", " +
+            std::to_string(k) + "], out " + a.out.shape.to_string());
+  CHECK(a.bias.data == nullptr || (a.bias.dtype == w.dtype() && a.bias.shape.elements() == n),
+        "linear: bias " + a.bias.shape.to_string());
+  const kernels::LinearStatus status = linear_->run({.x = a.x.data,
+                                                     .weight = w.data(),
+                                                     .bias = a.bias.data,
+                                                     .out = a.out.data,
+                                                     .rows = a.x.rows(),
+                                                     .in_features = k,
+                                                     .out_features = n,
+                                                     .activation = activation_of(a.activation),
+                                                     .type = element_type(w.dtype()),
+                                                     .out_type = element_type(a.out.dtype)},
+                                                    stream());
+  check(status.cuda, "launch of linear");
+  if (status.library != nullptr) {
+    throw_fault("cublasLtMatmul", status.library, std::source_location::current());
+  }
+}
+
+}  // namespace ernie::cuda

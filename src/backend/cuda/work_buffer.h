@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+
+#include "backend/cuda/device.h"
+#include "base/check.h"
+
+namespace ernie::cuda {
+
+// Device memory that is kept from call to call. It grows while the engine warms up, which runs the
+// largest step; afterwards all sizes must have been seen.
+class WorkBuffer {
+ public:
+  // `name` says in messages what the memory is for; `frozen` becomes true when warm-up is over.
+  WorkBuffer(const char* name, const bool& frozen) : name_(name), frozen_(frozen) {}
+
+  // At least `bytes`, aligned to 256 bytes, zeroed whenever it was made anew.
+  void* get(size_t bytes) {
+    if (bytes > buffer_.bytes()) {
+      CHECK(!frozen_, std::string(name_) + " needs " + std::to_string(bytes) + " bytes, but has " +
+                          std::to_string(buffer_.bytes()) +
+                          " and may not grow after warm-up; warm up with the largest step");
+      buffer_ = Buffer();  // the old one goes before the new one comes
+      buffer_ = allocate_device(bytes);
+    }
+    return buffer_.data();
+  }
+  template <typename T>
+  T* get_array(int64_t count) {
+    return static_cast<T*>(get(static_cast<size_t>(count) * sizeof(T)));
+  }
+  size_t bytes() const { return buffer_.bytes(); }
+
+ private:
+  const char* name_;
+  const bool& frozen_;
+  Buffer buffer_;
+};
+
+}  // namespace ernie::cuda
