@@ -1,0 +1,373 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include "kernels/common/arch.h"
+#include "kernels/moe/experts.h"
+#include "kernels/testing/testing.h"
+
+namespace ernie::kernels {
+namespace {
+
+using testing::DeviceArray;
+using testing::Random;
+
+enum class Mix {
+  kText,        // vision experts are null pointers: touching one is a fault
+  kVision,      // likewise with the text experts
+  kBoth,        // every third token is a vision token
+  kOneExpert,   // every token's first choice is text expert 0, the others are 1, 2, ...
+  kFewExperts,  // only odd text experts, most have no tokens
+};
+
+struct Shape {
+  int hidden;
+  int experts[2];  // text, vision
+  int width[2];
+  int shared_width;
+  int top_k;
+  Mix mix = Mix::kBoth;
+};
+
+constexpr const char* kPathNames[] = {"auto", "decode", "ampere", "hopper"};
+
+// Quick numbers with 16 random bits, uniform in [-scale, scale).
+template <class T>
+std::vector<T> uniform(Random& random, size_t count, double scale) {
+  std::vector<T> values(count);
+  for (size_t i = 0; i < count; i += 4) {
+    const uint64_t bits = random.bits();
+    for (size_t j = 0; j < 4 && i + j < count; ++j) {
+      const double x = static_cast<int16_t>(bits >> (16 * j)) * 0x1p-15;
+      values[i + j] = static_cast<T>(static_cast<float>(scale * x));
+    }
+  }
+  return values;
+}
+
+template <class T>
+class Layer {
+ public:
+  explicit Layer(const Shape& shape) : shape_(shape) {
+    Random random(31);
+    const int all = shape.experts[0] + shape.experts[1] + 1;
+    std::vector<const void*> gate_up_pointers, down_pointers;
+    std::vector<MoeWeightMap> maps(static_cast<size_t>(2 * all));
+    for (int e = 0; e < all; ++e) {
+      const auto hidden = static_cast<size_t>(shape.hidden);
+      const auto width = static_cast<size_t>(width_of(e));
+      // Activations stay of order 1.
+      gate_up_.push_back(uniform<T>(random, 2 * width * hidden, 3.0 / std::sqrt(shape.hidden)));
+      down_.push_back(
+          uniform<T>(random, hidden * width, 3.0 / std::sqrt(static_cast<double>(width) + 1)));
+      const int modality = e < shape.experts[0] ? 0 : 1;
+      const bool shared = e == all - 1;
+      const bool used =
+          shared ? shape.shared_width > 0
+                 : !(shape.mix == Mix::kVision && modality == 0) &&
+                       (shape.mix == Mix::kVision || shape.mix == Mix::kBoth || modality == 0);
+      gate_up_pointers.push_back(nullptr);
+      down_pointers.push_back(nullptr);
+      if (!used) continue;
+      device_.push_back(std::make_unique<DeviceArray<T>>(gate_up_.back()));
+      gate_up_pointers.back() = device_.back()->data();
+      device_.push_back(std::make_unique<DeviceArray<T>>(down_.back()));
+      down_pointers.back() = device_.back()->data();
+      if (std::is_same_v<T, float> || arch() < 90) continue;
+      const auto at = static_cast<size_t>(2 * e);
+      CUDA_OK(
+          encode_moe_weight_map(gate_up_pointers.back(), 2 * width_of(e), shape.hidden, &maps[at]));
+      CUDA_OK(
+          encode_moe_weight_map(down_pointers.back(), shape.hidden, width_of(e), &maps[at + 1]));
+    }
+    gate_up_pointers_ = std::make_unique<DeviceArray<const void*>>(gate_up_pointers);
+    down_pointers_ = std::make_unique<DeviceArray<const void*>>(down_pointers);
+    maps_ = std::make_unique<DeviceArray<MoeWeightMap>>(maps);
+  }
+
+  int width_of(int expert) const {
+    if (expert == shape_.experts[0] + shape_.experts[1]) return shape_.shared_width;
+    return shape_.width[expert < shape_.experts[0] ? 0 : 1];
+  }
+
+  // A batch: what is routed where.
+  struct Batch {
+    std::vector<T> x;
+    std::vector<int32_t> ids;
+    std::vector<float> weights;
+    int tokens() const { return tokens_; }
+    int tokens_ = 0;
+  };
+  Batch make_batch(int tokens) const {
+    Random random(77 + static_cast<uint64_t>(tokens));
+    Batch batch;
+    batch.tokens_ = tokens;
+    batch.x = uniform<T>(random, static_cast<size_t>(tokens) * shape_.hidden, 1.7);
+    for (int t = 0; t < tokens; ++t) {
+      const bool vision = shape_.mix == Mix::kVision || (shape_.mix == Mix::kBoth && t % 3 == 1);
+      const int experts = shape_.experts[vision ? 1 : 0];
+      const int first = vision ? shape_.experts[0] : 0;
+      std::vector<int32_t> chosen;
+      while (static_cast<int>(chosen.size()) < shape_.top_k) {
+        auto e = static_cast<int32_t>(random.integer(0, experts - 1));
+        if (shape_.mix == Mix::kOneExpert) e = static_cast<int32_t>(chosen.size());
+        if (shape_.mix == Mix::kFewExperts) e |= 1;
+        if (std::find(chosen.begin(), chosen.end(), first + e) == chosen.end()) {
+          chosen.push_back(first + e);
+        }
+      }
+      for (const int32_t e : chosen) {
+        batch.ids.push_back(e);
+        batch.weights.push_back(static_cast<float>(0.1 + 0.4 * random.uniform()));
+      }
+    }
+    return batch;
+  }
+  Batch part(const Batch& batch, int first, int count) const {
+    const auto cut = [&](const auto& all, int width) {
+      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first) * width;
+      return std::decay_t<decltype(all)>(begin, begin + static_cast<std::ptrdiff_t>(count) * width);
+    };
+    Batch result;
+    result.x = cut(batch.x, shape_.hidden);
+    result.ids = cut(batch.ids, shape_.top_k);
+    result.weights = cut(batch.weights, shape_.top_k);
+    result.tokens_ = count;
+    return result;
+  }
+
+  template <class Out>
+  std::vector<Out> run(const Batch& batch, MoePath path) const {
+    const DeviceArray<T> x(batch.x);
+    const DeviceArray<int32_t> ids(batch.ids);
+    const DeviceArray<float> weights(batch.weights);
+    const DeviceArray<Out> out(batch.x.size());
+    MoeExpertsParams p;
+    p.type = std::is_same_v<T, float> ? ElementType::kF32 : ElementType::kBF16;
+    p.x = x.data();
+    p.expert_ids = ids.data();
+    p.expert_weights = weights.data();
+    p.tokens = batch.tokens();
+    p.hidden = shape_.hidden;
+    p.top_k = shape_.top_k;
+    p.text_experts = shape_.experts[0];
+    p.vision_experts = shape_.experts[1];
+    p.text_width = shape_.width[0];
+    p.vision_width = shape_.width[1];
+    p.shared_width = shape_.shared_width;
+    p.gate_up = gate_up_pointers_->data();
+    p.down = down_pointers_->data();
+    p.weight_maps = maps_->data();
+    p.out = out.data();
+    p.out_type = std::is_same_v<Out, float> ? ElementType::kF32 : ElementType::kBF16;
+    p.path = path;
+    // All ones to begin with, NaN as numbers: what is read without being written shows.
+    const DeviceArray<char> workspace(moe_experts_workspace_bytes(p));
+    p.workspace = workspace.data();
+    testing::run_in_graph([&](cudaStream_t stream) { return launch_moe_experts(p, stream); }, 2);
+    return out.download();
+  }
+
+  // One token's output in float64, and how far from it rounding may lead: an activation that lies
+  // between two bfloat16 numbers may be rounded either way.
+  void reference(const Batch& batch, int token, std::vector<double>& out,
+                 std::vector<double>& tolerance) const {
+    const auto hidden = static_cast<size_t>(shape_.hidden);
+    const T* x = batch.x.data() + static_cast<size_t>(token) * hidden;
+    out.assign(hidden, 0.0);
+    std::vector<double> squares(hidden);
+    const int shared = shape_.experts[0] + shape_.experts[1];
+    for (int k = 0; k < shape_.top_k + (shape_.shared_width > 0 ? 1 : 0); ++k) {
+      const size_t at = static_cast<size_t>(token) * shape_.top_k + k;
+      const int e = k < shape_.top_k ? batch.ids[at] : shared;
+      const double weight = k < shape_.top_k ? batch.weights[at] : 1.0;
+      const auto width = static_cast<size_t>(width_of(e));
+      const std::vector<T>& gate_up = gate_up_[static_cast<size_t>(e)];
+      const std::vector<T>& down = down_[static_cast<size_t>(e)];
+      std::vector<double> inner(width);
+      for (size_t j = 0; j < width; ++j) {
+        double gate = 0;
+        double up = 0;
+        for (size_t i = 0; i < hidden; ++i) {
+          gate += testing::widen(x[i]) * testing::widen(gate_up[j * hidden + i]);
+          up += testing::widen(x[i]) * testing::widen(gate_up[(width + j) * hidden + i]);
+        }
+        inner[j] =
+            testing::widen(static_cast<T>(static_cast<float>(gate / (1 + std::exp(-gate)) * up)));
+      }
+      for (size_t i = 0; i < hidden; ++i) {
+        double sum = 0;
+        double square = 0;
+        for (size_t j = 0; j < width; ++j) {
+          const double term = inner[j] * testing::widen(down[i * width + j]);
+          sum += term;
+          square += term * term;
+        }
+        out[i] += weight * sum;
+        squares[i] += weight * weight * square;
+      }
+    }
+    tolerance.resize(hidden);
+    for (size_t i = 0; i < hidden; ++i) {
+      tolerance[i] = (std::is_same_v<T, float> ? 1e-5 : 6e-3) * std::sqrt(squares[i]);
+    }
+  }
+
+ private:
+  Shape shape_;
+  std::vector<std::vector<T>> gate_up_;
+  std::vector<std::vector<T>> down_;
+  std::vector<std::unique_ptr<DeviceArray<T>>> device_;
+  std::unique_ptr<DeviceArray<const void*>> gate_up_pointers_;
+  std::unique_ptr<DeviceArray<const void*>> down_pointers_;
+  std::unique_ptr<DeviceArray<MoeWeightMap>> maps_;
+};
+
+template <class T>
+std::vector<MoePath> paths_for(int tokens) {
+  if (std::is_same_v<T, float>) return {MoePath::kAuto};
+  std::vector<MoePath> paths{MoePath::kAmpere};
+  if (tokens <= kMaxDecodeTokens) paths.push_back(MoePath::kDecode);
+  if (arch() >= 90) paths.push_back(MoePath::kHopper);
+  return paths;
+}
+
+std::string name_of(const Shape& s, int tokens, MoePath path) {
+  return std::string(kPathNames[static_cast<int>(path)]) + ", " + std::to_string(tokens) +
+         " tokens, hidden " + std::to_string(s.hidden) + ", experts " +
+         std::to_string(s.experts[0]) + " x " + std::to_string(s.width[0]) + " and " +
+         std::to_string(s.experts[1]) + " x " + std::to_string(s.width[1]) + ", shared " +
+         std::to_string(s.shared_width) + ", top " + std::to_string(s.top_k);
+}
+
+template <class T>
+void check(const Shape& shape, const std::vector<int>& token_counts, int references = 6) {
+  const Layer<T> layer(shape);
+  for (const int tokens : token_counts) {
+    const auto batch = layer.make_batch(tokens);
+    const auto hidden = static_cast<size_t>(shape.hidden);
+    std::vector<std::vector<double>> expected, tolerance;
+    std::vector<int> checked;
+    for (int i = 0; i < std::min(references, tokens); ++i) {
+      checked.push_back(
+          references == 1 ? 0 : i * (tokens - 1) / std::max(1, std::min(references, tokens) - 1));
+      expected.emplace_back();
+      tolerance.emplace_back();
+      layer.reference(batch, checked.back(), expected.back(), tolerance.back());
+    }
+    for (const MoePath path : paths_for<T>(tokens)) {
+      const std::string what = name_of(shape, tokens, path);
+      const std::vector<float> out = layer.template run<float>(batch, path);
+      for (size_t c = 0; c < checked.size(); ++c) {
+        const auto begin = out.begin() + static_cast<std::ptrdiff_t>(hidden) * checked[c];
+        const std::vector<double> row(begin, begin + static_cast<std::ptrdiff_t>(hidden));
+        testing::expect_close_values(
+            row, expected[c],
+            [&](size_t i) {
+              return testing::Tolerance{1e-5, tolerance[c][i] + 1e-6};
+            },
+            what + ", token " + std::to_string(checked[c]));
+      }
+      // Every row was written, and T is float32 rounded once.
+      std::vector<T> rounded(out.size());
+      for (size_t i = 0; i < out.size(); ++i) {
+        rounded[i] = static_cast<T>(out[i]);
+        if (!std::isfinite(out[i])) {
+          EXPECT(false, what + ": element " + std::to_string(i) + " is not finite");
+          break;
+        }
+      }
+      testing::expect_same_bits(layer.template run<T>(batch, path), rounded, what + ", rounded");
+    }
+  }
+}
+
+const std::vector<int> kTokens{1, 2, 7, 16, 64, 300, 2048};
+
+KERNEL_TEST(ExpertsOfBothModalities) {
+  check<__nv_bfloat16>({64, {4, 4}, {32, 32}, 0, 1}, kTokens);
+  check<__nv_bfloat16>({256, {16, 16}, {192, 64}, 0, 6}, kTokens);
+  check<__nv_bfloat16>({256, {64, 64}, {128, 64}, 256, 8}, kTokens, 3);
+  check<__nv_bfloat16>({72, {8, 8}, {96, 40}, 64, 3}, kTokens);  // no multiples of a tile
+  check<__nv_bfloat16>({1000, {5, 3}, {120, 200}, 8, 2}, {1, 33, 65, 300});
+}
+
+KERNEL_TEST(TextStepsTouchNoVisionExpert) {
+  check<__nv_bfloat16>({128, {16, 16}, {96, 512}, 192, 4, Mix::kText}, kTokens);
+}
+
+KERNEL_TEST(VisionStepsTouchNoTextExpert) {
+  check<__nv_bfloat16>({128, {16, 16}, {512, 96}, 0, 4, Mix::kVision}, kTokens);
+}
+
+KERNEL_TEST(AllTokensMayChooseOneExpert) {
+  check<__nv_bfloat16>({256, {16, 0}, {160, 0}, 0, 1, Mix::kOneExpert}, kTokens);
+  check<__nv_bfloat16>({256, {16, 0}, {160, 0}, 96, 4, Mix::kOneExpert}, {1, 64, 300});
+}
+
+KERNEL_TEST(MostExpertsMayHaveNoTokens) {
+  check<__nv_bfloat16>({128, {64, 0}, {64, 0}, 0, 2, Mix::kFewExperts}, kTokens);
+}
+
+KERNEL_TEST(WideExperts) {
+  check<__nv_bfloat16>({2560, {6, 4}, {1536, 512}, 3072, 2}, {1, 7, 64, 300, 2048}, 2);
+  check<__nv_bfloat16>({4096, {4, 0}, {896, 0}, 0, 2, Mix::kText}, {3, 500}, 2);
+}
+
+KERNEL_TEST(Float32Experts) {
+  check<float>({64, {4, 4}, {33, 20}, 17, 2}, {1, 2, 7, 64, 300});
+  check<float>({256, {16, 16}, {96, 64}, 0, 8}, {1, 40});
+}
+
+// The same bits for a token alone, in a small batch and in a large one, on the same path.
+KERNEL_TEST(ATokenDoesNotDependOnTheBatch) {
+  const Shape shape{512, {16, 16}, {192, 96}, 128, 4};
+  const Layer<__nv_bfloat16> layer(shape);
+  for (const int tokens : {64, 2100}) {
+    const auto batch = layer.make_batch(tokens);
+    for (const MoePath path : paths_for<__nv_bfloat16>(tokens)) {
+      const std::vector<float> all = layer.run<float>(batch, path);
+      for (const int count : {1, 9, 33}) {
+        const int first = 20;
+        const std::vector<float> some = layer.run<float>(layer.part(batch, first, count), path);
+        const auto begin = all.begin() + first * shape.hidden;
+        testing::expect_same_bits(
+            some, std::vector<float>(begin, begin + count * shape.hidden),
+            name_of(shape, tokens, path) + ", " + std::to_string(count) + " alone");
+      }
+    }
+  }
+}
+
+KERNEL_TEST(ImpossibleRequestsAreRefused) {
+  MoeExpertsParams p;
+  p.tokens = 65;
+  p.hidden = 64;
+  p.top_k = 2;
+  p.text_experts = 4;
+  p.text_width = 64;
+  const DeviceArray<char> workspace(moe_experts_workspace_bytes(p));
+  p.workspace = workspace.data();
+  const auto refused = [&](const char* what) {
+    EXPECT(launch_moe_experts(p, nullptr) == cudaErrorInvalidValue, what);
+  };
+  p.path = MoePath::kDecode;
+  refused("too many tokens to decode");
+  p.path = MoePath::kHopper;
+  refused("no weight maps");
+  p.path = MoePath::kAuto;
+  p.hidden = 60;
+  refused("hidden is no multiple of 8");
+  p.hidden = 64;
+  p.text_width = 20;
+  refused("width is no multiple of 8");
+  p.text_width = 64;
+  p.top_k = 9;
+  refused("top_k above 8");
+  p.tokens = 0;
+  EXPECT(launch_moe_experts(p, nullptr) == cudaSuccess, "no tokens are nothing to do");
+}
+
+}  // namespace
+}  // namespace ernie::kernels
