@@ -41,3 +41,13 @@ function(ernie_test name)
     set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
   endif()
 endfunction()
+
+# ernie_op_tests(TARGET) adds the operator tests that all backends share to a backend's test program, whose
+# op_cases_test.cpp makes the backend.
+function(ernie_op_tests target)
+  if(TARGET ${target})
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/ops/*.cpp)
+    target_sources(${target} PRIVATE ${sources})
+    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR})
+  endif()
+endfunction()

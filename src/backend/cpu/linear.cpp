@@ -10,6 +10,8 @@ namespace {
 constexpr int kTileColumns = 4 * kPanel;
 // Rows are multiplied in passes whose packed form stays below this.
 constexpr size_t kPackedBytesPerPass = size_t{16} << 20;
+// The packed rows of a tile stay in the second-level cache while all columns pass by.
+constexpr size_t kCachedBytes = size_t{1} << 20;
 // Multiply-adds that one thread should at least get.
 constexpr int64_t kGrainWork = 65536;
 
@@ -46,7 +48,9 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
   const size_t in_size = dtype_bytes(a.x.dtype);
   const size_t out_size = dtype_bytes(a.out.dtype);
 
-  const int64_t tile_rows = kernels.gemm_tile_rows;
+  const int64_t step = kernels.gemm_row_step;
+  const auto cached = static_cast<int64_t>(kCachedBytes / kernels.packed_rows_bytes(step, k));
+  const int64_t tile_rows = std::clamp(cached * step, step, int64_t{kernels.gemm_tile_rows});
   const int64_t fit =
       static_cast<int64_t>(kPackedBytesPerPass / kernels.packed_rows_bytes(tile_rows, k));
   const int64_t pass_rows = std::max<int64_t>(fit, 1) * tile_rows;
@@ -59,7 +63,6 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
     pack.src_stride = k;
     pack.k = k;
     pack.dst = packed_.get(kernels.packed_rows_bytes(rows, k));
-    const int64_t step = kernels.gemm_row_step;
     const int64_t steps = (rows + step - 1) / step;
     for_ranges(steps, std::max<int64_t>(1, 32768 / (k * step)), [&](int64_t first, int64_t count) {
       PackRows part = pack;
@@ -81,8 +84,8 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
         (tiles + tiles_per_task - 1) / tiles_per_task, [&](int64_t task, int thread) {
           const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
           for (int64_t t = task * tiles_per_task; t < last; ++t) {
-            const int64_t column = t / row_blocks * kTileColumns;
-            const int64_t row = t % row_blocks * tile_rows;
+            const int64_t column = t % column_tiles * kTileColumns;
+            const int64_t row = t / column_tiles * tile_rows;
             const int64_t columns = std::min<int64_t>(kTileColumns, n - column);
             GemmTile g;
             g.a = pack.dst;

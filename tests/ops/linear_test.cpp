@@ -1,8 +1,8 @@
 #include <algorithm>
 
-#include "backend/cpu/op_fixture.h"
+#include "tests/ops/op_fixture.h"
 
-namespace ernie::cpu {
+namespace ernie::op_tests {
 namespace {
 
 using ops::Activation;
@@ -46,6 +46,7 @@ class LinearTest : public OpTest {
         "linear " + x.view().shape.to_string() + " -> " + std::to_string(out));
 
     // The bits of a row must not depend on its company.
+    if (rows > promises_.same_bits_up_to_rows) return;
     std::vector<std::pair<int64_t, int64_t>> slices;
     for (int64_t r = 0; r < rows; ++r) slices.emplace_back(r, 1);
     slices.emplace_back(rows / 3, rows - rows / 3);
@@ -100,6 +101,7 @@ TEST_P(LinearTest, ConvertsTheCheckpointTypeWhenPacking) {
 
 // Without it the tokens of a model would depend on the number of ranks it runs on.
 TEST_P(LinearTest, SumsInHalvesHaveTheBitsOfTwoRanks) {
+  if (!promises_.sums_in_parts) GTEST_SKIP() << "this backend adds up in one part";
   for (const int64_t half : {32, 96, 544}) {
     for (const int64_t rows : {1, 5, 40}) {
       const int64_t n = 70;
@@ -155,4 +157,4 @@ TEST_P(LinearTest, EmbedReadsRowsOfThePackedTable) {
 ERNIE_OP_TABLE(LinearTest);
 
 }  // namespace
-}  // namespace ernie::cpu
+}  // namespace ernie::op_tests

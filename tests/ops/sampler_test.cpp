@@ -1,21 +1,19 @@
-#include "backend/cpu/sampler.h"
-
 #include <algorithm>
 #include <map>
 #include <numeric>
 
-#include "backend/cpu/op_fixture.h"
+#include "tests/ops/op_fixture.h"
 
-namespace ernie::cpu {
+namespace ernie::op_tests {
 namespace {
 
 using ops::SampleResult;
 using ops::SampleRow;
 using ops::SamplingClass;
 
-class SamplerTest : public testing::TestWithParam<Isa> {
+class SamplerTest : public testing::TestWithParam<OpCase> {
  protected:
-  SamplerTest() : backend_(make_cpu_backend({.threads = 2, .isa = GetParam()})) {}
+  SamplerTest() : backend_(GetParam().make_backend()) {}
 
   std::vector<SampleResult> run(std::vector<float> logits, const std::vector<SampleRow>& rows,
                                 SamplingClass sampling = SamplingClass::kBase) {
@@ -310,26 +308,8 @@ TEST_P(SamplerTest, MinusInfinityIsAnOrdinaryLogit) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, SamplerTest, testing::ValuesIn(supported_isas()),
-                         [](const auto& info) { return std::string(isa_name(info.param)); });
-
-TEST(CounterUniform, IsAFunctionWithTheMomentsOfTheUniformDistribution) {
-  double sum = 0, squares = 0;
-  constexpr int kCount = 100000;
-  for (int i = 0; i < kCount; ++i) {
-    const double u = counter_uniform(9, static_cast<uint64_t>(i), 0);
-    ASSERT_GE(u, 0);
-    ASSERT_LT(u, 1);
-    sum += u;
-    squares += u * u;
-  }
-  EXPECT_NEAR(sum / kCount, 0.5, 0.005);
-  EXPECT_NEAR(squares / kCount, 1.0 / 3, 0.005);
-  EXPECT_EQ(counter_uniform(1, 2, 3), counter_uniform(1, 2, 3));
-  EXPECT_NE(counter_uniform(1, 2, 3), counter_uniform(1, 2, 4));
-  EXPECT_NE(counter_uniform(1, 2, 3), counter_uniform(1, 3, 3));
-  EXPECT_NE(counter_uniform(1, 2, 3), counter_uniform(2, 2, 3));
-}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SamplerTest);  // as ERNIE_OP_TABLE
+INSTANTIATE_TEST_SUITE_P(Table, SamplerTest, testing::ValuesIn(sampling_cases()), op_case_name);
 
 }  // namespace
-}  // namespace ernie::cpu
+}  // namespace ernie::op_tests

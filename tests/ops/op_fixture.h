@@ -1,44 +1,55 @@
 #pragma once
 
-// Shared by the operator tests: every test runs for each case of one table, that is instruction set
-// of this machine x activation type x number of threads, against a float64 reference.
+// Shared by the operator tests: every test runs for each case of a backend's table, against a
+// float64 reference. A test program links these tests with the op_cases() of one backend.
 
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "backend/cpu/cpu_backend.h"
-#include "backend/cpu/isa.h"
+#include "ops/backend.h"
 #include "tensor/bf16.h"
 
-namespace ernie::cpu {
+namespace ernie::op_tests {
 
-struct OpCase {
-  Isa isa;
-  DType dtype;
-  int threads;
+// What a backend promises beyond correct results.
+struct Promises {
+  // Products and experts give a row the same bits in any batch of up to this many rows.
+  int64_t same_bits_up_to_rows = INT64_MAX;
+  int64_t same_bits_up_to_expert_tokens = INT64_MAX;
+  // Attention gives the same bits however prompts are cut into steps.
+  bool same_bits_however_cut = true;
+  // HostMatrix::sum_parts is heeded.
+  bool sums_in_parts = true;
+  // Widths of the router and of vision heads must be multiples of this.
+  int64_t width_granule = 1;
 };
 
-inline std::vector<OpCase> op_cases() {
-  std::vector<OpCase> cases;
-  for (Isa isa : supported_isas()) {
-    for (DType dtype : {DType::kF32, DType::kBF16}) {
-      for (int threads : {1, 2}) cases.push_back({isa, dtype, threads});
-    }
-  }
-  return cases;
-}
+struct OpCase {
+  std::string name;
+  DType dtype = DType::kF32;
+  // Its operators take views of host memory.
+  std::function<std::unique_ptr<ops::Backend>()> make_backend;
+  Promises promises;
+};
+
+// The table of the backend that this program tests: each of its ways x activation type.
+std::vector<OpCase> op_cases();
+// The same for operators without an activation type; dtype says nothing.
+std::vector<OpCase> sampling_cases();
 
 inline std::string op_case_name(const testing::TestParamInfo<OpCase>& info) {
-  return std::string(isa_name(info.param.isa)) + "_" + dtype_name(info.param.dtype) + "_" +
-         std::to_string(info.param.threads);
+  return info.param.name;
 }
+inline void PrintTo(const OpCase& c, std::ostream* out) { *out << c.name; }
 
 // A host tensor that can be read as float64.
 class HostTensor {
@@ -99,7 +110,8 @@ class OpTest : public testing::TestWithParam<OpCase> {
  protected:
   OpTest()
       : dtype_(GetParam().dtype),
-        backend_(make_cpu_backend({.threads = GetParam().threads, .isa = GetParam().isa})) {}
+        promises_(GetParam().promises),
+        backend_(GetParam().make_backend()) {}
 
   bool bf16() const { return dtype_ == DType::kBF16; }
   // Relative error of one rounding to the activation type, with a little room.
@@ -141,13 +153,22 @@ class OpTest : public testing::TestWithParam<OpCase> {
     }
   }
 
+  // The next width that the backend takes.
+  int fit(int width) const {
+    const int granule = static_cast<int>(promises_.width_granule);
+    return (width + granule - 1) / granule * granule;
+  }
+
   DType dtype_;
+  Promises promises_;
   std::unique_ptr<ops::Backend> backend_;
   std::mt19937 random_{12345};
 };
 
-}  // namespace ernie::cpu
+}  // namespace ernie::op_tests
 
-// Runs the tests of `suite`, a class derived from OpTest, for the whole table.
-#define ERNIE_OP_TABLE(suite) \
+// Runs the tests of `suite`, a class derived from OpTest, for the whole table. The table of a
+// device backend is empty on machines without a device.
+#define ERNIE_OP_TABLE(suite)                           \
+  GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(suite); \
   INSTANTIATE_TEST_SUITE_P(Table, suite, testing::ValuesIn(op_cases()), op_case_name)

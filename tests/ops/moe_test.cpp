@@ -1,15 +1,15 @@
 #include <algorithm>
 #include <numeric>
 
-#include "backend/cpu/op_fixture.h"
+#include "tests/ops/op_fixture.h"
 
-namespace ernie::cpu {
+namespace ernie::op_tests {
 namespace {
 
 class MoeTest : public OpTest {};
 
 TEST_P(MoeTest, RoutesEachModalityByBiasedProbability) {
-  const int tokens = 9, width = 70, text = 16, vision = 12, top_k = 4;
+  const int tokens = 9, width = fit(70), text = 16, vision = 12, top_k = 4;
   HostTensor x = random({tokens, width});
   HostTensor router0 = random(DType::kF32, {text, width}, 0.2);
   HostTensor router1 = random(DType::kF32, {vision, width}, 0.2);
@@ -63,7 +63,8 @@ TEST_P(MoeTest, RoutesEachModalityByBiasedProbability) {
 }
 
 TEST_P(MoeTest, RouterWithoutBiasAndVision) {
-  HostTensor x = random({3, 20}), router = random(DType::kF32, {5, 20});
+  const int width = fit(20);
+  HostTensor x = random({3, width}), router = random(DType::kF32, {5, width});
   HostTensor ids(DType::kI32, {3, 5}), weights(DType::kF32, {3, 5});
   ops::MoeRouteArgs args;
   args.x = x.view();
@@ -146,6 +147,7 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
         ASSERT_NEAR(out.at(t, i), y[static_cast<size_t>(i)], bf16() ? 0.05 : 3e-5)
             << "token " << t << " of " << tokens;
       }
+      if (tokens > promises_.same_bits_up_to_expert_tokens) continue;
       HostTensor one(DType::kF32, {1, hidden});
       run(x.view().slice_rows(t, 1), ids.view().slice_rows(t, 1), weights.view().slice_rows(t, 1),
           shared, one.view());
@@ -162,4 +164,4 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
 ERNIE_OP_TABLE(MoeTest);
 
 }  // namespace
-}  // namespace ernie::cpu
+}  // namespace ernie::op_tests

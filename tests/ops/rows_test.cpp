@@ -1,6 +1,6 @@
-#include "backend/cpu/op_fixture.h"
+#include "tests/ops/op_fixture.h"
 
-namespace ernie::cpu {
+namespace ernie::op_tests {
 namespace {
 
 class RowsTest : public OpTest {
@@ -151,4 +151,4 @@ TEST_P(RowsTest, GatherAndScatterRows) {
 ERNIE_OP_TABLE(RowsTest);
 
 }  // namespace
-}  // namespace ernie::cpu
+}  // namespace ernie::op_tests
