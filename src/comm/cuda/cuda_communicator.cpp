@@ -1,0 +1,255 @@
+#include "comm/cuda/cuda_communicator.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "base/check.h"
+#include "base/result.h"
+#include "kernels/all_reduce/all_reduce.h"
+
+namespace ernie {
+namespace {
+
+std::string describe(cudaError_t error) {
+  return std::string(cudaGetErrorName(error)) + " (" + cudaGetErrorString(error) + ")";
+}
+
+void require(cudaError_t error, const std::string& what) {
+  if (error == cudaSuccess) return;
+  throw StartError("tensor parallelism: " + what + " failed: " + describe(error));
+}
+
+// What the ranks share.
+class CudaGroup {
+ public:
+  explicit CudaGroup(CudaCommunicatorOptions options) : options_(std::move(options)) {
+    try {
+      set_up();
+    } catch (...) {
+      release();
+      throw;
+    }
+  }
+  ~CudaGroup() { release(); }
+  CudaGroup(const CudaGroup&) = delete;
+  CudaGroup& operator=(const CudaGroup&) = delete;
+
+  int size() const { return static_cast<int>(options_.devices.size()); }
+  int device(int rank) const { return options_.devices[static_cast<size_t>(rank)]; }
+  CUstream_st* stream_of(int rank) const { return options_.stream_of(rank); }
+  const kernels::AllReduceSetup& setup(int rank) const {
+    return setups_[static_cast<size_t>(rank)];
+  }
+
+  void check_alive(int rank) const {
+    if (load(0) != 0) {
+      throw std::runtime_error("another rank of the tensor-parallel group has failed");
+    }
+    if (load(1 + rank) != 0) {
+      throw std::runtime_error("rank " + std::to_string(rank) + " (device " +
+                               std::to_string(device(rank)) + ") waited more than " +
+                               std::to_string(options_.time_limit_ms) +
+                               " ms for another rank inside a collective: that rank hangs or its "
+                               "device is gone; restart the server");
+    }
+  }
+
+  void meet() {
+    std::unique_lock lock(mutex_);
+    const uint64_t generation = generation_;
+    if (++arrived_ == size()) {
+      arrived_ = 0;
+      ++generation_;
+      changed_.notify_all();
+      return;
+    }
+    changed_.wait(lock, [&] { return generation_ != generation || load(0) != 0; });
+  }
+
+  void abort() {
+    {
+      const std::lock_guard lock(mutex_);
+      std::atomic_ref(host_[0]).store(1, std::memory_order_release);
+    }
+    changed_.notify_all();
+  }
+
+ private:
+  // Device code writes and reads these words too.
+  uint32_t load(int word) const {
+    return std::atomic_ref(host_[word]).load(std::memory_order_acquire);
+  }
+
+  void set_up() {
+    const int count = size();
+    if (count > kernels::kMaxAllReduceRanks) {
+      throw StartError("tensor parallelism takes at most " +
+                       std::to_string(kernels::kMaxAllReduceRanks) + " GPUs, got " +
+                       std::to_string(count));
+    }
+    void* host = nullptr;
+    const size_t words = 1 + static_cast<size_t>(count);
+    require(
+        cudaHostAlloc(&host, sizeof(uint32_t) * words, cudaHostAllocMapped | cudaHostAllocPortable),
+        "cudaHostAlloc");
+    host_ = static_cast<uint32_t*>(host);
+    std::fill_n(host_, words, 0u);
+    const size_t one_shot = kernels::default_one_shot_bytes(count);
+    const size_t bytes =
+        kernels::all_reduce_buffer_bytes(count, options_.max_launch_bytes, one_shot);
+    for (int rank = 0; rank < count; ++rank) {
+      map_peers(rank);
+      void* buffer = nullptr;
+      require(cudaMalloc(&buffer, bytes), "allocating " + std::to_string(bytes) +
+                                              " bytes for exchange on device " +
+                                              std::to_string(device(rank)));
+      buffers_.push_back(buffer);
+      require(cudaMemset(buffer, 0, bytes), "cudaMemset");
+      require(cudaDeviceSynchronize(), "cudaMemset");
+    }
+    for (int rank = 0; rank < count; ++rank) {
+      kernels::AllReduceSetup setup;
+      setup.rank = rank;
+      setup.size = count;
+      std::copy(buffers_.begin(), buffers_.end(), setup.buffers);
+      setup.max_bytes = options_.max_launch_bytes;
+      setup.one_shot_bytes = one_shot;
+      setup.abort = host_;
+      setup.fault = host_ + 1 + rank;
+      setup.time_limit_ns = options_.time_limit_ms * 1'000'000;
+      setups_.push_back(setup);
+    }
+  }
+
+  // Makes the rank's device current and lets it address the others' memory.
+  void map_peers(int rank) {
+    const int own = device(rank);
+    require(cudaSetDevice(own), "choosing device " + std::to_string(own));
+    for (int peer : options_.devices) {
+      if (peer == own) continue;
+      int possible = 0;
+      require(cudaDeviceCanAccessPeer(&possible, own, peer), "cudaDeviceCanAccessPeer");
+      if (possible == 0) {
+        throw StartError(
+            "tensor parallelism needs GPUs that can address each other's memory, and "
+            "device " +
+            std::to_string(own) + " cannot address device " + std::to_string(peer) +
+            "; use fewer GPUs or others, as nvidia-smi topo "
+            "-p2p r shows");
+      }
+      const cudaError_t enabled = cudaDeviceEnablePeerAccess(peer, 0);
+      if (enabled == cudaErrorPeerAccessAlreadyEnabled) {
+        cudaGetLastError();
+      } else {
+        require(enabled, "cudaDeviceEnablePeerAccess");
+      }
+    }
+  }
+
+  void release() {
+    for (size_t rank = 0; rank < buffers_.size(); ++rank) {
+      cudaSetDevice(options_.devices[rank]);
+      cudaFree(buffers_[rank]);
+    }
+    if (host_ != nullptr) cudaFreeHost(host_);
+  }
+
+  CudaCommunicatorOptions options_;
+  std::vector<void*> buffers_;
+  std::vector<kernels::AllReduceSetup> setups_;
+  uint32_t* host_ = nullptr;  // mapped: whether the group was aborted, then a fault for each rank
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int arrived_ = 0;
+  uint64_t generation_ = 0;
+};
+
+class CudaCommunicator final : public Communicator {
+ public:
+  CudaCommunicator(std::shared_ptr<CudaGroup> group, int rank)
+      : group_(std::move(group)), rank_(rank) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return group_->size(); }
+
+  void all_reduce_sum(TensorView x) override {
+    CHECK(x.dtype == DType::kF32 || x.dtype == DType::kBF16,
+          std::string("all_reduce_sum of ") + dtype_name(x.dtype));
+    const auto type =
+        x.dtype == DType::kF32 ? kernels::ElementType::kF32 : kernels::ElementType::kBF16;
+    group_->check_alive(rank_);
+    issued(kernels::launch_all_reduce(group_->setup(rank_),
+                                      {x.data, x.data, type, x.shape.elements()}, stream()),
+           "all_reduce_sum of " + x.shape.to_string() + " " + dtype_name(x.dtype));
+  }
+
+  void all_gather_columns(TensorView part, TensorView out) override {
+    CHECK(out.dtype == part.dtype && out.rows() == part.rows() &&
+              out.cols() == part.cols() * size() && part.data != out.data,
+          "all_gather_columns: part " + part.shape.to_string() + " of " + std::to_string(size()) +
+              " ranks, out " + out.shape.to_string());
+    group_->check_alive(rank_);
+    issued(kernels::launch_all_gather_columns(
+               group_->setup(rank_),
+               {part.data, out.data, part.rows(),
+                part.cols() * static_cast<int64_t>(dtype_bytes(part.dtype))},
+               stream()),
+           "all_gather_columns of " + part.shape.to_string() + " " + dtype_name(part.dtype));
+  }
+
+  // Also ends what was issued on this rank before.
+  void barrier() override {
+    group_->check_alive(rank_);
+    const cudaError_t error = cudaStreamSynchronize(stream());
+    if (error != cudaSuccess) {
+      throw std::runtime_error("device " + std::to_string(group_->device(rank_)) +
+                               " failed: " + describe(error));
+    }
+    group_->meet();
+    group_->check_alive(rank_);
+  }
+
+  void abort() override { group_->abort(); }
+
+ private:
+  CUstream_st* stream() {
+    if (stream_ == nullptr) stream_ = group_->stream_of(rank_);
+    CHECK(stream_ != nullptr, "rank " + std::to_string(rank_) + " has no stream");
+    return stream_;
+  }
+
+  // Sizes that the kernels refuse are programmer errors; the rest is a failure of the device.
+  void issued(cudaError_t error, const std::string& what) const {
+    CHECK(error != cudaErrorInvalidValue,
+          what + ": expected 16-byte aligned data whose rows are multiples of 16 bytes");
+    if (error != cudaSuccess) {
+      throw std::runtime_error(what + " on device " + std::to_string(group_->device(rank_)) +
+                               " failed: " + describe(error));
+    }
+  }
+
+  std::shared_ptr<CudaGroup> group_;
+  int rank_;
+  CUstream_st* stream_ = nullptr;
+};
+
+}  // namespace
+
+std::vector<std::unique_ptr<Communicator>> make_cuda_communicators(
+    CudaCommunicatorOptions options) {
+  CHECK(!options.devices.empty() && options.stream_of, "a group needs devices and streams");
+  const auto group = std::make_shared<CudaGroup>(std::move(options));
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  for (int r = 0; r < group->size(); ++r) {
+    ranks.push_back(std::make_unique<CudaCommunicator>(group, r));
+  }
+  return ranks;
+}
+
+}  // namespace ernie

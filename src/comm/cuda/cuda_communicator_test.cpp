@@ -1,0 +1,153 @@
+#include "comm/cuda/cuda_communicator.h"
+
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+#include <thread>
+
+#include "tensor/bf16.h"
+
+namespace ernie {
+namespace {
+
+// Two ranks: on two GPUs, or on one that both share. Messages are small, so that on one GPU the
+// kernels that wait for each other are resident together.
+class CudaCommunicatorTest : public testing::Test {
+ protected:
+  static constexpr int kSize = 2;
+
+  void SetUp() override {
+    int devices = 0;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) GTEST_SKIP() << "no GPU";
+    for (int r = 0; r < kSize; ++r) {
+      devices_.push_back(devices >= kSize ? r : 0);
+      ASSERT_EQ(cudaSetDevice(devices_.back()), cudaSuccess);
+      ASSERT_EQ(cudaStreamCreateWithFlags(&streams_[r], cudaStreamNonBlocking), cudaSuccess);
+      ASSERT_EQ(cudaMalloc(&memory_[r], kBytes), cudaSuccess);
+    }
+    ranks_ = make_cuda_communicators({.devices = devices_,
+                                      .stream_of = [this](int rank) { return streams_[rank]; },
+                                      .time_limit_ms = 300});
+  }
+  void TearDown() override {
+    ranks_.clear();
+    for (int r = 0; r < kSize; ++r) {
+      if (streams_[r] != nullptr) cudaStreamDestroy(streams_[r]);
+      cudaFree(memory_[r]);
+    }
+  }
+
+  template <class Body>
+  void on_all_ranks(Body body) {
+    std::vector<std::thread> threads;
+    for (auto& rank : ranks_) {
+      threads.emplace_back([&] {
+        ASSERT_EQ(cudaSetDevice(devices_[static_cast<size_t>(rank->rank())]), cudaSuccess);
+        body(*rank);
+      });
+    }
+    for (std::thread& t : threads) t.join();
+  }
+  template <class T>
+  T* upload(int rank, const std::vector<T>& values, size_t offset = 0) {
+    char* p = static_cast<char*>(memory_[rank]) + offset;
+    EXPECT_EQ(cudaMemcpy(p, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice),
+              cudaSuccess);
+    return reinterpret_cast<T*>(p);
+  }
+  template <class T>
+  std::vector<T> download(const T* p, size_t count) {
+    std::vector<T> values(count);
+    EXPECT_EQ(cudaMemcpy(values.data(), p, count * sizeof(T), cudaMemcpyDeviceToHost), cudaSuccess);
+    return values;
+  }
+
+  static constexpr size_t kBytes = size_t{4} << 20;
+  std::vector<int> devices_;
+  cudaStream_t streams_[kSize] = {};
+  void* memory_[kSize] = {};
+  std::vector<std::unique_ptr<Communicator>> ranks_;
+};
+
+TEST_F(CudaCommunicatorTest, SumsInRankOrderWithTheSameBitsOnAllRanks) {
+  constexpr int kCount = 4096;
+  const auto value = [](int rank, int i) {
+    return std::sin(static_cast<float>(i)) * std::pow(10.0f, static_cast<float>(rank));
+  };
+  on_all_ranks([&](Communicator& comm) {
+    std::vector<float> mine;
+    for (int i = 0; i < kCount; ++i) mine.push_back(value(comm.rank(), i));
+    float* x = upload(comm.rank(), mine);
+    comm.all_reduce_sum({x, DType::kF32, {kCount}});
+    comm.barrier();
+    const auto sum = download(x, kCount);
+    for (int i = 0; i < kCount; ++i) {
+      ASSERT_EQ(sum[static_cast<size_t>(i)], value(0, i) + value(1, i)) << i;
+    }
+  });
+}
+
+TEST_F(CudaCommunicatorTest, SumsBfloat16AndRoundsOnce) {
+  on_all_ranks([&](Communicator& comm) {
+    std::vector<BF16> mine(8, to_bf16(comm.rank() == 0 ? 256.0f : 1.0f));
+    BF16* x = upload(comm.rank(), mine);
+    comm.all_reduce_sum({x, DType::kBF16, {8}});
+    comm.barrier();
+    for (BF16 v : download(x, 8)) EXPECT_EQ(to_float(v), to_float(to_bf16(257.0f)));
+  });
+}
+
+TEST_F(CudaCommunicatorTest, GathersColumnsRankZeroLeftmost) {
+  on_all_ranks([&](Communicator& comm) {
+    const float r = static_cast<float>(comm.rank());
+    std::vector<float> part;
+    for (int i = 0; i < 8; ++i) part.push_back(10 * r + static_cast<float>(i));
+    float* device_part = upload(comm.rank(), part);
+    float* out = upload(comm.rank(), std::vector<float>(16, -1.0f), 1024);
+    comm.all_gather_columns({device_part, DType::kF32, {2, 4}}, {out, DType::kF32, {2, 8}});
+    comm.barrier();
+    EXPECT_EQ(download(out, 16),
+              (std::vector<float>{0, 1, 2, 3, 10, 11, 12, 13, 4, 5, 6, 7, 14, 15, 16, 17}));
+  });
+}
+
+TEST_F(CudaCommunicatorTest, AbortEndsTheWaitOfTheOthers) {
+  on_all_ranks([&](Communicator& comm) {
+    if (comm.rank() == 1) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      return comm.abort();
+    }
+    float* x = upload(comm.rank(), std::vector<float>(64, 1.0f));
+    EXPECT_THROW(
+        {
+          comm.all_reduce_sum({x, DType::kF32, {64}});
+          comm.barrier();
+        },
+        std::runtime_error);
+    EXPECT_THROW(comm.barrier(), std::runtime_error);
+  });
+}
+
+TEST_F(CudaCommunicatorTest, AMissingRankIsFoundByTheTimeLimit) {
+  std::atomic<bool> over{false};
+  on_all_ranks([&](Communicator& comm) {
+    if (comm.rank() == 1) {
+      while (!over) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      return comm.abort();
+    }
+    float* x = upload(comm.rank(), std::vector<float>(64, 1.0f));
+    const auto begin = std::chrono::steady_clock::now();
+    comm.all_reduce_sum({x, DType::kF32, {64}});
+    EXPECT_EQ(cudaStreamSynchronize(streams_[comm.rank()]), cudaSuccess);
+    EXPECT_THROW(comm.all_reduce_sum({x, DType::kF32, {64}}), std::runtime_error);
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+    over = true;
+  });
+}
+
+}  // namespace
+}  // namespace ernie
