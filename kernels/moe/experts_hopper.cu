@@ -147,9 +147,10 @@ __device__ __forceinline__ void fetch_tiles(const Problem& problem, Shared& shar
         --unannounced;
       }
     }
+    // The rest of the tile at once: finding the next tile's rows takes a while.
+    wait_for_copies<0>();
+    for (; unannounced > 0; --unannounced) announce_one();
   }
-  wait_for_copies<0>();
-  for (; unannounced > 0; --unannounced) announce_one();
 }
 
 // Lane q of four holds columns 2q and 2q + 1 of the tiles a and b. The result is 4 neighbouring
