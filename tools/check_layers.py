@@ -17,6 +17,7 @@ ALLOWED = {
     "tensor": {"base"},
     "ops": {"tensor", "base"},
     "comm": {"tensor", "base"},
+    "comm/cuda": {"kernels", "comm", "tensor", "base"},
     "backend": {"ops", "tensor", "base"},  # the factory that backend/cuda and backend/no_cuda share
     "backend/cpu": {"ops", "tensor", "base"},
     "backend/cuda": {"kernels", "backend", "ops", "tensor", "base"},
