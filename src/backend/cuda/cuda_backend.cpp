@@ -47,7 +47,7 @@ CudaBackend::CudaBackend(int device)
       .sums_bytes = linear_sums_.bytes(),
   });
   if (const auto status = linear_->status(); !status.ok()) {
-    throw_fault("cublasLtCreate", status.library, std::source_location::current());
+    throw_fault("cublasLtCreate", status.library);
   }
 }
 

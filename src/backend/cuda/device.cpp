@@ -34,13 +34,13 @@ void free_device(void* p) { cudaFree(p); }
 
 }  // namespace
 
-void throw_fault(const char* call, const std::string& error, const std::source_location& where) {
+void throw_fault(const char* call, const std::string& error, Place where) {
   throw DeviceFault("CUDA: " + std::string(call) + " failed on " + current_device() + ": " + error +
-                    ", at " + where.file_name() + ":" + std::to_string(where.line()) +
+                    ", at " + where.file + ":" + std::to_string(where.line) +
                     "; the device cannot be used by this process any more, start it again");
 }
 
-void check(cudaError_t error, const char* call, const std::source_location& where) {
+void check(cudaError_t error, const char* call, Place where) {
   if (error == cudaSuccess) [[likely]]
     return;
   throw_fault(call, describe(error), where);

@@ -2,17 +2,26 @@
 
 #include <cuda_runtime_api.h>
 
-#include <source_location>
+#include <string>
 
 #include "ops/backend.h"
 
 namespace ernie::cuda {
 
+// Where a call is in the source: as a default argument, the caller's place. (std::source_location
+// is more than clang-tidy 14 knows.)
+struct Place {
+  const char* file;
+  int line;
+  static constexpr Place current(const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
 // Throws DeviceFault unless `error` is cudaSuccess. `call` names what was tried.
-void check(cudaError_t error, const char* call,
-           const std::source_location& where = std::source_location::current());
+void check(cudaError_t error, const char* call, Place where = Place::current());
 [[noreturn]] void throw_fault(const char* call, const std::string& error,
-                              const std::source_location& where);
+                              Place where = Place::current());
 
 // Zeroed memory of the current device. Throws StartError with the sizes when the device is full.
 Buffer allocate_device(size_t bytes);

@@ -45,7 +45,7 @@ void CudaBackend::linear(const ops::LinearArgs& a) {
                                                     stream());
   check(status.cuda, "launch of linear");
   if (status.library != nullptr) {
-    throw_fault("cublasLtMatmul", status.library, std::source_location::current());
+    throw_fault("cublasLtMatmul", status.library);
   }
 }
 

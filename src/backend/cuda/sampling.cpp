@@ -152,6 +152,7 @@ std::vector<ops::SampleResult> CudaBackend::sample(TensorView logits,
   std::vector<kernels::SampledRow> sampled(rows.size());
   copy_to_host(sampled.data(), results, sampled.size() * sizeof(sampled[0]));
   std::vector<ops::SampleResult> out;
+  out.reserve(sampled.size());
   for (const kernels::SampledRow& row : sampled) out.push_back(make_result(row));
   return out;
 }
