@@ -49,6 +49,8 @@ struct GemmTile {
   int64_t k_end = 0;    // a multiple of gemm_k_step, or k
   float* c = nullptr;   // with room for whole gemm_row_step rows
   int64_t ldc = 0;
+  const void* next_b =
+      nullptr;  // what is likely to be read next, as far as it matters; may be null
 };
 
 // out = act(C + bias)
@@ -111,6 +113,7 @@ struct AttentionTask {
 
 // The functions that depend on the activation type T.
 struct TypedKernels {
+  int element_bytes = 0;   // of T
   int gemm_row_step = 1;   // a tile starts at a multiple of this
   int gemm_k_step = 1;     // sums begin and end at multiples of this
   int gemm_tile_rows = 0;  // rows of A that suit the second-level cache; a multiple of the step

@@ -11,20 +11,29 @@ constexpr int kTileColumns = 4 * kPanel;
 // Rows are multiplied in passes whose packed form stays below this.
 constexpr size_t kPackedBytesPerPass = size_t{16} << 20;
 // The packed rows of a tile stay in the second-level cache while all columns pass by.
-constexpr size_t kCachedBytes = size_t{1} << 20;
+constexpr size_t kCachedBytes = size_t{1600} << 10;
 // Multiply-adds that one thread should at least get.
 constexpr int64_t kGrainWork = 65536;
+// With many rows one thread takes neighbouring tiles, so that the weights fetched ahead are those
+// it wants next.
+constexpr int64_t kManyRows = 65;
+constexpr int64_t kMostNeighbours = 4;
 
 }  // namespace
 
 void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare) {
+  const auto element_bytes = static_cast<int64_t>(kernels.element_bytes);
   const int64_t part = tile.k / parts;
+  const void* const next_tile = tile.next_b;
   const int64_t columns = int64_t{tile.panels} * kPanel;
   float* const sum = tile.c;
   for (int p = 0; p < parts; ++p) {
     tile.k_begin = p * part;
     tile.k_end = p + 1 < parts ? (p + 1) * part : tile.k;
     tile.c = p == 0 ? sum : spare;
+    tile.next_b = p + 1 < parts
+                      ? static_cast<const char*>(tile.b) + tile.k_end * kPanel * element_bytes
+                      : next_tile;
     kernels.gemm(tile);
     if (p == 0) continue;
     for (int r = 0; r < tile.rows; ++r) {
@@ -50,7 +59,10 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
 
   const int64_t step = kernels.gemm_row_step;
   const auto cached = static_cast<int64_t>(kCachedBytes / kernels.packed_rows_bytes(step, k));
-  const int64_t tile_rows = std::clamp(cached * step, step, int64_t{kernels.gemm_tile_rows});
+  const int64_t most_rows = std::clamp(cached * step, step, int64_t{kernels.gemm_tile_rows});
+  const int64_t tiles_high = (a.x.rows() + most_rows - 1) / most_rows;
+  const int64_t tile_rows =
+      ((a.x.rows() + tiles_high - 1) / std::max<int64_t>(tiles_high, 1) + step - 1) / step * step;
   const int64_t fit =
       static_cast<int64_t>(kPackedBytesPerPass / kernels.packed_rows_bytes(tile_rows, k));
   const int64_t pass_rows = std::max<int64_t>(fit, 1) * tile_rows;
@@ -74,7 +86,9 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
     const int64_t row_blocks = (rows + tile_rows - 1) / tile_rows;
     const int64_t tiles = row_blocks * column_tiles;
     const int64_t tile_work = std::min(rows, tile_rows) * kTileColumns * k;
-    const int64_t tiles_per_task = std::max<int64_t>(1, kGrainWork / tile_work);
+    const int64_t neighbours =
+        rows < kManyRows ? 1 : std::min(kMostNeighbours, tiles / (4 * int64_t{pool_.threads()}));
+    const int64_t tiles_per_task = std::max({int64_t{1}, kGrainWork / tile_work, neighbours});
     const int parts = w->sum_parts(kernels.gemm_k_step);
     const int64_t tile_floats = std::min(steps * step, tile_rows) * kTileColumns;
     size_t stride = 0;
@@ -96,6 +110,7 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
             g.k = k;
             g.c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
             g.ldc = kTileColumns;
+            if (column + kTileColumns < n) g.next_b = w->panel((column + kTileColumns) / kPanel);
             multiply_in_parts(kernels, g, parts, g.c + tile_floats);
             StoreTile s;
             s.c = g.c;

@@ -142,14 +142,20 @@ void gemm_tile_rows(const GemmTile& t) {
   const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
   const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
   const int groups = (t.rows + kTileRows - 1) / kTileRows;
-  const int64_t slice = groups <= kFewGroups ? depth : kSlice;
+  const bool few = groups <= kFewGroups;
+  const int64_t slice = few ? depth : kSlice;
   const int64_t begin = t.k_begin / kBf16KStep;
   const int64_t end = tile_depth(t.k_end);
   for (int64_t k = begin; k < end; k += slice) {
     const int64_t n = end - k < slice ? end - k : slice;
     const bool more = k > begin;
-    SliceAhead slice_ahead(b + (k + n) * kTileElements, b_stride,
-                           end - k - n < slice ? end - k - n : slice, t.panels,
+    // The next slice, or the first of the next tile. Few rows read all of a panel in one go, which
+    // the processor foresees by itself.
+    const int64_t rest = end - k - n;
+    const Bf16Bits* next =
+        rest > 0 ? b + (k + n) * kTileElements : static_cast<const Bf16Bits*>(t.next_b);
+    const int64_t blocks = few || next == nullptr ? 0 : rest > 0 && rest < n ? rest : n;
+    SliceAhead slice_ahead(next, b_stride, blocks, t.panels,
                            (groups + 1) / 2 * ((t.panels + 1) / 2));
     for (int p = 0; p < t.panels; p += 2) {
       const Bf16Bits* bp = b + p * b_stride + k * kTileElements;

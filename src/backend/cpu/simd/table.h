@@ -8,6 +8,7 @@ namespace {
 template <class T>
 constexpr TypedKernels make_typed_kernels() {
   TypedKernels k;
+  k.element_bytes = sizeof(T);
   k.gemm_row_step = 1;
   k.gemm_k_step = PanelsOf<T>::Type::kStep;
   k.gemm_tile_rows = 16 * kMaxRows;
