@@ -28,6 +28,8 @@ fi
 python3 - "$results/$name.json" "$engine" "$serving" "$llama" <<'PY'
 import json, subprocess, sys
 out, engine, serving, llama = sys.argv[1], *(json.loads(text) for text in sys.argv[2:])
+KEPT = ("n_prompt", "n_gen", "n_threads", "type_k", "avg_ts", "stddev_ts", "build_number", "model_type", "model_size")
+llama = llama and [{key: test[key] for key in KEPT if key in test} for test in llama]
 cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
 record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip(), "command": "make bench",
           "hardware": cpu + ", 2 threads", "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# clang-tidy over the program's sources (tests left out). Uses the compile commands of build/.
-# Results of unchanged files are remembered in build/lint, so a second run is quick.
+# tools/lint.sh [BUILD_DIR]
+# clang-tidy over the sources that BUILD_DIR (default: build) compiles, tests left out. Results of unchanged files
+# are remembered in build/lint, so a second run is quick.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-[ -f build/compile_commands.json ] || { echo "lint: run 'make build' first" >&2; exit 2; }
+export build=${1:-build}
+[ -f "$build/compile_commands.json" ] || { echo "lint: run 'make build' first" >&2; exit 2; }
 mkdir -p build/lint
 
 check() {
@@ -11,12 +13,15 @@ check() {
   # A file's result holds for the same preprocessed text and the same checks.
   stamp=build/lint/$(cat .clang-tidy "$file" $(git ls-files 'src/*.h' 'apps/*.h') | sha256sum | cut -c1-24)
   [ -e "$stamp" ] && return 0
-  if clang-tidy-14 -p build --quiet "$file" 2>/dev/null; then touch "$stamp"; else
+  if clang-tidy-14 -p "$build" --quiet "$file" 2>/dev/null; then touch "$stamp"; else
     echo "lint: $file has findings (above)"; return 1
   fi
 }
 export -f check
-files=$(git ls-files 'src/*.cpp' 'apps/*.cpp' | grep -v '_test\.cpp$' | grep -v '^src/backend/cpu/isa/' || true)
+compiled=$(python3 -c 'import json, os, sys
+for entry in json.load(open(sys.argv[1])): print(os.path.relpath(entry["file"]))' "$build/compile_commands.json")
+files=$(git ls-files 'src/*.cpp' 'apps/*.cpp' | grep -v '_test\.cpp$' | grep -v '^src/backend/cpu/isa/' |
+  grep -Fx -f <(echo "$compiled") || true)
 echo "lint: clang-tidy on $(wc -w <<<"$files") files with $(nproc) jobs (several minutes the first time)"
 xargs -P "$(nproc)" -I{} bash -c 'check {}' <<<"$files"
 echo "lint: clean"
