@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools/bench.sh BUILD_DIR
+# tools/bench.sh BUILD_DIR  (ERNIE_CPU_ISA forces an instruction set)
 # Runs the CPU benchmarks and prints a table. With LLAMA_BENCH=path/to/llama-bench, that program runs on
 # the same geometry in bf16 in the same run (needs python3 with the gguf and numpy packages to make its model;
 # GGUF_PYTHON names that python).
@@ -8,38 +8,47 @@ cd "$(dirname "$0")/.."
 build=${1:-build-bench}
 results=bench/results
 mkdir -p "$results"
-name=cpu-$(date -u +%Y-%m-%d)
+name=cpu-$(date -u +%Y-%m-%d)${ERNIE_CPU_ISA:+-$ERNIE_CPU_ISA}
 echo "bench: engine at the 0.3B geometry, dummy weights, bf16 (about a minute)"
 engine=$("$build/bench/engine/engine_bench" ERNIE-4.5-0.3B 2>/dev/null | tail -n 1)
+
+echo "bench: matrix products of a prompt of 512 tokens"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$build/bench/micro/micro_bench" --benchmark_filter='^linear_.*/512/' --benchmark_out="$work/products.json" \
+  --benchmark_out_format=json >/dev/null 2>&1
 
 echo "bench: CPU time of serving 64 streams of the demo model (ten seconds)"
 serving=$(python3 bench/serving/overhead.py "$build/ernie" --json)
 
 llama='null'
 if [ -n "${LLAMA_BENCH:-}" ]; then
-  model=$(mktemp --suffix=.gguf)
-  trap 'rm -f "$model"' EXIT
+  model=$work/dummy.gguf
   echo "bench: making a dummy GGUF of the same geometry"
   "${GGUF_PYTHON:-python3}" tools/bench_gguf.py "$model"
   echo "bench: llama-bench on it (about two minutes)"
   llama=$("$LLAMA_BENCH" -m "$model" -p 512 -n 48 -t 2 -r 3 -o json)
 fi
 
-python3 - "$results/$name.json" "$engine" "$serving" "$llama" <<'PY'
-import json, subprocess, sys
-out, engine, serving, llama = sys.argv[1], *(json.loads(text) for text in sys.argv[2:])
+python3 - "$results/$name.json" "$work/products.json" "$engine" "$serving" "$llama" <<'PY'
+import json, os, subprocess, sys
+isa = os.environ.get("ERNIE_CPU_ISA", "best of the processor")
+out, engine, serving, llama = sys.argv[1], *(json.loads(text) for text in sys.argv[3:])
+products = {run["name"].split("/")[0]: {"gflop_s": round(run["GFLOPS"], 1), "of_peak": round(run["of_peak"], 3)}
+            for run in json.load(open(sys.argv[2]))["benchmarks"]}
 KEPT = ("n_prompt", "n_gen", "n_threads", "type_k", "avg_ts", "stddev_ts", "build_number", "model_type", "model_size")
 llama = llama and [{key: test[key] for key in KEPT if key in test} for test in llama]
 cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
-record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip(), "command": "make bench",
+record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip(), "command": "make bench", "isa": isa,
           "hardware": cpu + ", 2 threads", "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
-          "engine": engine, "serving": serving, "llama_bench": llama}
+          "engine": engine, "products_512": products, "serving": serving, "llama_bench": llama}
 json.dump(record, open(out, "w"), indent=1)
 rows = [("read bandwidth", f"{engine['read_gb_s']:.1f} GB/s", ""),
         ("multiply-add peak", f"{engine['peak_gflop_s']:.0f} GFLOP/s", ""),
         ("decode, batch 1", f"{engine['decode_tok_s']:.1f} tok/s", f"{engine['decode_of_read_bandwidth']:.0%} of read bandwidth"),
-        ("prefill of 512", f"{engine['prefill_512_tok_s']:.0f} tok/s", f"{engine['prefill_of_peak']:.0%} of peak"),
+        ("whole prefill of 512", f"{engine['prefill_512_tok_s']:.0f} tok/s", f"{engine['prefill_of_peak']:.0%} of peak"),
         ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
+rows += [(f"{name}, 512 rows", f"{product['gflop_s']:.0f} GFLOP/s", f"{product['of_peak']:.0%} of peak") for name, product in products.items()]
 rows.append(("serving 64 streams", f"{serving['serving_us_per_token']:.1f} us/token",
              f"{serving['serving_share_of_core']:.1%} of one core at {serving['tokens_per_s']:.0f} tok/s"))
 for test in llama or []:
