@@ -293,9 +293,10 @@ __device__ void meet_blocks(const Job& job, int shot, uint32_t epoch, Wait& wait
   const int peer = static_cast<int>(threadIdx.x);
   if (peer < job.size && peer != job.rank) {
     store_release(job.flag(peer, shot, job.rank), epoch);
-    // A peer may have gone on to the next call.
-    while (static_cast<int32_t>(load_acquire(job.flag(job.rank, shot, peer)) - epoch) < 0 &&
-           wait.again()) {
+    // A peer may have gone on to the next call, whose epoch is larger by 1, or by 3 where it would
+    // be 0. No comparison of signs: a block that few calls have may hold an epoch, or 0, that is
+    // more than half the range behind.
+    while (load_acquire(job.flag(job.rank, shot, peer)) - epoch > 3 && wait.again()) {
     }
   }
   __syncthreads();

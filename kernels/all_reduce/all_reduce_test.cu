@@ -226,9 +226,11 @@ KERNEL_TEST(ReplaysInGraphs) {
         x[static_cast<size_t>(r)].push_back(upload(group.rank(r), std::vector<float>(count, 1.0f)));
       }
     }
+    // All are instantiated before the first is launched: that takes memory, for which the device
+    // may have to be idle.
+    std::vector<cudaGraphExec_t> executables(static_cast<size_t>(group.size()), nullptr);
     CUDA_OK(group.on_all([&](Rank& rank) {
       cudaGraph_t graph = nullptr;
-      cudaGraphExec_t executable = nullptr;
       cudaError_t error = cudaStreamBeginCapture(rank.stream, cudaStreamCaptureModeThreadLocal);
       for (size_t c = 0; c < counts.size() && error == cudaSuccess; ++c) {
         float* p = x[static_cast<size_t>(rank.setup.rank)][c];
@@ -237,15 +239,21 @@ KERNEL_TEST(ReplaysInGraphs) {
       }
       const cudaError_t ended = cudaStreamEndCapture(rank.stream, &graph);
       if (error == cudaSuccess) error = ended;
+      auto& executable = executables[static_cast<size_t>(rank.setup.rank)];
       if (error == cudaSuccess) error = cudaGraphInstantiate(&executable, graph, 0);
-      for (int i = 0; i < kReplays && error == cudaSuccess; ++i) {
-        error = cudaGraphLaunch(executable, rank.stream);
-      }
-      if (error == cudaSuccess) error = cudaStreamSynchronize(rank.stream);
-      cudaGraphExecDestroy(executable);
+      if (error == cudaSuccess) error = cudaGraphUpload(executable, rank.stream);
       cudaGraphDestroy(graph);
       return error;
     }));
+    CUDA_OK(group.on_all([&](Rank& rank) {
+      const auto executable = executables[static_cast<size_t>(rank.setup.rank)];
+      cudaError_t error = cudaSuccess;
+      for (int i = 0; i < kReplays && error == cudaSuccess; ++i) {
+        error = cudaGraphLaunch(executable, rank.stream);
+      }
+      return error;
+    }));
+    for (cudaGraphExec_t executable : executables) CUDA_OK(cudaGraphExecDestroy(executable));
     const float expected = std::pow(static_cast<float>(group.size()), static_cast<float>(kReplays));
     for (int r = 0; r < group.size(); ++r) {
       for (size_t c = 0; c < counts.size(); ++c) {

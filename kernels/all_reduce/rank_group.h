@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -16,6 +17,12 @@
 // or all on the first one. Ranks that share a GPU wait for each other inside kernels that must
 // therefore be resident together, so their grids are small and they measure nothing.
 namespace ernie::kernels {
+
+// Set before the first CUDA call. Where ranks share a GPU, a kernel that is loaded at its first
+// launch may wait for the device and so for a rank that cannot come, and streams that share a
+// hardware queue wait for each other.
+inline const bool rank_group_environment = setenv("CUDA_MODULE_LOADING", "EAGER", 0) == 0 &&
+                                           setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0) == 0;
 
 class RankGroup {
  public:

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 #include <thread>
 
@@ -16,11 +17,16 @@ namespace {
 
 // Two ranks: on two GPUs, or on one that both share. Messages are small, so that on one GPU the
 // kernels that wait for each other are resident together.
+// As in kernels/all_reduce/rank_group.h: before the first CUDA call, for ranks that share a GPU.
+const bool environment = setenv("CUDA_MODULE_LOADING", "EAGER", 0) == 0 &&
+                         setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0) == 0;
+
 class CudaCommunicatorTest : public testing::Test {
  protected:
   static constexpr int kSize = 2;
 
   void SetUp() override {
+    ASSERT_TRUE(environment);
     int devices = 0;
     if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) GTEST_SKIP() << "no GPU";
     for (int r = 0; r < kSize; ++r) {
