@@ -75,7 +75,7 @@ void CudaBackend::copy_to_host(void* dst, const void* src, size_t bytes) {
 std::unique_ptr<Weight> CudaBackend::pack(const HostMatrix& matrix, DType activation) {
   element_type(activation);
   element_type(matrix.dtype);
-  return std::make_unique<DeviceWeight>(matrix, activation, staging_);
+  return std::make_unique<DeviceWeight>(matrix, activation, staging_, weights_freed_);
 }
 
 size_t CudaBackend::packed_bytes(int64_t out_features, int64_t in_features,

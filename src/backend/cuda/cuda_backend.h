@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -69,6 +70,9 @@ class CudaBackend final : public ops::Backend {
   StagingRing staging_;
   bool frozen_ = false;
   HostCopies host_copies_;
+  // Weights of this backend that are gone, and how many were when the tables were last cleared.
+  std::shared_ptr<uint64_t> weights_freed_ = std::make_shared<uint64_t>(0);
+  uint64_t tables_cleared_at_ = 0;
   std::unordered_map<const void*, std::unique_ptr<ExpertTable>> expert_tables_;
   WorkBuffer attention_, router_logits_, router_arrivals_, experts_, segments_, sampling_rows_,
       sampling_lists_, sampling_results_, sampling_;

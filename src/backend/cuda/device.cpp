@@ -97,11 +97,14 @@ DeviceCount count_devices() {
   }
   if (count == 0) return {0, "no CUDA device was found: the driver lists none"};
   for (int device = 0; device < count; ++device) {
-    const DeviceInfo info = device_info(device);
-    if (info.major < 8) {
-      return {0, "device " + std::to_string(device) + " (" + info.name +
-                     ") has compute capability " + std::to_string(info.major) + "." +
-                     std::to_string(info.minor) +
+    // Not device_info(): to ask for free memory makes a context, which takes some 500 MiB of a
+    // device that this process may never use.
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+    if (properties.major < 8) {
+      return {0, "device " + std::to_string(device) + " (" + properties.name +
+                     ") has compute capability " + std::to_string(properties.major) + "." +
+                     std::to_string(properties.minor) +
                      ", expected 8.0 or higher; hide it with "
                      "CUDA_VISIBLE_DEVICES"};
     }

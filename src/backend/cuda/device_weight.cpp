@@ -1,6 +1,7 @@
 #include "backend/cuda/device_weight.h"
 
 #include <string>
+#include <utility>
 
 #include "backend/cuda/device.h"
 #include "base/check.h"
@@ -23,9 +24,11 @@ void narrow(const float* in, BF16* out, size_t count) {
 
 }  // namespace
 
-DeviceWeight::DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging)
+DeviceWeight::DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging,
+                           std::shared_ptr<uint64_t> freed)
     : Weight(matrix.out_features, matrix.in_features),
       dtype_(activation),
+      freed_(std::move(freed)),
       storage_(allocate_device(matrix_bytes(matrix.out_features, matrix.in_features, activation))) {
   bytes_ = bytes_for(matrix.out_features, matrix.in_features, activation);
   const size_t count =

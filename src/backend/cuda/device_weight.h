@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "backend/cuda/staging_ring.h"
@@ -11,8 +12,13 @@ namespace ernie::cuda {
 // type. A sum over in_features is taken in one part whatever HostMatrix::sum_parts says.
 class DeviceWeight : public Weight {
  public:
-  // Converts to `activation` on the way when the checkpoint has another type.
-  DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging);
+  // Converts to `activation` on the way when the checkpoint has another type. `freed` counts the
+  // weights of one backend that are gone.
+  DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging,
+               std::shared_ptr<uint64_t> freed);
+  ~DeviceWeight() override { ++*freed_; }
+  DeviceWeight(const DeviceWeight&) = delete;
+  DeviceWeight& operator=(const DeviceWeight&) = delete;
 
   DType dtype() const { return dtype_; }
   const void* data() const { return storage_.data(); }
@@ -21,6 +27,7 @@ class DeviceWeight : public Weight {
 
  private:
   DType dtype_;
+  std::shared_ptr<uint64_t> freed_;
   Buffer storage_;
 };
 

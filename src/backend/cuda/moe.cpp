@@ -63,6 +63,11 @@ void CudaBackend::moe_route(const ops::MoeRouteArgs& a) {
 
 const CudaBackend::ExpertTable& CudaBackend::expert_table(const ops::MoeExpertsArgs& a,
                                                           DType dtype) {
+  if (*weights_freed_ != tables_cleared_at_) {
+    // A new weight may have the host address of one that is gone, but other device memory.
+    expert_tables_.clear();
+    tables_cleared_at_ = *weights_freed_;
+  }
   std::vector<const Weight*> weights(a.gate_up.begin(), a.gate_up.end());
   weights.insert(weights.end(), a.down.begin(), a.down.end());
   weights.push_back(a.shared_gate_up);

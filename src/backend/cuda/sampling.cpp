@@ -111,11 +111,11 @@ size_t padded(size_t bytes) { return (bytes + 255) / 256 * 256; }
 std::vector<ops::SampleResult> CudaBackend::sample(TensorView logits,
                                                    std::span<const ops::SampleRow> rows,
                                                    ops::SamplingClass) {
+  if (rows.empty()) return {};
   const int count = static_cast<int>(rows.size());
   const int vocab = static_cast<int>(logits.cols());
   CHECK(logits.dtype == DType::kF32 && logits.rows() == count,
         "sample: logits " + logits.shape.to_string() + " for " + std::to_string(count) + " rows");
-  if (count == 0) return {};
   Lists lists;
   std::vector<kernels::SamplingRow> device_rows;
   for (const ops::SampleRow& row : rows) device_rows.push_back(make_row(row, vocab, lists));
