@@ -246,6 +246,7 @@ std::vector<std::unique_ptr<Communicator>> make_cuda_communicators(
   CHECK(!options.devices.empty() && options.stream_of, "a group needs devices and streams");
   const auto group = std::make_shared<CudaGroup>(std::move(options));
   std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.reserve(static_cast<size_t>(group->size()));
   for (int r = 0; r < group->size(); ++r) {
     ranks.push_back(std::make_unique<CudaCommunicator>(group, r));
   }
