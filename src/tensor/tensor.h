@@ -46,7 +46,12 @@ struct TensorView {
   Shape shape;
 
   int64_t rows() const { return shape[0]; }
-  int64_t cols() const { return shape.rank() < 2 ? 1 : shape.elements() / shape[0]; }
+  // Elements of one row; a tensor without rows has columns too.
+  int64_t cols() const {
+    int64_t n = 1;
+    for (int i = 1; i < shape.rank(); ++i) n *= shape[i];
+    return n;
+  }
   size_t bytes() const { return static_cast<size_t>(shape.elements()) * dtype_bytes(dtype); }
   template <typename T>
   T* as() const {
