@@ -64,6 +64,7 @@ struct StoreTile {
   void* out = nullptr;         // T or float32
   int64_t out_stride = 0;
   bool out_f32 = false;
+  bool many_rows = false;  // the whole of `out` is larger than caches: they may be passed by
 };
 
 // out = silu(gate) * up

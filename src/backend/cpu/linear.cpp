@@ -15,7 +15,7 @@ constexpr size_t kCachedBytes = size_t{1600} << 10;
 // Multiply-adds that one thread should at least get.
 constexpr int64_t kGrainWork = 65536;
 // With many rows one thread takes neighbouring tiles, so that the weights fetched ahead are those
-// it wants next.
+// it wants next, and results may be written past the caches.
 constexpr int64_t kManyRows = 65;
 constexpr int64_t kMostNeighbours = 4;
 
@@ -122,6 +122,7 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
             s.out = a.out.as<char>() + static_cast<size_t>((begin + row) * n + column) * out_size;
             s.out_stride = n;
             s.out_f32 = a.out.dtype == DType::kF32;
+            s.many_rows = rows >= kManyRows;
             kernels.store_tile(s);
           }
         });

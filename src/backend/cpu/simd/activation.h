@@ -27,8 +27,36 @@ inline Vec gelu_erf(Vec x) {
 
 inline Vec quick_gelu(Vec x) { return x * sigmoid(splat(1.702f) * x); }
 
+// Whole lines of 32 bfloat16 past the caches: fetching a line only to overwrite it costs as much as
+// writing it.
+template <class T, class Out, class Function>
+inline bool stream_rows(const StoreTile& t, Function act) {
+  if constexpr (kStreamsLines && sizeof(Out) == sizeof(Bf16Bits)) {
+    constexpr int kLine = 2 * Vec::kLanes;
+    if (!t.many_rows || t.cols % kLine != 0 || t.out_stride % kLine != 0 ||
+        reinterpret_cast<uintptr_t>(t.out) % 64 != 0) {
+      return false;
+    }
+    const T* bias = static_cast<const T*>(t.bias);
+    const auto value = [&](const float* c, int i) {
+      return act(bias ? load(c + i) + load(bias + i) : load(c + i));
+    };
+    for (int r = 0; r < t.rows; ++r) {
+      const float* c = t.c + r * t.ldc;
+      Out* out = static_cast<Out*>(t.out) + r * t.out_stride;
+      for (int i = 0; i < t.cols; i += kLine) {
+        stream_line(out + i, value(c, i), value(c, i + Vec::kLanes));
+      }
+    }
+    _mm_sfence();  // other threads read what was streamed
+    return true;
+  }
+  return false;
+}
+
 template <class T, class Out, class Function>
 inline void store_rows(const StoreTile& t, Function act) {
+  if (stream_rows<T, Out>(t, act)) return;
   const T* bias = static_cast<const T*>(t.bias);
   for (int r = 0; r < t.rows; ++r) {
     const float* c = t.c + r * t.ldc;

@@ -26,14 +26,25 @@ inline Vec load(const uint8_t* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
 }
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
-inline void store(Bf16Bits* p, Vec a) {
+inline __m256i to_bf16(Vec a) {
   const __m512i u = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
   const __m512i rounded = _mm512_add_epi32(u, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __m512i quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x400000));
   const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
   const __m512i high = _mm512_srli_epi32(_mm512_mask_mov_epi32(rounded, nan, quiet), 16);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(high));
+  return _mm512_cvtepi32_epi16(high);
+}
+inline void store(Bf16Bits* p, Vec a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16(a));
+}
+
+// Writes one whole line of the cache to memory without reading it first. A fence must come before
+// other threads read it.
+constexpr bool kStreamsLines = true;
+inline void stream_line(Bf16Bits* p, Vec a, Vec b) {
+  const __m512i line = _mm512_inserti64x4(_mm512_castsi256_si512(to_bf16(a)), to_bf16(b), 1);
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(p), line);
 }
 
 inline Vec operator+(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
