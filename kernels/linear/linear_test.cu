@@ -184,6 +184,48 @@ KERNEL_TEST(LibraryMatchesFloat64) {
   }
 }
 
+// Numbers of rows that are close share a plan, which was asked for with the largest of them.
+KERNEL_TEST(LibraryPlansServeAllRowsOfTheirBucket) {
+  const int64_t most = 640, in = 1024, out = 768;
+  constexpr int64_t kStride = 97;  // of the compared results
+  Machine machine;
+  Random random(9);
+  const auto x = random.normal<__nv_bfloat16>(most * in),
+             w = random.normal<__nv_bfloat16>(out * in);
+  std::vector<double> expected, magnitude;
+  for (int64_t i = 0; i < most * out; i += kStride) {
+    double sum = 0, size = 0;
+    for (int64_t k = 0; k < in; ++k) {
+      const double product = widen(x[i / out * in + k]) * widen(w[i % out * in + k]);
+      sum += product;
+      size += std::abs(product);
+    }
+    expected.push_back(sum);
+    magnitude.push_back(size);
+  }
+  const DeviceArray<__nv_bfloat16> dx(x), dw(w);
+  for (int64_t rows = 17; rows <= most; rows += rows < 140 ? 1 : 13) {
+    const DeviceArray<float> result(rows * out);
+    testing::run([&](cudaStream_t s) {
+      return as_error(machine.linear().run_library({.x = dx.data(),
+                                                    .weight = dw.data(),
+                                                    .out = result.data(),
+                                                    .rows = rows,
+                                                    .in_features = in,
+                                                    .out_features = out,
+                                                    .out_type = ElementType::kF32},
+                                                   s));
+    });
+    const auto all = result.download();
+    std::vector<float> actual;
+    for (size_t i = 0; i < all.size(); i += kStride) actual.push_back(all[i]);
+    const auto count = static_cast<std::ptrdiff_t>(actual.size());
+    testing::expect_close_sums(actual, {expected.begin(), expected.begin() + count},
+                               {magnitude.begin(), magnitude.begin() + count},
+                               std::to_string(rows) + " rows");
+  }
+}
+
 KERNEL_TEST(ActivationsInPiecesOfRowsEqualThoseAtOnce) {
   const Case c{100, 128, 256, true, Activation::kQuickGelu};
   Machine large, small(size_t{30} * 256 * 4);

@@ -221,6 +221,9 @@ __device__ __forceinline__ void multiply_tiles(const Problem& problem, Shared& s
     if (tile.first_row + 64 * half >= tile.group.rows) {  // nothing but rows that do not exist
       for (int from = 0; from < k; from += kStep) {
         wait_for_phase(barrier_of(shared.full, position.stage), position.parity);
+        // A lane that still looked after the stage was given back could miss its phase: the next
+        // one of the same parity looks alike. (Where there are products, they keep lanes together.)
+        __syncwarp();
         if (lane == 0) arrive(barrier_of(shared.empty, position.stage));
         position.advance();
       }
