@@ -47,16 +47,6 @@ __device__ __forceinline__ Vector16<T> load16(const T* p) {
   return load_vector<T, kVectorElements<T>>(p);
 }
 
-// For data that is read once and by one block: weights. Never for memory that this kernel writes.
-template <class T>
-__device__ __forceinline__ Vector16<T> load16_once(const T* p) {
-  uint4 raw;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(raw.x), "=r"(raw.y), "=r"(raw.z), "=r"(raw.w)
-               : "l"(p));
-  return *reinterpret_cast<Vector16<T>*>(&raw);
-}
-
 template <class T, int N>
 __device__ __forceinline__ void store_vector(T* p, const Vector<T, N>& x) {
   *reinterpret_cast<Vector<T, N>*>(p) = x;
