@@ -166,9 +166,11 @@ TEST_P(LogitsGolden, Float32LogitsAndGreedyTokensEqualTheReference) {
 
 // A bfloat16 run differs from the float32 reference by rounding everywhere, and strongly where
 // rounding makes it choose another of two nearly equal experts, which happens at other tokens in
-// every implementation, and in all cases that share such a token. So: the ordinary difference by
-// the lower quartile of the cases, which has no such choice in it, the strong one by its maximum;
-// and tokens strictly where the margin exceeds all of the reference's noise, else nearly always.
+// every implementation. So: the ordinary difference by the lower quartile of the cases, the strong
+// one by its maximum; and tokens strictly where the margin exceeds all of the reference's noise,
+// else nearly always. The quartile, because the median of tiny-b is 0.57 with AVX-512 BF16 (AMX
+// 0.34, the reference 0.30): more of its cases differ strongly there. That the choice of experts is
+// the cause has not been traced.
 TEST_P(LogitsGolden, Bfloat16StaysWithinTheReferencesNoise) {
   Loaded loaded(GetParam(), DType::kBF16, *backend_, *comm_);
   const int vocab = loaded.config().vocab_size;
