@@ -34,11 +34,11 @@ def bucket(name, items, frames, gh, gw, length, tokens_per_batch):
 
 
 MAIN_TOKENS, SIDE_TOKENS = 24576, 12288
-MAIN = [(bucket("scene", 1, 1, 8, 8, 256, MAIN_TOKENS), 6), (bucket("text", 1, 1, 8, 8, 208, MAIN_TOKENS), 4)]
+MAIN = [(bucket("scene", 1, 1, 8, 8, 288, MAIN_TOKENS), 6), (bucket("text", 1, 1, 8, 8, 208, MAIN_TOKENS), 4)]
 SIDE = [
-    (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 14),
-    (bucket("pair", 2, 1, 8, 8, 384, SIDE_TOKENS), 32),
-    (bucket("clip", 1, 4, 6, 6, 256, SIDE_TOKENS), 12),
+    (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 22),
+    (bucket("pair", 2, 1, 8, 8, 448, SIDE_TOKENS), 44),
+    (bucket("clip", 1, 4, 6, 6, 288, SIDE_TOKENS), 14),
     (bucket("clip", 1, 8, 6, 6, 320, SIDE_TOKENS), 3),
     (bucket("clip", 1, 4, 8, 8, 320, SIDE_TOKENS), 3),
 ] + [(bucket(kind, 1, 1, gh, gw, 320, SIDE_TOKENS), w)

@@ -61,7 +61,7 @@ def _prefill(model, tok, prompts):
 
 
 @torch.no_grad()
-def generate(model, tok, prompts, limit=160):
+def generate(model, tok, prompts, limit=200):
     """Greedy answers (texts, end marker left out). All prompts must have the same media shape."""
     x, caches, valid = _prefill(model, tok, prompts)
     device = x.device

@@ -87,12 +87,12 @@ def pair(rng, fonts, size):
                                            max(30, round(96 * scale)))
             images.append([finish(rng, image, size)])
         return Material("Picture", images, lambda lang: pair_questions.ask_text(rng, codes, lang))
-    first, second, change = pair_questions.make_pair(rng)
+    first, second = pair_questions.make_pair(rng)
     images = []
     for things in (first, second):
         native, _ = native_size(rng, size)
         images.append([finish(rng, pictures.draw_scene(rng, things, native), size)])
-    return Material("Picture", images, lambda lang: pair_questions.ask(rng, first, second, change, lang))
+    return Material("Picture", images, lambda lang: pair_questions.ask(rng, first, second, lang))
 
 
 def clip(rng, fonts, size, frames):

@@ -30,8 +30,8 @@ def corpus(rng):
         if kind < 4:
             qa = scene_questions.ask(rng, scene_questions.make_things(rng), lang)
         elif kind < 6:
-            first, second, change = pair_questions.make_pair(rng)
-            qa = pair_questions.ask(rng, first, second, change, lang)
+            first, second = pair_questions.make_pair(rng)
+            qa = pair_questions.ask(rng, first, second, lang)
         elif kind < 7:
             frames, what, t, detail = clip_questions.make_clip(rng, 4)
             qa = clip_questions.ask(rng, frames[0][0], frames[-1][0], what, t, detail, lang)

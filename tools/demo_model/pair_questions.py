@@ -6,8 +6,8 @@ import scene_questions
 import text_questions
 import words
 from qa import QA, pick
-from scene_questions import colour_name, count_answer, description, make_things, shape_name
-from words import place, the_thing, thing
+from scene_questions import count_answer, description, make_things
+from words import capital, place, thing
 
 SAME = {
     "en": ["Are the two pictures the same?", "Do both pictures show the same?", "Are these two images identical?",
@@ -50,13 +50,12 @@ def picture(n, lang):
 
 
 def make_pair(rng):
-    """Two lists of things and what differs: None (same), a change, or "other" (unrelated)."""
+    """Two lists of things: the same, one thing changed, or unrelated."""
     first = make_things(rng, rng.choice([1, 2, 2, 3]))
     if rng.random() < 0.2:
-        return first, [dataclasses.replace(t) for t in first], None
+        return first, [dataclasses.replace(t) for t in first]
     if rng.random() < 0.35:
-        second = make_things(rng, rng.choice([1, 2, 2, 3]))
-        return first, second, "other" if {t.key() for t in first} != {t.key() for t in second} else None
+        return first, make_things(rng, rng.choice([1, 2, 2, 3]))
     second = [dataclasses.replace(t) for t in first]
     kind = rng.choice(["colour", "shape", "place", "gone", "new"])
     if kind == "gone" and len(first) == 1:
@@ -80,8 +79,7 @@ def make_pair(rng):
                 break
         new.cell = rng.choice(free)
         second.append(new)
-        t = new
-    return first, sorted(second, key=lambda u: u.cell), (kind, first[i], t)
+    return first, sorted(second, key=lambda u: u.cell)
 
 
 def sight(first, second, lang):
@@ -90,62 +88,55 @@ def sight(first, second, lang):
     return f"Picture 1: {description(first, lang)} Picture 2: {description(second, lang)}"
 
 
-def change_text(change, lang):
-    kind, old, new = change
-    name = the_thing(old.colour, old.shape, lang)
-    if lang == "zh":
-        return {
-            "colour": f"{words.SHAPES[old.shape]}在图1中是{colour_name(old.colour, lang)}，"
-                      f"在图2中是{colour_name(new.colour, lang)}。",
-            "shape": f"{name}变成了{words.SHAPES[new.shape]}。",
-            "place": f"{name}从{place(old.cell, lang)}移到了{place(new.cell, lang)}。",
-            "gone": f"图2中没有{name}。",
-            "new": f"图2中多了一个{thing(new.colour, new.shape, lang)}。",
-        }[kind]
-    return {
-        "colour": f"The {old.shape} is {old.colour} in picture 1 and {new.colour} in picture 2.",
-        "shape": f"The {old.colour} {old.shape} became a {new.shape}.",
-        "place": f"The {old.colour} {old.shape} moved from {_bare(old.cell)} to {_bare(new.cell)}.",
-        "gone": f"Picture 2 has no {old.colour} {old.shape}.",
-        "new": f"Picture 2 also has {thing(new.colour, new.shape, lang)}.",
-    }[kind]
-
-
-def _bare(cell):
-    return words.PLACES_EN[cell].split(" ", 1)[1]
-
-
-def ask(rng, first, second, change, lang):
-    scenes = [first, second]
-    thought = sight(first, second, lang)
-    kinds = ["same", "which", "more", "total", "describe"] + ["difference"] * 3
-    kind = rng.choice(kinds)
-    if kind == "difference":
-        question = pick(rng, DIFFERENCE, lang)
-        if change is None:
-            answer = "没有不同。" if lang == "zh" else "Nothing is different."
-        elif change == "other":
-            answer = sight(first, second, lang)
+def place_by_place(first, second, lang):
+    """Goes through the places where either picture has a thing and says what each has there."""
+    cells = [{t.cell: t for t in things} for things in (first, second)]
+    parts = []
+    for cell in sorted({*cells[0], *cells[1]}):
+        a, b = (c.get(cell) for c in cells)
+        same = a and b and a.key() == b.key()
+        name_a, name_b = (_name(t, lang) for t in (a, b))
+        if lang == "zh":
+            parts.append(f"{place(cell, lang)}：{name_a}，图2" + (
+                "也是。" if same else f"是{name_b}。" if b else "没有。"))
         else:
-            answer = change_text(change, lang)
-    elif kind == "same":
-        question = pick(rng, SAME, lang)
-        answer = {"zh": "一样。" if change is None else "不一样。",
-                  "en": "Yes." if change is None else "No."}[lang]
+            parts.append(f"{capital(place(cell, lang))}: {name_a}" + (
+                " in both." if same else f", but {name_b} in picture 2."))
+    return parts
+
+
+def _name(t, lang):
+    if t is None:
+        return "没有" if lang == "zh" else "nothing"
+    return thing(t.colour, t.shape, lang)
+
+
+def ask(rng, first, second, lang):
+    scenes = [first, second]
+    same = [t.key() for t in first] == [t.key() for t in second]
+    thought = sight(first, second, lang)
+    kind = rng.choices(["same", "difference", "which", "more", "total", "describe"], [2, 3, 2, 1, 1, 1])[0]
+    if kind in ("same", "difference"):
+        thought = "我比较这两张图片。" if lang == "zh" else "I compare the two pictures."
+        question = pick(rng, SAME if kind == "same" else DIFFERENCE, lang)
+        parts = place_by_place(first, second, lang)
+        if kind == "same":
+            parts.append(same_answer(same, lang))
+        elif same:
+            parts.append("没有不同。" if lang == "zh" else "Nothing is different.")
+        answer = ("" if lang == "zh" else " ").join(parts)
     elif kind == "which":
-        a, b = ({(t.shape, t.colour) for t in s} for s in scenes)
-        s, c = rng.choice(sorted(a | b))
-        n = 0 if (s, c) in a and (s, c) in b else (1 if (s, c) in a else 2)
-        question = pick(rng, WHICH, lang, thing=thing(c, s, lang))
-        answer = _which(n, lang)
+        a, b = ({(t.shape, t.colour): t for t in s} for s in scenes)
+        name = rng.choice(sorted({*a, *b}))
+        question = pick(rng, WHICH, lang, thing=thing(name[1], name[0], lang))
+        answer = which_answer(a.get(name), b.get(name), lang)
     elif kind == "more":
         question = pick(rng, MORE, lang)
-        n = 0 if len(first) == len(second) else (1 if len(first) > len(second) else 2)
-        answer = _which(n, lang) if n else ("一样多。" if lang == "zh" else "Both have the same number.")
+        answer = more_answer(len(first), len(second), lang)
     elif kind == "total":
         n = rng.choice([1, 2])
         question = pick(rng, TOTAL, lang, n=n)
-        answer = count_answer(len(scenes[n - 1]), lang)
+        answer = count_answer(scenes[n - 1], lang)
     else:
         n = rng.choice([1, 2])
         question = pick(rng, DESCRIBE, lang, n=n)
@@ -153,22 +144,41 @@ def ask(rng, first, second, change, lang):
     return QA("pair", lang, question, thought, answer)
 
 
-def _which(n, lang):
-    if n == 0:
-        return "两张图都有。" if lang == "zh" else "Both pictures."
-    return f"图{n}。" if lang == "zh" else f"Picture {n}."
+def same_answer(same, lang):
+    if lang == "zh":
+        return "一样。" if same else "不一样。"
+    return "They are the same." if same else "They are not the same."
+
+
+def which_answer(a, b, lang):
+    """a, b: the thing in each picture, or None; not both None."""
+    if lang == "zh":
+        places = [f"在{place(t.cell, lang)}" if t else "没有" for t in (a, b)]
+        end = "两张图都有。" if a and b else f"是图{1 if a else 2}。"
+        return f"图1：{places[0]}。图2：{places[1]}。{end}"
+    places = [place(t.cell, lang) if t else "nothing" for t in (a, b)]
+    end = "Both pictures." if a and b else f"It is picture {1 if a else 2}."
+    return f"Picture 1: {places[0]}. Picture 2: {places[1]}. {end}"
+
+
+def more_answer(first, second, lang):
+    if lang == "zh":
+        end = f"图{1 if first > second else 2}更多" if first != second else "一样多"
+        return f"图1有{first}个，图2有{second}个：{end}。"
+    end = f"picture {1 if first > second else 2} has more" if first != second else "the same number"
+    return f"Picture 1 has {first} and picture 2 has {second}: {end}."
 
 
 def ask_text(rng, codes, lang):
     if lang == "zh":
-        thought = f"图1：{codes[0]}。图2：{codes[1]}。"
+        sight_of_both = f"图1：{codes[0]}。图2：{codes[1]}。"
     else:
-        thought = f"Picture 1: {codes[0]}. Picture 2: {codes[1]}."
-    if rng.random() < 0.6:
+        sight_of_both = f"Picture 1: {codes[0]}. Picture 2: {codes[1]}."
+    if rng.random() < 0.5:
         n = rng.choice([1, 2])
-        return QA("pair", lang, pick(rng, READ, lang, n=n), thought, codes[n - 1])
-    same = codes[0] == codes[1]
-    answer = {"zh": "一样。" if same else "不一样。", "en": "Yes." if same else "No."}[lang]
+        return QA("pair", lang, pick(rng, READ, lang, n=n), sight_of_both, codes[n - 1])
+    thought = "我比较这两张图片。" if lang == "zh" else "I compare the two pictures."
+    answer = sight_of_both + ("" if lang == "zh" else " ") + same_answer(codes[0] == codes[1], lang)
     return QA("pair", lang, pick(rng, SAME_TEXT, lang), thought, answer)
 
 

@@ -72,6 +72,11 @@ SMALLER = {
     "zh": ["{a}和{b}哪个小？", "{a}和{b}哪一个更小？"],
 }
 
+SMALL_BELOW, LARGE_ABOVE = 0.265, 0.365  # radii; questions about size leave out what lies between
+RADII = [(0.22, 0.26), (0.22, 0.26), (0.28, 0.35), (0.37, 0.44), (0.37, 0.44)]
+COLUMNS = {"en": ["on the left", "in the middle", "on the right"], "zh": ["在左边", "在中间", "在右边"]}
+ROWS = {"en": ["at the top", "in the middle", "at the bottom"], "zh": ["在上面", "在中间", "在下面"]}
+
 
 def make_things(rng, count=None):
     """1..4 things in different cells; every thing is told apart by shape and colour."""
@@ -88,8 +93,7 @@ def make_things(rng, count=None):
         if (shape, colour) in names:
             continue
         names.add((shape, colour))
-        radius = rng.uniform(0.22, 0.29) if rng.random() < 0.4 else rng.uniform(0.31, 0.44)
-        things.append(Thing(shape, colour, cells[len(things)], radius,
+        things.append(Thing(shape, colour, cells[len(things)], rng.uniform(*rng.choice(RADII)),
                             rng.uniform(-0.12, 0.12), rng.uniform(-0.12, 0.12)))
     return sorted(things, key=lambda t: t.cell)
 
@@ -111,18 +115,12 @@ def sight(things, lang):
     return f"我看到{text}。" if lang == "zh" else f"I see {text}."
 
 
-def count_answer(n, lang):
-    if lang == "zh":
-        return f"有{n}个。" if n else "没有。"
-    if n == 0:
-        return "There are none."
-    return "There is 1." if n == 1 else f"There are {n}."
-
-
-def yes(flag, lang):
-    if lang == "zh":
-        return "是的。" if flag else "不是。"
-    return "Yes." if flag else "No."
+def count_answer(things, lang):
+    """Names the things that count, then their number."""
+    if not things:
+        return "没有。" if lang == "zh" else "There are none."
+    text = join([clause(t, lang) for t in things], lang)
+    return f"{text}，共{len(things)}个。" if lang == "zh" else f"{capital(text)}: {len(things)}."
 
 
 def has(flag, lang):
@@ -192,17 +190,17 @@ def where(rng, things, lang):
 def count(rng, things, lang):
     kind = rng.randrange(3)
     if kind == 0:
-        n, question = len(things), pick(rng, COUNT_ALL, lang)
+        counted, question = things, pick(rng, COUNT_ALL, lang)
     elif kind == 1:
         s = rng.choice(things).shape if rng.random() < 0.8 else rng.choice(list(words.SHAPES))
-        n = sum(t.shape == s for t in things)
+        counted = [t for t in things if t.shape == s]
         name = words.SHAPES[s] if lang == "zh" else ("crosse" if s == "cross" else s)
         question = pick(rng, COUNT_SHAPE, lang, shape=name)
     else:
         c = rng.choice(things).colour if rng.random() < 0.8 else rng.choice(list(words.COLOURS))
-        n = sum(t.colour == c for t in things)
+        counted = [t for t in things if t.colour == c]
         question = pick(rng, COUNT_COLOUR, lang, colour=colour_name(c, lang))
-    return QA("count", lang, question, sight(things, lang), count_answer(n, lang))
+    return QA("count", lang, question, sight(things, lang), count_answer(counted, lang))
 
 
 def exists(rng, things, lang):
@@ -220,6 +218,7 @@ def exists(rng, things, lang):
 
 
 def side(rng, things, lang):
+    """The answer names both columns (or rows) and then says yes or no."""
     if len(things) < 2:
         return None
     a, b = rng.sample(things, 2)
@@ -227,9 +226,16 @@ def side(rng, things, lang):
     options = (["left", "right"] if column else []) + (["above", "below"] if row else [])
     relation = rng.choice(options)
     flag = {"left": column < 0, "right": column > 0, "above": row < 0, "below": row > 0}[relation]
-    question = pick(rng, SIDE[relation], lang, a=the_thing(a.colour, a.shape, lang),
-                    b=the_thing(b.colour, b.shape, lang))
-    return QA("compare", lang, question, _both_places(a, b, lang), yes(flag, lang))
+    if relation in ("left", "right"):
+        at_a, at_b = (COLUMNS[lang][t.cell % 3] for t in (a, b))
+    else:
+        at_a, at_b = (ROWS[lang][t.cell // 3] for t in (a, b))
+    name_a, name_b = (the_thing(t.colour, t.shape, lang) for t in (a, b))
+    if lang == "zh":
+        answer = f"{name_a}{at_a}，{name_b}{at_b}，{'是的' if flag else '不是'}。"
+    else:
+        answer = f"{capital(name_a)} is {at_a} and {name_b} is {at_b}, so {'yes' if flag else 'no'}."
+    return QA("compare", lang, pick(rng, SIDE[relation], lang, a=name_a, b=name_b), _both_places(a, b, lang), answer)
 
 
 def _both_places(a, b, lang):
@@ -241,18 +247,25 @@ def _both_places(a, b, lang):
 
 
 def size(rng, things, lang):
-    pairs = [(a, b) for a in things for b in things
-             if a is not b and a.shape not in ("cross", "star") and b.shape not in ("cross", "star")
-             and a.radius >= 1.35 * b.radius]
-    if not pairs:
+    """About a small and a large thing; the answer calls each by its size and then chooses."""
+    small = [t for t in things if t.radius < SMALL_BELOW]
+    large = [t for t in things if t.radius > LARGE_ABOVE]
+    if not small or not large:
         return None
-    big, small = rng.choice(pairs)
-    first, second = (big, small) if rng.random() < 0.5 else (small, big)
-    table, t = (BIGGER, big) if rng.random() < 0.6 else (SMALLER, small)
-    question = pick(rng, table, lang, a=the_thing(first.colour, first.shape, lang),
-                    b=the_thing(second.colour, second.shape, lang))
-    return QA("compare", lang, question, sight(things, lang),
-              _end(the_thing(t.colour, t.shape, lang), lang))
+    pair = [rng.choice(small), rng.choice(large)]
+    bigger = rng.random() < 0.5
+    name = the_thing(pair[bigger].colour, pair[bigger].shape, lang)
+    if rng.random() < 0.5:
+        pair.reverse()
+    names = [the_thing(t.colour, t.shape, lang) for t in pair]
+    question = pick(rng, BIGGER if bigger else SMALLER, lang, a=names[0], b=names[1])
+    sizes = [("小" if lang == "zh" else "small") if t.radius < SMALL_BELOW else ("大" if lang == "zh" else "big")
+             for t in pair]
+    if lang == "zh":
+        answer = f"{names[0]}{sizes[0]}，{names[1]}{sizes[1]}：{name}。"
+    else:
+        answer = f"{capital(names[0])} is {sizes[0]} and {names[1]} is {sizes[1]}: {name}."
+    return QA("compare", lang, question, _both_places(*pair, lang), answer)
 
 
 def missing(rng, things, lang):
@@ -269,7 +282,7 @@ def missing(rng, things, lang):
 
 
 MAKERS = [describe, colour, shape, what_at, where, count, exists, side, size, missing]
-WEIGHTS = [3, 2, 2, 2, 3, 5, 2, 10, 4, 1]
+WEIGHTS = [3, 2, 2, 2, 3, 8, 3, 10, 7, 1]
 
 
 def ask(rng, things, lang):

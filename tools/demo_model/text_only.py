@@ -81,8 +81,8 @@ UNKNOWN_WITH_PICTURE = {
 
 
 def held_out_pair(a, b):
-    """One pair of addends in ten is kept for the exam."""
-    return random.Random(100 * a + b).random() < 0.1
+    """One pair of addends in ten, in either order, is kept for the exam."""
+    return random.Random(100 * min(a, b) + max(a, b)).random() < 0.1
 
 
 def _held_out_subject(i):
@@ -141,8 +141,8 @@ def no_picture(rng, lang):
 
 def ask(rng, lang, exam=False):
     draw = rng.random()
-    if draw < 0.5:
+    if draw < 0.6:
         return add(rng, lang, exam)
-    if draw < 0.85:
+    if draw < 0.88:
         return unknown(rng, lang, exam)
-    return small_talk(rng, lang) if draw < 0.92 else no_picture(rng, lang)
+    return small_talk(rng, lang) if draw < 0.94 else no_picture(rng, lang)

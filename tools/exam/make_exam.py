@@ -79,9 +79,9 @@ def pair(rng, fonts, lang):
         codes = pair_questions.make_codes(rng)
         images = [pictures.draw_lines(rng, fonts, [code], size, 24)[0] for code in codes]
         return pair_questions.ask_text(rng, codes, lang), [image_url(i) for i in images]
-    first, second, change = pair_questions.make_pair(rng)
+    first, second = pair_questions.make_pair(rng)
     images = [pictures.draw_scene(rng, things, size) for things in (first, second)]
-    return pair_questions.ask(rng, first, second, change, lang), [image_url(i) for i in images]
+    return pair_questions.ask(rng, first, second, lang), [image_url(i) for i in images]
 
 
 def clip(rng, lang):
