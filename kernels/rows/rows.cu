@@ -49,7 +49,24 @@ cudaError_t launch_copy(const CopyRowsParams& p, cudaStream_t stream) {
   return launch_units<uint8_t, kScatter>(p, stream);
 }
 
+__global__ __launch_bounds__(kThreads) void resolve_tokens_kernel(ResolveTokensParams p) {
+  wait_for_previous_kernel();
+  let_next_kernel_start();
+  const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (i >= p.count) return;
+  const int32_t source = p.sources[i];
+  if (source >= 0) p.ids[i] = p.drawn[source];
+}
+
 }  // namespace
+
+cudaError_t launch_resolve_tokens(const ResolveTokensParams& params, cudaStream_t stream) {
+  if (params.count == 0) return cudaSuccess;
+  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(ceil_div(params.count, kThreads))),
+                          .block = dim3(kThreads),
+                          .overlap_previous = true};
+  return launch(resolve_tokens_kernel, shape, stream, params);
+}
 
 cudaError_t launch_gather_rows(const CopyRowsParams& params, cudaStream_t stream) {
   return launch_copy<false>(params, stream);

@@ -23,4 +23,14 @@ cudaError_t launch_gather_rows(const CopyRowsParams& params, cudaStream_t stream
 // out[index[i] - first_row] = in[i]; rows that `out` does not have are dropped.
 cudaError_t launch_scatter_rows(const CopyRowsParams& params, cudaStream_t stream);
 
+// ids[i] = drawn[sources[i]] where sources[i] >= 0: tokens of a step take the place of numbers that
+// the host did not know when it planned the next one.
+struct ResolveTokensParams {
+  const int32_t* drawn = nullptr;
+  const int32_t* sources = nullptr;  // [count]
+  int32_t* ids = nullptr;            // [count], updated
+  int count = 0;
+};
+cudaError_t launch_resolve_tokens(const ResolveTokensParams& params, cudaStream_t stream);
+
 }  // namespace ernie::kernels

@@ -329,7 +329,7 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
 
   const auto finish = [&](int32_t token, bool fault, double log_sum, int top_count) {
     if (!reports) return;
-    params.tokens[r] = token;
+    if (params.tokens != nullptr) params.tokens[r] = token;
     result->token = token;
     result->fault = fault ? 1 : 0;
     result->top_count = top_count;

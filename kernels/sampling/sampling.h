@@ -71,8 +71,9 @@ struct SamplingParams {
   const TokenCount* penalties = nullptr;
   const uint32_t* allowed = nullptr;  // [max_rows, ceil(vocab / 32)]: bit i % 32 of word i / 32
   void* workspace = nullptr;          // sampling_workspace_bytes(), 16-byte aligned
-  int32_t* tokens = nullptr;          // out [max_rows]: SampledRow::token, as the next step's input
-  SampledRow* results = nullptr;      // out [max_rows]; rows not in use are left as they are
+  int32_t* tokens =
+      nullptr;  // out [max_rows]: SampledRow::token, as the next step's input; may be null
+  SampledRow* results = nullptr;  // out [max_rows]; rows not in use are left as they are
 };
 
 // Device memory that launch_sampling() needs on the current device; zero where a cluster of blocks

@@ -97,6 +97,13 @@ model::LoadOptions load_options(const EngineConfig& config, const model::ModelCo
   return options;
 }
 
+// More sequences than this are bound by the device, not by launches.
+int graph_seqs(const EngineConfig& config) {
+  constexpr int kMost = 256;
+  return config.max_graph_seqs > 0 ? std::min(config.max_graph_seqs, config.max_num_seqs)
+                                   : std::min(kMost, config.max_num_seqs);
+}
+
 RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& model_config,
                          const ModelSource& source, int num_blocks) {
   return {.limits = step_limits(config, model_config),
@@ -107,7 +114,17 @@ RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& m
           .num_layers = model_config.num_layers,
           .kv_heads = source.kv_heads_per_rank,
           .head_dim = model_config.head_dim,
-          .dtype = config.dtype};
+          .dtype = config.dtype,
+          .max_graph_seqs = config.use_graphs ? graph_seqs(config) : 0};
+}
+
+// The largest step as the backend sees it.
+ops::WorkShape work_shape(const EngineConfig& config, const model::ModelConfig& model_config) {
+  ops::WorkShape shape = model::work_shape(model_config, load_options(config, model_config, 0),
+                                           config.tensor_parallel_size);
+  shape.max_context =
+      sched::blocks_for(config.max_model_len, config.block_size) * config.block_size;
+  return shape;
 }
 
 // What one rank needs with a budget of `tokens` per step.
@@ -118,7 +135,8 @@ DeviceNeeds rank_needs(EngineConfig config, const model::ModelConfig& model_conf
   if (!needs) throw StartError(needs.error().message);
   const RunnerSizes sizes = runner_sizes(config, model_config, source, 0);
   return {.weight_bytes = needs->weight_bytes,
-          .workspace_bytes = needs->workspace_bytes + sizes.step_bytes(),
+          .workspace_bytes = needs->workspace_bytes + sizes.step_bytes() +
+                             backend.work_bytes(work_shape(config, model_config)),
           .block_bytes = needs->kv_bytes_per_token * config.block_size};
 }
 
@@ -153,6 +171,9 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
     rank.model = source.load(load_options(config, model_config, index), *rank.backend, rank.comm);
     rank.runner = std::make_unique<ModelRunner>(
         runner_sizes(config, model_config, source, memory.num_blocks), *rank.backend, *rank.model);
+    rank.backend->reserve_work(work_shape(config, model_config));
+    const bool reports = index == 0 && config.on_capture_progress;
+    rank.runner->warm_up(reports ? config.on_capture_progress : [](int, int) {});
   });
   return std::make_unique<EngineLoop>(
       EngineLoop::Parts{.model_config = model_config,

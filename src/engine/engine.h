@@ -38,10 +38,13 @@ struct EngineConfig {
   uint64_t seed = 0;                    // of dummy weights
   ops::SamplingClass sampling = ops::SamplingClass::kBase;
   int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
+  bool use_graphs = true;   // where the backend has them
+  int max_graph_seqs = 0;   // 0: max_num_seqs, at most 256
   // Called once after a device fault, when every open request got its error event, from the
   // engine's output thread. The process cannot recover and should exit with an error.
   std::function<void(const std::string& reason)> on_fatal;
   std::function<void(size_t done_bytes, size_t total_bytes)> on_load_progress;
+  std::function<void(int done, int total)> on_capture_progress;  // graphs of rank 0
 };
 
 enum class FinishReason { kStop, kLength, kCancelled, kError };

@@ -19,6 +19,7 @@ Error unavailable(const std::string& message, const std::string& code) {
 EngineLoop::EngineLoop(Parts parts)
     : parts_(std::move(parts)),
       scheduler_(parts_.scheduler),
+      waiter_([this] { wait_for_device(); }),
       dispatcher_([this] { note_delivered(); }),
       thread_([this] { run(); }) {}
 
@@ -27,6 +28,8 @@ EngineLoop::~EngineLoop() {
   thread_.join();
   // Ranks push into the inbox, so they go before it.
   for (const auto& rank : parts_.ranks) rank->abort_collectives();
+  pending_.close();
+  waiter_.join();
   parts_.ranks.clear();
 }
 
@@ -272,13 +275,32 @@ void EngineLoop::start_on_ranks(std::shared_ptr<const BatchInputs> batch) {
                                sampling = parts_.config.sampling](RankWorker::Rank& rank) {
       if (!rank.runner) return;  // it failed in the step before
       try {
-        auto samples = rank.runner->run(*batch, sampling, leads || all_sample);
-        if (leads) inbox_.push(StepDone{std::move(samples)});
+        auto samples = rank.runner->start(*batch, sampling, leads || all_sample);
+        if (leads) report(std::move(samples));
       } catch (const std::exception& e) {
         rank.runner.reset();
         inbox_.push(Fault{static_cast<int>(index), e.what()});
       }
     });
+  }
+}
+
+void EngineLoop::report(std::shared_ptr<ops::PendingSamples> samples) {
+  if (samples->immediate()) {
+    inbox_.push(StepDone{samples->wait()});
+  } else {
+    pending_.push(std::move(samples));
+  }
+}
+
+void EngineLoop::wait_for_device() {
+  set_thread_name("ernie-wait");
+  while (auto samples = pending_.pop()) {
+    try {
+      inbox_.push(StepDone{(*samples)->wait()});
+    } catch (const std::exception& e) {
+      inbox_.push(Fault{0, e.what()});
+    }
   }
 }
 

@@ -65,7 +65,8 @@ class EngineLoop : public Engine {
     std::shared_ptr<const BatchInputs> batch;
   };
 
-  void note_delivered();  // on the output thread
+  void note_delivered();   // on the output thread
+  void wait_for_device();  // on the waiter's thread
 
   // Everything below runs on the engine thread.
   void run();
@@ -79,6 +80,8 @@ class EngineLoop : public Engine {
   void launch_steps();
   void note_admissions(const sched::StepPlan& plan);
   void start_on_ranks(std::shared_ptr<const BatchInputs> batch);
+  // On the lead rank's thread: brings the draws to the inbox when the device is done.
+  void report(std::shared_ptr<ops::PendingSamples> samples);
   sched::RowResult take_sample(OpenRequest& open, RequestHandle handle, ops::SampleResult& sample);
   // Closes a request with its last event; the step's commit ends its sequence.
   void finish(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
@@ -108,6 +111,8 @@ class EngineLoop : public Engine {
   EngineStats shared_stats_;  // under mutex_
 
   Queue<Message> inbox_;
+  Queue<std::shared_ptr<ops::PendingSamples>> pending_;  // steps the device has not finished
+  std::thread waiter_;                                   // waits for them, in their order
   EventDispatcher dispatcher_;
   std::thread thread_;
 };

@@ -1,18 +1,70 @@
 #include "engine/model_runner.h"
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "sched/sequence.h"
 
 namespace ernie::engine {
 namespace {
 
-constexpr size_t kInt = sizeof(int32_t);
+// An image and a video unit of the most patches, for the first run of the vision tower.
+model::MediaUnit largest_unit(const model::ModelConfig& config, int patches, int frames) {
+  auto grid = std::make_shared<model::PatchGrid>();
+  grid->frames = frames;
+  grid->width = 2;
+  while ((grid->width + 2) * (grid->width + 2) * frames <= patches) grid->width += 2;
+  grid->height = patches / frames / grid->width / 2 * 2;
+  const int patch = config.vision->patch_size;
+  grid->pixels.resize(static_cast<size_t>(frames) * grid->height * grid->width * 3 * patch * patch);
+  model::MediaUnit unit;
+  unit.length = grid->tokens();
+  unit.patches = std::move(grid);
+  return unit;
+}
+
+// A step that computes but writes nothing: `seqs` sequences that share the tokens, in the cache's
+// first block.
+BatchInputs empty_step(int tokens, int seqs, bool vision, int block_size) {
+  BatchInputs batch;
+  batch.token_ids.assign(tokens, 0);
+  batch.positions.assign(3 * static_cast<size_t>(tokens), 0);
+  batch.is_vision.assign(tokens, 0);
+  if (vision) std::fill(batch.is_vision.begin(), batch.is_vision.begin() + tokens / 2, 1);
+  batch.any_vision = vision;
+  batch.slots.assign(tokens, -1);
+  batch.query_start.push_back(0);
+  for (int s = 0; s < seqs; ++s) {
+    const int end = static_cast<int>(int64_t{tokens} * (s + 1) / seqs);
+    batch.max_query_len = std::max(batch.max_query_len, end - batch.query_start.back());
+    batch.context_len.push_back(end - batch.query_start.back());
+    batch.query_start.push_back(end);
+    batch.logits_rows.push_back(end - 1);
+    batch.samples.push_back({.row = {.forced_token = 0}});
+  }
+  batch.max_blocks = sched::blocks_for(batch.max_query_len, block_size);
+  batch.block_tables.assign(static_cast<size_t>(seqs) * batch.max_blocks, 0);
+  return batch;
+}
 
 }  // namespace
 
+std::vector<int> capture_sizes(int most) {
+  std::vector<int> sizes;
+  for (int size = 1; size < most; size += size < 16 ? 1 : size < 64 ? 8 : size < 256 ? 16 : 32) {
+    sizes.push_back(size);
+  }
+  if (most > 0) sizes.push_back(most);
+  return sizes;
+}
+
+StepShape RunnerSizes::largest_step() const {
+  return {limits.max_tokens, limits.max_seqs, max_blocks_per_seq, limits.max_seqs};
+}
+
 size_t RunnerSizes::step_bytes() const {
-  const auto tokens = static_cast<size_t>(limits.max_tokens);
   const auto seqs = static_cast<size_t>(limits.max_seqs);
-  return tokens * (5 * kInt + 1) + kInt * (seqs * (max_blocks_per_seq + 3) + 1) +
+  return StepArrays(largest_step(), nullptr).bytes + sizeof(int32_t) * seqs +
          sizeof(float) * seqs * vocab_size;
 }
 
@@ -22,16 +74,10 @@ size_t RunnerSizes::block_bytes() const {
 
 ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model::Model& model)
     : sizes_(sizes), backend_(backend), model_(model) {
-  const auto tokens = static_cast<size_t>(sizes.limits.max_tokens);
   const auto seqs = static_cast<size_t>(sizes.limits.max_seqs);
-  token_ids_ = backend.allocate(tokens * kInt);
-  positions_ = backend.allocate(3 * tokens * kInt);
-  is_vision_ = backend.allocate(tokens);
-  slots_ = backend.allocate(tokens * kInt);
-  query_start_ = backend.allocate((seqs + 1) * kInt);
-  context_len_ = backend.allocate(seqs * kInt);
-  block_tables_ = backend.allocate(seqs * sizes.max_blocks_per_seq * kInt);
-  logits_rows_ = backend.allocate(seqs * kInt);
+  host_inputs_.resize(StepArrays(sizes.largest_step(), nullptr).bytes);
+  inputs_ = backend.allocate(host_inputs_.size());
+  drawn_ = backend.allocate(seqs * sizeof(int32_t));
   logits_ = backend.allocate(seqs * sizes.vocab_size * sizeof(float));
   const Shape shape{sizes.num_blocks, sizes.kv_heads, sizes.block_size, sizes.head_dim};
   const size_t bytes = sizes.block_bytes() / (2 * sizes.num_layers) * sizes.num_blocks;
@@ -48,85 +94,140 @@ ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model:
   }
 }
 
-template <typename T>
-TensorView ModelRunner::upload(Buffer& buffer, const std::vector<T>& values, DType dtype,
-                               Shape shape) {
-  const TensorView view = buffer.view(dtype, shape);
-  CHECK(view.bytes() == values.size() * sizeof(T), "an input array has the wrong size");
-  if (!values.empty()) backend_.copy_to_device(view.data, values.data(), view.bytes());
-  return view;
+StepShape ModelRunner::decode_shape(int seqs) const {
+  return {seqs, seqs, sizes_.max_blocks_per_seq, seqs};
 }
 
-int32_t ModelRunner::drawn_before(int32_t sample) const {
-  CHECK(sample < static_cast<int32_t>(drawn_.size()), "the step before drew no such token");
-  return drawn_[sample];
+TensorView ModelRunner::logits(int rows) const {
+  return logits_.view(DType::kF32, {rows, sizes_.vocab_size});
 }
 
-TensorView ModelRunner::upload_tokens(const BatchInputs& batch) {
-  if (batch.pending.empty()) {
-    return upload(token_ids_, batch.token_ids, DType::kI32, {batch.num_tokens()});
+void ModelRunner::warm_up(const std::function<void(int, int)>& captured) {
+  if (!backend_.has_graphs()) return;
+  const auto run = [&](int tokens, int seqs, bool vision) {
+    start(empty_step(tokens, seqs, vision, sizes_.block_size), ops::SamplingClass::kBase, true)
+        ->wait();
+  };
+  const bool vision =
+      model_.config().vision && model_.config().moe && model_.config().moe->vision.num_experts > 0;
+  const int most_tokens = sizes_.limits.max_tokens;
+  const int most_context = sizes_.max_blocks_per_seq * sizes_.block_size;
+  run(most_tokens, (most_tokens + most_context - 1) / most_context, false);
+  run(most_tokens, std::min(sizes_.limits.max_seqs, most_tokens), vision);
+  if (model_.config().vision) {
+    for (const int frames : {1, 2}) {
+      model_.encode(largest_unit(model_.config(), sizes_.limits.max_media_patches, frames));
+    }
   }
-  std::vector<int32_t> token_ids = batch.token_ids;
-  for (const auto& [row, sample] : batch.pending) token_ids[row] = drawn_before(sample);
-  return upload(token_ids_, token_ids, DType::kI32, {batch.num_tokens()});
-}
-
-std::vector<ops::SampleResult> ModelRunner::run(const BatchInputs& batch,
-                                                ops::SamplingClass sampling, bool wants_samples) {
-  CHECK(batch.num_tokens() > 0, "a step without tokens");
-  const int tokens = batch.num_tokens();
-  const int seqs = batch.num_seqs();
-  const auto num_logits = static_cast<int>(batch.logits_rows.size());
-  model::ModelInput input;
-  input.num_tokens = tokens;
-  input.token_ids = upload_tokens(batch);
-  input.positions = upload(positions_, batch.positions, DType::kI32, {tokens, 3});
-  input.is_vision = upload(is_vision_, batch.is_vision, DType::kU8, {tokens});
-  input.any_vision = batch.any_vision;
-  input.slots = upload(slots_, batch.slots, DType::kI32, {tokens});
-  input.attention.num_seqs = seqs;
-  input.attention.max_query_len = batch.max_query_len;
-  input.attention.query_start = upload(query_start_, batch.query_start, DType::kI32, {seqs + 1});
-  input.attention.context_len = upload(context_len_, batch.context_len, DType::kI32, {seqs});
-  input.attention.block_tables =
-      upload(block_tables_, batch.block_tables, DType::kI32, {seqs, batch.max_blocks});
-  input.media = batch.media;
-  input.logits_rows = upload(logits_rows_, batch.logits_rows, DType::kI32, {num_logits});
-  input.num_logits = num_logits;
-  const TensorView logits = logits_.view(DType::kF32, {num_logits, sizes_.vocab_size});
-  model_.forward(input, cache_, logits);
-  if (num_logits == 0 || !wants_samples) {
+  backend_.synchronize();
+  const std::vector<int> sizes = capture_sizes(sizes_.max_graph_seqs);
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const int seqs = sizes[i];
+    run(seqs, seqs, false);  // once without, so that nothing is left to be made
+    const StepArrays arrays =
+        upload(empty_step(seqs, seqs, false, sizes_.block_size), decode_shape(seqs));
     backend_.synchronize();
-    drawn_.clear();
-    return {};
+    graphs_[seqs] = {decode_shape(seqs),
+                     backend_.capture([this, arrays] { issue_decode(arrays); })};
+    run(seqs, seqs, false);
+    captured(static_cast<int>(i) + 1, static_cast<int>(sizes.size()));
   }
-  return sample(batch, logits, sampling);
+  last_ = nullptr;
 }
 
-std::vector<ops::SampleResult> ModelRunner::sample(const BatchInputs& batch, TensorView logits,
-                                                   ops::SamplingClass sampling) {
-  std::vector<ops::SampleRow> rows;
-  std::vector<std::vector<int32_t>> histories;
-  rows.reserve(batch.samples.size());
-  histories.reserve(batch.samples.size());
+const ModelRunner::DecodeGraph* ModelRunner::graph_for(const BatchInputs& batch) const {
+  const bool decodes = !batch.any_vision && batch.media.empty() &&
+                       batch.num_tokens() == batch.num_seqs() &&
+                       batch.logits_rows.size() == batch.token_ids.size();
+  if (!decodes) return nullptr;
+  const auto at = graphs_.lower_bound(batch.num_seqs());
+  return at == graphs_.end() ? nullptr : &at->second;
+}
+
+StepArrays ModelRunner::upload(const BatchInputs& batch, const StepShape& shape) {
+  const StepArrays host(shape, host_inputs_.data());
+  CHECK(host.bytes <= host_inputs_.size(), "a step exceeds the input buffers");
+  write_step(batch, host);
+  backend_.copy_to_device(inputs_.data(), host_inputs_.data(), host.bytes);
+  return {shape, inputs_.data()};
+}
+
+model::ModelInput ModelRunner::input_of(const StepArrays& arrays) const {
+  model::ModelInput input;
+  input.num_tokens = static_cast<int>(arrays.token_ids.shape.elements());
+  input.token_ids = arrays.token_ids;
+  input.positions = arrays.positions;
+  input.is_vision = arrays.is_vision;
+  input.slots = arrays.slots;
+  input.attention = {.num_seqs = static_cast<int>(arrays.context_len.shape.elements()),
+                     .max_query_len = 1,
+                     .query_start = arrays.query_start,
+                     .context_len = arrays.context_len,
+                     .block_tables = arrays.block_tables};
+  input.logits_rows = arrays.logits_rows;
+  input.num_logits = static_cast<int>(arrays.logits_rows.shape.elements());
+  return input;
+}
+
+void ModelRunner::issue_decode(const StepArrays& arrays) {
+  const int rows = static_cast<int>(arrays.logits_rows.shape.elements());
+  const TensorView tokens = drawn_.view(DType::kI32, {rows});
+  backend_.resolve_tokens(drawn_.view(DType::kI32, {sizes_.limits.max_seqs}), arrays.token_sources,
+                          arrays.token_ids);
+  model_.forward(input_of(arrays), cache_, logits(rows));
+  backend_.draw(logits(rows), tokens);
+}
+
+std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch,
+                                                        ops::SamplingClass sampling,
+                                                        bool wants_samples) {
+  CHECK(batch.num_tokens() > 0, "a step without tokens");
+  const auto samples = static_cast<int>(batch.logits_rows.size());
+  if (const DecodeGraph* decode = graph_for(batch)) {
+    upload(batch, decode->shape);
+    prepare_draw(batch, decode->shape.samples, sampling);
+    decode->graph->replay();
+    last_ = backend_.finish_step(samples);
+    return last_;
+  }
+  const StepArrays arrays = upload(batch, shape_of(batch));
+  if (!batch.pending.empty()) {
+    backend_.resolve_tokens(drawn_.view(DType::kI32, {sizes_.limits.max_seqs}),
+                            arrays.token_sources, arrays.token_ids);
+  }
+  model::ModelInput input = input_of(arrays);
+  input.any_vision = batch.any_vision;
+  input.attention.max_query_len = batch.max_query_len;
+  input.media = batch.media;
+  model_.forward(input, cache_, logits(samples));
+  const int drawn = wants_samples ? samples : 0;
+  if (drawn > 0) {
+    prepare_draw(batch, drawn, sampling);
+    backend_.draw(logits(drawn), drawn_.view(DType::kI32, {drawn}));
+  }
+  last_ = backend_.finish_step(drawn);
+  return last_;
+}
+
+void ModelRunner::prepare_draw(const BatchInputs& batch, int rows, ops::SamplingClass sampling) {
+  draw_rows_.clear();
+  histories_.clear();
+  histories_.reserve(batch.samples.size());  // rows point into them
   for (const SampleSpec& spec : batch.samples) {
-    ops::SampleRow& row = rows.emplace_back(spec.row);
-    if (spec.previous_sample < 0) continue;
-    const int32_t previous = drawn_before(spec.previous_sample);
-    if (spec.forced_unless_previous >= 0 && previous == spec.forced_unless_previous) {
-      row.forced_token = -1;
-    }
+    ops::SampleRow& row = draw_rows_.emplace_back(spec.row);
+    // What depends on the token before has to wait for the step that draws it.
+    const bool forced_perhaps = spec.forced_unless_previous >= 0;
+    if (spec.previous_sample < 0 || (!forced_perhaps && !spec.output_tokens)) continue;
+    const int32_t previous = std::max(last_->wait().at(spec.previous_sample).token, 0);
+    if (forced_perhaps && previous == spec.forced_unless_previous) row.forced_token = -1;
     if (spec.output_tokens) {
-      histories.push_back(*spec.output_tokens);
-      histories.back().push_back(previous);
-      row.output_tokens = histories.back();
+      histories_.push_back(*spec.output_tokens);
+      histories_.back().push_back(previous);
+      row.output_tokens = histories_.back();
     }
   }
-  std::vector<ops::SampleResult> results = backend_.sample(logits, rows, sampling);
-  drawn_.clear();
-  // A failed draw ends its sequence; what a step in flight computes for it is never used.
-  for (const auto& result : results) drawn_.push_back(std::max(result.token, 0));
-  return results;
+  draw_rows_.resize(rows, {.forced_token = 0});
+  backend_.prepare_draw(draw_rows_, sampling);
 }
 
 }  // namespace ernie::engine

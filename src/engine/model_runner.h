@@ -1,9 +1,11 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "engine/batch_inputs.h"
+#include "engine/step_arrays.h"
 #include "model/model.h"
 #include "ops/backend.h"
 
@@ -20,37 +22,62 @@ struct RunnerSizes {
   int kv_heads = 0;  // on this rank
   int head_dim = 0;
   DType dtype = DType::kBF16;
+  int max_graph_seqs = 0;  // steps of up to so many sequences are captured; 0 = no graphs
 
+  StepShape largest_step() const;
   size_t step_bytes() const;   // inputs and logits of one step
   size_t block_bytes() const;  // keys and values of one block, all layers
 };
 
-// Runs steps on one rank: host arrays to device memory, model, samples. Owns the key-value cache.
+// The batch sizes that graphs are captured for, up to `most`: all small ones, then ever fewer.
+std::vector<int> capture_sizes(int most);
+
+// Runs steps on one rank: host arrays to device memory, model, draws. Owns the key-value cache.
 // All device memory is allocated by the constructor. Used by the rank's thread only.
+//
+// Decode steps of text are graphs where the backend has them: one graph for each captured batch
+// size, from the resolved tokens to the draw. A batch between two sizes is padded with rows that
+// have no token, whose hidden state is zero: they write nothing, and share one choice of experts.
 class ModelRunner {
  public:
   ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model::Model& model);
 
-  // Samples, one per entry of batch.samples, when asked for or when the next step needs the tokens.
-  std::vector<ops::SampleResult> run(const BatchInputs& batch, ops::SamplingClass sampling,
-                                     bool wants_samples);
+  // Runs what must not happen for the first time in service, and captures the graphs. With ranks,
+  // all of them at once. `captured(done, all)` reports progress.
+  void warm_up(const std::function<void(int, int)>& captured);
+
+  // Issues one step and returns what waits for its draws, one per entry of batch.samples; none when
+  // they are not asked for.
+  std::shared_ptr<ops::PendingSamples> start(const BatchInputs& batch, ops::SamplingClass sampling,
+                                             bool wants_samples);
 
  private:
-  template <typename T>
-  TensorView upload(Buffer& buffer, const std::vector<T>& values, DType dtype, Shape shape);
-  TensorView upload_tokens(const BatchInputs& batch);
-  std::vector<ops::SampleResult> sample(const BatchInputs& batch, TensorView logits,
-                                        ops::SamplingClass sampling);
-  int32_t drawn_before(int32_t sample) const;
+  struct DecodeGraph {
+    StepShape shape;
+    std::unique_ptr<ops::Graph> graph;
+  };
+
+  StepShape decode_shape(int seqs) const;
+  const DecodeGraph* graph_for(const BatchInputs& batch) const;
+  StepArrays upload(const BatchInputs& batch, const StepShape& shape);
+  void prepare_draw(const BatchInputs& batch, int rows, ops::SamplingClass sampling);
+  // Everything of a decode step that is issued on the device.
+  void issue_decode(const StepArrays& arrays);
+  TensorView logits(int rows) const;
+  model::ModelInput input_of(const StepArrays& arrays) const;
 
   const RunnerSizes sizes_;
   ops::Backend& backend_;
   model::Model& model_;
   std::vector<Buffer> kv_buffers_;
   model::KvCache cache_;
-  Buffer token_ids_, positions_, is_vision_, slots_, query_start_, context_len_, block_tables_,
-      logits_rows_, logits_;
-  std::vector<int32_t> drawn_;  // tokens of the last step, by sample
+  Buffer inputs_, logits_;
+  Buffer drawn_;  // [max_seqs] int32: tokens of the last step, by sample
+  std::vector<char> host_inputs_;
+  std::map<int, DecodeGraph> graphs_;  // by batch size
+  std::shared_ptr<ops::PendingSamples> last_;
+  std::vector<ops::SampleRow> draw_rows_;
+  std::vector<std::vector<int32_t>> histories_;
 };
 
 }  // namespace ernie::engine

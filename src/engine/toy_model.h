@@ -83,7 +83,7 @@ class Model : public model::Model {
   void forward(const model::ModelInput& in, const model::KvCache& cache,
                TensorView logits) override {
     CHECK(in.num_tokens > 0, "a step without tokens reached the model");
-    if (comm_.rank() == 0) {
+    if (comm_.rank() == 0 && in.slots.as<int32_t>()[0] >= 0) {  // not while warming up
       ++controls_->forwards;
       controls_->tokens += in.num_tokens;
       controls_->max_tokens_in_step = std::max(controls_->max_tokens_in_step.load(), in.num_tokens);
@@ -124,7 +124,8 @@ class Model : public model::Model {
       const uint64_t r =
           record(ids[t], {positions[3 * t], positions[3 * t + 1], positions[3 * t + 2]},
                  in.is_vision.as<uint8_t>()[t] != 0, unit, feature);
-      std::memcpy(slot(kv, in.slots.as<int32_t>()[t]), &r, sizeof(r));
+      const int32_t at = in.slots.as<int32_t>()[t];
+      if (at >= 0) std::memcpy(slot(kv, at), &r, sizeof(r));
     }
   }
 
@@ -175,13 +176,36 @@ class Backend : public ops::Backend {
   void synchronize() override {}
   MemoryInfo memory_info() override { return {free_bytes_, free_bytes_}; }
 
-  std::vector<ops::SampleResult> sample(TensorView logits, std::span<const ops::SampleRow> rows,
-                                        ops::SamplingClass) override {
-    std::vector<ops::SampleResult> results;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      results.push_back(sample_row({logits.as<float>() + i * kVocab, kVocab}, rows[i]));
+  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override {
+    for (int64_t i = 0; i < ids.shape.elements(); ++i) {
+      const int32_t source = sources.as<int32_t>()[i];
+      if (source >= 0) ids.as<int32_t>()[i] = drawn.as<int32_t>()[source];
     }
-    return results;
+  }
+  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass) override {
+    rows_ = rows;
+  }
+  void draw(TensorView logits, TensorView tokens) override {
+    drawn_.clear();
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      drawn_.push_back(sample_row({logits.as<float>() + i * kVocab, kVocab}, rows_[i]));
+      tokens.as<int32_t>()[i] = drawn_.back().token;
+    }
+  }
+  std::shared_ptr<ops::PendingSamples> finish_step(int rows) override {
+    drawn_.resize(rows);
+    return std::make_shared<ops::ReadySamples>(drawn_);
+  }
+
+  // A graph of host code is the code itself.
+  bool has_graphs() const override { return true; }
+  std::unique_ptr<ops::Graph> capture(const std::function<void()>& issue) override {
+    struct Replay final : ops::Graph {
+      explicit Replay(std::function<void()> f) : issue(std::move(f)) {}
+      void replay() override { issue(); }
+      std::function<void()> issue;
+    };
+    return std::make_unique<Replay>(issue);
   }
 
   static ops::SampleResult sample_row(std::span<const float> raw, const ops::SampleRow& row) {
@@ -229,6 +253,8 @@ class Backend : public ops::Backend {
  private:
   static std::nullptr_t unused() { throw std::logic_error("the toy model uses no operators"); }
   const size_t free_bytes_;
+  std::span<const ops::SampleRow> rows_;
+  std::vector<ops::SampleResult> drawn_;
 };
 
 }  // namespace ernie::engine::toy

@@ -38,6 +38,26 @@ Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& op
   return memory;
 }
 
+ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
+                          int tensor_parallel_size) {
+  ops::WorkShape shape{.max_tokens = options.limits.max_tokens,
+                       .max_seqs = options.limits.max_seqs,
+                       .vocab = config.vocab_size,
+                       .hidden = config.hidden_size,
+                       .q_heads = config.num_heads / tensor_parallel_size,
+                       .head_dim = config.head_dim,
+                       .dtype = options.dtype};
+  if (!config.moe) return shape;
+  const MoeConfig& moe = *config.moe;
+  shape.top_k = moe.top_k;
+  shape.text_experts = moe.text.num_experts;
+  shape.vision_experts = moe.vision.num_experts;
+  shape.text_width = moe.text.intermediate_size / tensor_parallel_size;
+  shape.vision_width = moe.vision.intermediate_size / tensor_parallel_size;
+  shape.shared_width = moe.num_shared_experts * shape.text_width;
+  return shape;
+}
+
 int64_t count_parameters(const ModelConfig& config) {
   return ernie45_vl::plan(config, {}, {}, nullptr).parameters;
 }

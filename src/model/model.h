@@ -94,6 +94,10 @@ struct MemoryNeeds {
 Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
                                 int tensor_parallel_size, const ops::Backend& backend);
 
+// What the model asks of a backend at most, as far as the model decides it.
+ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
+                          int tensor_parallel_size);
+
 // Parameters of the whole model, tied matrices once; nothing is loaded.
 int64_t count_parameters(const ModelConfig& config);
 

@@ -67,7 +67,7 @@ struct RopeKvWriteArgs {
   TensorView
       qkv;  // [tokens, (q_heads + 2 kv_heads) * head_dim] T: all q heads, all k heads, all v heads
   TensorView positions;  // [tokens, 3] int32 (t, h, w)
-  TensorView slots;      // [tokens] int32: block * block_size + offset
+  TensorView slots;      // [tokens] int32: block * block_size + offset; nothing is written below 0
   const RopeTable* rope = nullptr;
   int q_heads = 0;
   KvLayer kv;
@@ -78,7 +78,8 @@ struct AttentionBatch {
   int num_seqs = 0;
   int max_query_len = 0;
   TensorView query_start;   // [num_seqs + 1]: first row of each sequence's queries
-  TensorView context_len;   // [num_seqs]: keys visible to the last query, including itself
+  TensorView context_len;   // [num_seqs]: keys visible to the last query, including itself; 0 for
+                            // a row that pads a graph, which gets zeros
   TensorView block_tables;  // [num_seqs, max_blocks]
 };
 

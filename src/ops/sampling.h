@@ -46,4 +46,24 @@ struct SampleResult {
   std::vector<TokenLogprob> top;  // by falling probability; when asked for
 };
 
+// The draws of a step that the device may still be computing. Any thread may call it.
+class PendingSamples {
+ public:
+  virtual ~PendingSamples() = default;
+  // Waits for the step; one result per row drawn. Throws what the device's failure is.
+  virtual const std::vector<SampleResult>& wait() = 0;
+  virtual bool immediate() const = 0;  // the backend computes before its calls return
+};
+
+// Of a backend that has computed everything when a call returns.
+class ReadySamples final : public PendingSamples {
+ public:
+  explicit ReadySamples(std::vector<SampleResult> results) : results_(std::move(results)) {}
+  const std::vector<SampleResult>& wait() override { return results_; }
+  bool immediate() const override { return true; }
+
+ private:
+  std::vector<SampleResult> results_;
+};
+
 }  // namespace ernie::ops

@@ -192,10 +192,19 @@ class HostViewBackend final : public ops::Backend {
     with_operands(
         [&](Operands& o) { device_->scatter_rows(o.read(in), o.read(rows), o.write(out)); });
   }
-  std::vector<ops::SampleResult> sample(TensorView logits, std::span<const ops::SampleRow> rows,
-                                        ops::SamplingClass sampling) override {
-    Operands operands(*device_);
-    return device_->sample(operands.read(logits), rows, sampling);
+  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override {
+    with_operands([&](Operands& o) {
+      device_->resolve_tokens(o.read(drawn), o.read(sources), o.write(ids));
+    });
+  }
+  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override {
+    device_->prepare_draw(rows, sampling);
+  }
+  void draw(TensorView logits, TensorView tokens) override {
+    with_operands([&](Operands& o) { device_->draw(o.read(logits), o.write(tokens)); });
+  }
+  std::shared_ptr<ops::PendingSamples> finish_step(int rows) override {
+    return device_->finish_step(rows);
   }
 
  private:

@@ -101,6 +101,14 @@ TEST_P(RowsTest, CastRoundsToNearestEvenAndKeepsNan) {
   }
 }
 
+TEST_P(RowsTest, ResolveTokens) {
+  HostTensor drawn = integers({70, 71, 72}), sources = integers({-1, 2, 0, -1, 2});
+  HostTensor ids = integers({1, 2, 3, 4, 5});
+  backend_->resolve_tokens(drawn.view(), sources.view(), ids.view());
+  const double expected[] = {1, 72, 70, 4, 72};
+  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(ids.at(i), expected[i]) << i;
+}
+
 TEST_P(RowsTest, SwiGlu) {
   for (int64_t n : kWidths) {
     HostTensor x = random({kRows, 2 * n}, 20.0), out = zeros({kRows, n});

@@ -60,7 +60,8 @@ void CpuBackend::rope_kv_write(const ops::RopeKvWriteArgs& a) {
       kernels.rotate_pairs(row + h * d, rope_.cos(t), rope_.sin(t), d);
     }
     const int64_t slot = a.slots.as<const int32_t>()[t];
-    CHECK(slot >= 0 && slot < slot_count,
+    if (slot < 0) return;
+    CHECK(slot < slot_count,
           "rope_kv_write: slot " + std::to_string(slot) + " of " + std::to_string(slot_count));
     const int64_t block = slot / a.kv.block_size;
     for (int h = 0; h < a.kv.kv_heads; ++h) {

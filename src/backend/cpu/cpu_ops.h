@@ -69,8 +69,10 @@ class CpuBackend final : public ops::Backend {
   void normalize_patches(const ops::NormalizePatchesArgs& args) override;
   void gather_rows(TensorView in, TensorView rows, TensorView out) override;
   void scatter_rows(TensorView in, TensorView rows, TensorView out) override;
-  std::vector<ops::SampleResult> sample(TensorView logits, std::span<const ops::SampleRow> rows,
-                                        ops::SamplingClass sampling) override;
+  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override;
+  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
+  void draw(TensorView logits, TensorView tokens) override;
+  std::shared_ptr<ops::PendingSamples> finish_step(int rows) override;
 
  private:
   const TypedKernels& typed(DType dtype) const;
@@ -93,6 +95,9 @@ class CpuBackend final : public ops::Backend {
   RopeCache vision_rope_;
   std::vector<AttentionTask> attention_tasks_;
   std::vector<Sampler> samplers_;  // one per thread
+  std::span<const ops::SampleRow> draw_rows_;
+  ops::SamplingClass sampling_ = ops::SamplingClass::kBase;
+  std::vector<ops::SampleResult> drawn_;
   Scratch packed_, hidden_, packed_hidden_, keys_, values_, threads_;
 };
 

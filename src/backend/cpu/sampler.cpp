@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "backend/cpu/cpu_ops.h"
 #include "base/check.h"
@@ -275,20 +276,37 @@ void Sampler::keep_top_k(float* weights, int64_t vocab, int k) {
   }
 }
 
-std::vector<ops::SampleResult> CpuBackend::sample(TensorView logits,
-                                                  std::span<const ops::SampleRow> rows,
-                                                  ops::SamplingClass sampling) {
-  CHECK(logits.dtype == DType::kF32 && logits.rows() == static_cast<int64_t>(rows.size()),
-        "sample: logits " + logits.shape.to_string() + " for " + std::to_string(rows.size()) +
+void CpuBackend::resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) {
+  CHECK(sources.shape.elements() == ids.shape.elements(),
+        "resolve_tokens: sources " + sources.shape.to_string() + ", ids " + ids.shape.to_string());
+  for (int64_t i = 0; i < ids.shape.elements(); ++i) {
+    const int32_t source = sources.as<const int32_t>()[i];
+    if (source >= 0) ids.as<int32_t>()[i] = drawn.as<const int32_t>()[source];
+  }
+}
+
+void CpuBackend::prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) {
+  draw_rows_ = rows;
+  sampling_ = sampling;
+}
+
+void CpuBackend::draw(TensorView logits, TensorView tokens) {
+  CHECK(logits.dtype == DType::kF32 && logits.rows() == static_cast<int64_t>(draw_rows_.size()),
+        "draw: logits " + logits.shape.to_string() + " for " + std::to_string(draw_rows_.size()) +
             " rows");
   const int64_t vocab = logits.cols();
-  std::vector<ops::SampleResult> results(rows.size());
+  drawn_.assign(draw_rows_.size(), {});
   pool_.parallel_for(logits.rows(), [&](int64_t i, int thread) {
     const size_t at = static_cast<size_t>(i);
-    results[at] = samplers_[static_cast<size_t>(thread)].sample(logits.as<float>() + i * vocab,
-                                                                vocab, rows[at], sampling);
+    drawn_[at] = samplers_[static_cast<size_t>(thread)].sample(logits.as<float>() + i * vocab,
+                                                               vocab, draw_rows_[at], sampling_);
+    if (tokens.data != nullptr) tokens.as<int32_t>()[i] = drawn_[at].token;
   });
-  return results;
+}
+
+std::shared_ptr<ops::PendingSamples> CpuBackend::finish_step(int rows) {
+  drawn_.resize(static_cast<size_t>(rows));
+  return std::make_shared<ops::ReadySamples>(std::exchange(drawn_, {}));
 }
 
 }  // namespace ernie::cpu

@@ -9,6 +9,7 @@
 #include "backend/cuda/device.h"
 #include "backend/cuda/device_weight.h"
 #include "backend/cuda/host_copies.h"
+#include "backend/cuda/result_slots.h"
 #include "backend/cuda/staging_ring.h"
 #include "backend/cuda/work_buffer.h"
 #include "kernels/common/element_type.h"
@@ -50,16 +51,25 @@ class CudaBackend final : public ops::Backend {
   void normalize_patches(const ops::NormalizePatchesArgs& args) override;
   void gather_rows(TensorView in, TensorView rows, TensorView out) override;
   void scatter_rows(TensorView in, TensorView rows, TensorView out) override;
-  std::vector<ops::SampleResult> sample(TensorView logits, std::span<const ops::SampleRow> rows,
-                                        ops::SamplingClass sampling) override;
+  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override;
+  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
+  void draw(TensorView logits, TensorView tokens) override;
+  std::shared_ptr<ops::PendingSamples> finish_step(int rows) override;
 
-  // Warm-up is over: the largest step of every kind was run. From here on a work buffer that would
-  // have to grow is a CHECK failure.
-  void freeze_work_memory() { frozen_ = true; }
+  size_t work_bytes(const ops::WorkShape& shape) const override;
+  void reserve_work(const ops::WorkShape& shape) override;
+  bool has_graphs() const override { return true; }
+  std::unique_ptr<ops::Graph> capture(const std::function<void()>& issue) override;
+
+  // For a communicator that issues on it.
+  cudaStream_t native_stream() const { return stream(); }
 
  private:
   cudaStream_t stream() const { return stream_.get(); }
   void upload(void* dst, const void* src, size_t bytes) { staging_.upload(dst, src, bytes); }
+
+  static size_t draw_bytes(const ops::WorkShape& shape);
+  void reserve_draws(const ops::WorkShape& shape);
 
   // Pointers to the experts' weights of one layer in device memory, made on its first step.
   struct ExpertTable;
@@ -76,6 +86,7 @@ class CudaBackend final : public ops::Backend {
   std::unordered_map<const void*, std::unique_ptr<ExpertTable>> expert_tables_;
   WorkBuffer attention_, router_logits_, router_arrivals_, experts_, segments_, sampling_rows_,
       sampling_lists_, sampling_results_, sampling_;
+  std::shared_ptr<ResultSlots> result_slots_ = std::make_shared<ResultSlots>();
   Buffer linear_workspace_, linear_sums_;
   std::unique_ptr<kernels::Linear> linear_;
 };

@@ -159,4 +159,16 @@ void CudaBackend::scatter_rows(TensorView in, TensorView rows, TensorView out) {
         "launch of scatter_rows");
 }
 
+void CudaBackend::resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) {
+  CHECK(drawn.dtype == DType::kI32 && sources.dtype == DType::kI32 && ids.dtype == DType::kI32 &&
+            sources.shape.elements() == ids.shape.elements(),
+        "resolve_tokens: sources " + sources.shape.to_string() + ", ids " + ids.shape.to_string());
+  check(kernels::launch_resolve_tokens({.drawn = drawn.as<const int32_t>(),
+                                        .sources = sources.as<const int32_t>(),
+                                        .ids = ids.as<int32_t>(),
+                                        .count = static_cast<int>(ids.shape.elements())},
+                                       stream()),
+        "launch of resolve_tokens");
+}
+
 }  // namespace ernie::cuda

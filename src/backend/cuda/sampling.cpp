@@ -1,6 +1,7 @@
 #include "kernels/sampling/sampling.h"
 
 #include <algorithm>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -64,12 +65,10 @@ void add_penalties(const ops::SampleRow& row, std::vector<kernels::TokenCount>& 
   out.resize(end);
 }
 
-kernels::SamplingRow make_row(const ops::SampleRow& row, int vocab, Lists& lists) {
+kernels::SamplingRow make_row(const ops::SampleRow& row, Lists& lists) {
   CHECK(row.top_logprobs <= kernels::kMaxTopLogprobs,
         "sample: " + std::to_string(row.top_logprobs) + " log-probabilities wanted, at most " +
             std::to_string(kernels::kMaxTopLogprobs) + " can be had");
-  CHECK(row.forced_token < vocab, "sample: forced token " + std::to_string(row.forced_token) +
-                                      " of " + std::to_string(vocab));
   kernels::SamplingRow out{.temperature = row.temperature,
                            .top_p = row.top_p,
                            .min_p = row.min_p,
@@ -103,58 +102,136 @@ ops::SampleResult make_result(const kernels::SampledRow& row) {
   return result;
 }
 
-size_t padded(size_t bytes) { return (bytes + 255) / 256 * 256; }
+// Lists of all kinds share one buffer, whose start a captured graph may hold; a list begins at a
+// multiple of its element.
+struct ListMemory {
+  size_t bytes = 0;
+  size_t biases = 0, banned = 0, penalties = 0;  // where each kind begins, in bytes
+};
+
+ListMemory lay_out_lists(size_t biases, size_t banned, size_t penalties) {
+  static_assert(sizeof(kernels::TokenBias) == 8 && sizeof(kernels::TokenCount) == 8);
+  ListMemory m;
+  m.penalties = biases * sizeof(kernels::TokenBias);
+  m.banned = m.penalties + penalties * sizeof(kernels::TokenCount);
+  m.bytes = m.banned + banned * sizeof(int32_t);
+  return m;
+}
+
+// What the API lets one request have of logit biases, bad words and stop tokens.
+constexpr int64_t kMaxBiases = 1024;
+constexpr int64_t kMaxBanned = 4096;
+
+size_t most_list_bytes(const ops::WorkShape& shape) {
+  const auto rows = static_cast<size_t>(shape.max_seqs);
+  const int64_t history = std::min(shape.max_context, shape.vocab);  // distinct tokens
+  return lay_out_lists(rows * kMaxBiases, rows * kMaxBanned, rows * static_cast<size_t>(history))
+      .bytes;
+}
+
+size_t row_bytes(int rows) { return static_cast<size_t>(rows) * sizeof(kernels::SamplingRow); }
+size_t result_bytes(int rows) { return static_cast<size_t>(rows) * sizeof(kernels::SampledRow); }
 
 }  // namespace
 
+size_t CudaBackend::draw_bytes(const ops::WorkShape& shape) {
+  return row_bytes(shape.max_seqs) + result_bytes(shape.max_seqs) + most_list_bytes(shape) +
+         kernels::sampling_workspace_bytes(shape.max_seqs, shape.vocab);
+}
+
+void CudaBackend::reserve_draws(const ops::WorkShape& shape) {
+  sampling_rows_.get(row_bytes(shape.max_seqs));
+  sampling_results_.get(result_bytes(shape.max_seqs));
+  sampling_lists_.get(most_list_bytes(shape));
+  sampling_.get(kernels::sampling_workspace_bytes(shape.max_seqs, shape.vocab));
+}
+
 // Both sampling classes have one kernel: it draws from the exact distribution without sorting.
-std::vector<ops::SampleResult> CudaBackend::sample(TensorView logits,
-                                                   std::span<const ops::SampleRow> rows,
-                                                   ops::SamplingClass) {
-  if (rows.empty()) return {};
-  const int count = static_cast<int>(rows.size());
-  const int vocab = static_cast<int>(logits.cols());
-  CHECK(logits.dtype == DType::kF32 && logits.rows() == count,
-        "sample: logits " + logits.shape.to_string() + " for " + std::to_string(count) + " rows");
+void CudaBackend::prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass) {
+  if (rows.empty()) return;
   Lists lists;
   std::vector<kernels::SamplingRow> device_rows;
-  for (const ops::SampleRow& row : rows) device_rows.push_back(make_row(row, vocab, lists));
-
-  const size_t bias_bytes = padded(lists.biases.size() * sizeof(kernels::TokenBias));
-  const size_t banned_bytes = padded(lists.banned.size() * sizeof(int32_t));
-  const size_t penalty_bytes = padded(lists.penalties.size() * sizeof(kernels::TokenCount));
-  char* list_memory =
-      static_cast<char*>(sampling_lists_.get(bias_bytes + banned_bytes + penalty_bytes));
+  for (const ops::SampleRow& row : rows) device_rows.push_back(make_row(row, lists));
+  const ListMemory memory =
+      lay_out_lists(lists.biases.size(), lists.banned.size(), lists.penalties.size());
+  char* base = static_cast<char*>(sampling_lists_.get(std::max<size_t>(memory.bytes, 16)));
   const auto place = [&](const auto& list, size_t offset) {
-    using T = typename std::decay_t<decltype(list)>::value_type;
-    if (!list.empty()) upload(list_memory + offset, list.data(), list.size() * sizeof(T));
-    return reinterpret_cast<const T*>(list_memory + offset);
+    if (!list.empty()) upload(base + offset, list.data(), list.size() * sizeof(list[0]));
+    return static_cast<int32_t>(offset / sizeof(list[0]));
   };
-  auto* row_memory = sampling_rows_.get_array<kernels::SamplingRow>(count);
-  upload(row_memory, device_rows.data(), device_rows.size() * sizeof(device_rows[0]));
-  const size_t result_bytes = padded(static_cast<size_t>(count) * sizeof(kernels::SampledRow));
-  char* results = static_cast<char*>(
-      sampling_results_.get(result_bytes + static_cast<size_t>(count) * sizeof(int32_t)));
+  const int32_t biases = place(lists.biases, memory.biases);
+  const int32_t banned = place(lists.banned, memory.banned);
+  const int32_t penalties = place(lists.penalties, memory.penalties);
+  for (kernels::SamplingRow& row : device_rows) {
+    row.bias_begin += biases;
+    row.banned_begin += banned;
+    row.penalty_begin += penalties;
+  }
+  upload(sampling_rows_.get(row_bytes(static_cast<int>(rows.size()))), device_rows.data(),
+         row_bytes(static_cast<int>(rows.size())));
+}
+
+void CudaBackend::draw(TensorView logits, TensorView tokens) {
+  const int count = static_cast<int>(logits.rows());
+  const int vocab = static_cast<int>(logits.cols());
+  CHECK(logits.dtype == DType::kF32 && row_bytes(count) <= sampling_rows_.bytes() &&
+            (tokens.data == nullptr || tokens.shape.elements() == count),
+        "draw: logits " + logits.shape.to_string() + ", tokens " + tokens.shape.to_string());
+  if (count == 0) return;
+  const void* lists = sampling_lists_.get(16);
   check(kernels::launch_sampling(
             {.logits = logits.as<const float>(),
              .row_stride = vocab,
              .vocab = vocab,
              .max_rows = count,
-             .rows = row_memory,
-             .biases = place(lists.biases, 0),
-             .banned = place(lists.banned, bias_bytes),
-             .penalties = place(lists.penalties, bias_bytes + banned_bytes),
+             .rows = static_cast<const kernels::SamplingRow*>(sampling_rows_.get(0)),
+             .biases = static_cast<const kernels::TokenBias*>(lists),
+             .banned = static_cast<const int32_t*>(lists),
+             .penalties = static_cast<const kernels::TokenCount*>(lists),
              .workspace = sampling_.get(kernels::sampling_workspace_bytes(count, vocab)),
-             .tokens = reinterpret_cast<int32_t*>(results + result_bytes),
-             .results = reinterpret_cast<kernels::SampledRow*>(results)},
+             .tokens = tokens.as<int32_t>(),
+             .results =
+                 static_cast<kernels::SampledRow*>(sampling_results_.get(result_bytes(count)))},
             stream()),
-        "launch of sample");
-  std::vector<kernels::SampledRow> sampled(rows.size());
-  copy_to_host(sampled.data(), results, sampled.size() * sizeof(sampled[0]));
-  std::vector<ops::SampleResult> out;
-  out.reserve(sampled.size());
-  for (const kernels::SampledRow& row : sampled) out.push_back(make_result(row));
-  return out;
+        "launch of draw");
+}
+
+// Results on their way to pinned host memory, with the event that says they are there.
+class CudaSamples final : public ops::PendingSamples {
+ public:
+  CudaSamples(std::shared_ptr<ResultSlots> slots, cudaStream_t stream, const void* results,
+              int rows)
+      : slots_(std::move(slots)), slot_(slots_->take(result_bytes(rows))), rows_(rows) {
+    if (rows > 0) {
+      check(cudaMemcpyAsync(slot_->memory, results, result_bytes(rows), cudaMemcpyDeviceToHost,
+                            stream),
+            "cudaMemcpyAsync");
+    }
+    check(cudaEventRecord(slot_->done, stream), "cudaEventRecord");
+  }
+  ~CudaSamples() override { slots_->give_back(std::move(slot_)); }
+
+  const std::vector<ops::SampleResult>& wait() override {
+    std::call_once(read_, [this] {
+      check(cudaEventSynchronize(slot_->done), "a step on the device");
+      const auto* sampled = static_cast<const kernels::SampledRow*>(slot_->memory);
+      for (int i = 0; i < rows_; ++i) results_.push_back(make_result(sampled[i]));
+    });
+    return results_;
+  }
+  bool immediate() const override { return false; }
+
+ private:
+  std::shared_ptr<ResultSlots> slots_;
+  std::unique_ptr<ResultSlots::Slot> slot_;
+  int rows_;
+  std::once_flag read_;
+  std::vector<ops::SampleResult> results_;
+};
+
+std::shared_ptr<ops::PendingSamples> CudaBackend::finish_step(int rows) {
+  const void* results = rows > 0 ? sampling_results_.get(result_bytes(rows)) : nullptr;
+  return std::make_shared<CudaSamples>(result_slots_, stream(), results, rows);
 }
 
 }  // namespace ernie::cuda

@@ -7,11 +7,11 @@
 
 namespace ernie::cuda {
 
-// Device memory that is kept from call to call. It grows while the engine warms up, which runs the
-// largest step; afterwards all sizes must have been seen.
+// Device memory that is kept from call to call. It grows until it is frozen, when the largest
+// step's share was reserved.
 class WorkBuffer {
  public:
-  // `name` says in messages what the memory is for; `frozen` becomes true when warm-up is over.
+  // `name` says in messages what the memory is for.
   WorkBuffer(const char* name, const bool& frozen) : name_(name), frozen_(frozen) {}
 
   // At least `bytes`, aligned to 256 bytes, zeroed whenever it was made anew.
@@ -19,7 +19,7 @@ class WorkBuffer {
     if (bytes > buffer_.bytes()) {
       CHECK(!frozen_, std::string(name_) + " needs " + std::to_string(bytes) + " bytes, but has " +
                           std::to_string(buffer_.bytes()) +
-                          " and may not grow after warm-up; warm up with the largest step");
+                          " and may not grow any more; the step exceeds the reserved shape");
       buffer_ = Buffer();  // the old one goes before the new one comes
       buffer_ = allocate_device(bytes);
     }
