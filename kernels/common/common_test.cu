@@ -61,8 +61,8 @@ void check_copy() {
   // The second kernel may start before the first ends, and must still see what it wrote.
   testing::run_in_graph([&](cudaStream_t stream) {
     const LaunchShape shape{.grid = dim3(64), .block = dim3(64), .overlap_previous = true};
-    return first_error(launch(copy_kernel<T>, shape, stream, in.data(), middle.data(), kCount),
-                       launch(copy_kernel<T>, shape, stream, middle.data(), out.data(), kCount));
+    return first_error({launch(copy_kernel<T>, shape, stream, in.data(), middle.data(), kCount),
+                        launch(copy_kernel<T>, shape, stream, middle.data(), out.data(), kCount)});
   });
   testing::expect_same_bits(out.download(), values, testing::type_name<T>());
 }

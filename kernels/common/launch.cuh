@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <initializer_list>
 #include <utility>
 
 #include "kernels/common/arch.h"
@@ -63,7 +64,13 @@ __device__ __forceinline__ void let_next_kernel_start() {
 
 constexpr __host__ __device__ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// As cudaSuccess or the first error of a sequence: run(launch_a(...)) && run(launch_b(...)).
-inline cudaError_t first_error(cudaError_t a, cudaError_t b) { return a != cudaSuccess ? a : b; }
+// The first error of several launches: first_error({launch_a(...), launch_b(...)}). The braces make
+// them happen in this order; arguments of a call may be evaluated in any.
+inline cudaError_t first_error(std::initializer_list<cudaError_t> launches) {
+  for (const cudaError_t error : launches) {
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
 
 }  // namespace ernie::kernels

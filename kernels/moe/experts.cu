@@ -227,8 +227,8 @@ cudaError_t launch_float32(const Problem& problem, cudaStream_t stream) {
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(8 * multiprocessors())),
                           .block = dim3(kThreads),
                           .overlap_previous = true};
-  return first_error(launch(float32_kernel<true>, shape, stream, problem, rows),
-                     launch(float32_kernel<false>, shape, stream, problem, rows));
+  return first_error({launch(float32_kernel<true>, shape, stream, problem, rows),
+                      launch(float32_kernel<false>, shape, stream, problem, rows)});
 }
 
 }  // namespace moe
@@ -255,8 +255,8 @@ cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
       (path == MoePath::kHopper && !can_hopper)) {
     return cudaErrorInvalidValue;
   }
-  return first_error(moe::launch_products(problem, path, stream),
-                     moe::launch_combine(problem, stream));
+  return first_error(
+      {moe::launch_products(problem, path, stream), moe::launch_combine(problem, stream)});
 }
 
 }  // namespace ernie::kernels

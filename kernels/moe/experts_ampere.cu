@@ -213,8 +213,8 @@ cudaError_t launch_product(const Problem& problem, cudaStream_t stream) {
 
 template <int kRows>
 cudaError_t launch_both(const Problem& problem, cudaStream_t stream) {
-  return first_error(launch_product<true, kRows>(problem, stream),
-                     launch_product<false, kRows>(problem, stream));
+  return first_error({launch_product<true, kRows>(problem, stream),
+                      launch_product<false, kRows>(problem, stream)});
 }
 
 }  // namespace

@@ -317,7 +317,8 @@ cudaError_t launch_product(const Problem& problem, cudaStream_t stream) {
 }  // namespace
 
 cudaError_t launch_hopper(const Problem& problem, cudaStream_t stream) {
-  return first_error(launch_product<true>(problem, stream), launch_product<false>(problem, stream));
+  return first_error(
+      {launch_product<true>(problem, stream), launch_product<false>(problem, stream)});
 }
 
 }  // namespace ernie::kernels::moe

@@ -6,12 +6,12 @@
 #include <cmath>
 #include <thread>
 
-#include "backend/cpu/cpu_backend.h"
 #include "golden_files.h"
 #include "model/model.h"
 #include "model/processor.h"
 #include "model/prompt_builder.h"
 #include "model/testing/prompt_runner.h"
+#include "test_device.h"
 #include "text/tokenizer.h"
 
 namespace ernie {
@@ -136,7 +136,7 @@ int32_t greedy_choice(const Outcome& outcome, size_t i, int vocab) {
 
 class LogitsGolden : public ::testing::TestWithParam<const char*> {
  protected:
-  std::unique_ptr<ops::Backend> backend_ = cpu::make_cpu_backend({.threads = 2});
+  std::unique_ptr<ops::Backend> backend_ = golden::make_test_backend(0, 2);
   std::unique_ptr<Communicator> comm_ = make_single_communicator();
 };
 
@@ -261,7 +261,7 @@ std::vector<Outcome> run_sharded(const std::string& checkpoint, int ranks,
   std::vector<std::jthread> threads;
   for (int r = 0; r < ranks; ++r) {
     threads.emplace_back([&, r] {
-      const auto backend = cpu::make_cpu_backend({.threads = 1});
+      const auto backend = golden::make_test_backend(r, 1);
       Loaded loaded(checkpoint, DType::kF32, *backend, *comms[r]);
       for (const Case& c : cases) outcomes[r].push_back(loaded.run(c));
     });

@@ -6,9 +6,9 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "backend/cpu/cpu_backend.h"
 #include "engine/engine.h"
 #include "golden/golden_files.h"
+#include "golden/test_device.h"
 #include "model/processor.h"
 
 namespace ernie {
@@ -77,7 +77,7 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
 
   std::unique_ptr<Engine> start(const EngineConfig& config) const {
     return Engine::start(config_, config,
-                         [](int) { return cpu::make_cpu_backend({.threads = 1}); });
+                         [](int rank) { return golden::make_test_backend(rank, 1); });
   }
 
   static std::shared_ptr<Collector> submit(Engine& engine, const PromptPtr& prompt) {
