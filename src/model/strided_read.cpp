@@ -61,15 +61,16 @@ void copy(const StridedMatrix& m, Out* out) {
     }
     return;
   }
-  // A transposed matrix goes through square tiles, so that both sides see whole cache lines, a few
-  // stored rows at a time, because a mapped file has small pages.
-  constexpr int64_t kTile = 64;
-  Out tile[kTile][kTile + 2];  // two more, so that a column's elements fall in different cache sets
-  Out run[kTile];
-  for (int64_t c = 0; c < m.cols; c += kTile) {
-    const int64_t cols = std::min(kTile, m.cols - c);
-    for (int64_t r = 0; r < m.rows; r += kTile) {
-      const int64_t rows = std::min(kTile, m.rows - r);
+  // A transposed matrix goes through tiles, so that both sides see whole cache lines: long runs of
+  // a few stored rows, because a mapped file has small pages.
+  constexpr int64_t kRun = 256;
+  constexpr int64_t kWidth = 32;
+  Out tile[kRun][kWidth + 2];  // two more, so that a column is spread over the cache's sets
+  Out run[kRun];
+  for (int64_t c = 0; c < m.cols; c += kWidth) {
+    const int64_t cols = std::min(kWidth, m.cols - c);
+    for (int64_t r = 0; r < m.rows; r += kRun) {
+      const int64_t rows = std::min(kRun, m.rows - r);
       for (int64_t j = 0; j < cols; ++j) {
         copy_run<kType>(m.data + (r + (c + j) * m.col_stride) * kSize, rows, run);
         for (int64_t i = 0; i < rows; ++i) tile[i][j] = run[i];

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -9,6 +10,7 @@
 #include "backend/cpu/cpu_backend.h"
 #include "model/testing/checkpoint_writer.h"
 #include "model/testing/tiny_model.h"
+#include "tensor/bf16.h"
 
 namespace ernie::model {
 namespace {
@@ -16,22 +18,28 @@ namespace {
 using testing::safetensors_bytes;
 using testing::TempFolder;
 
-// All rows of a weight in float32.
-std::vector<float> rows_of(ops::Backend& backend, const Weight& weight) {
+// All rows of a weight that was packed as `dtype`, in float32.
+std::vector<float> rows_of(ops::Backend& backend, const Weight& weight, DType dtype) {
   const int64_t rows = weight.out_features();
+  const Shape shape{rows, weight.in_features()};
   std::vector<int32_t> ids;
   for (int32_t i = 0; i < rows; ++i) ids.push_back(i);
-  std::vector<float> out(static_cast<size_t>(rows * weight.in_features()));
-  backend.embed(weight, 0, {ids.data(), DType::kI32, {rows}},
-                {out.data(), DType::kF32, {rows, weight.in_features()}});
+  std::vector<float> out(static_cast<size_t>(shape.elements()));
+  std::vector<BF16> narrow(out.size());
+  void* data = dtype == DType::kF32 ? static_cast<void*>(out.data()) : narrow.data();
+  backend.embed(weight, 0, {ids.data(), DType::kI32, {rows}}, {data, dtype, shape});
+  if (dtype == DType::kBF16) {
+    std::transform(narrow.begin(), narrow.end(), out.begin(), [](BF16 v) { return to_float(v); });
+  }
   return out;
 }
 
-class PackingFromCheckpoint : public ::testing::TestWithParam<std::tuple<std::string, bool>> {};
+class PackingFromCheckpoint
+    : public ::testing::TestWithParam<std::tuple<std::string, bool, DType>> {};
 
 // Aligned rows are packed where they lie, others are read: slices, stacks and types all the same.
 TEST_P(PackingFromCheckpoint, StacksOfSlicesHoldTheirValues) {
-  const auto& [type, odd_header] = GetParam();
+  const auto& [type, odd_header, dtype] = GetParam();
   const TensorSpec a{"model.layers.0.mlp.gate_proj.weight", TensorRole::kLinear, 37, 24};
   const TensorSpec b{"model.layers.0.mlp.up_proj.weight", TensorRole::kLinear, 20, 24};
   testing::TensorMap tensors;
@@ -47,7 +55,7 @@ TEST_P(PackingFromCheckpoint, StacksOfSlicesHoldTheirValues) {
   const auto source = open_checkpoint_source(testing::tiny_config(), folder.path());
   const auto backend = cpu::make_cpu_backend({.threads = 1});
   DeviceArena arena(backend.get());
-  PackingLoader loader({*source, *backend, arena, DType::kF32, {}});
+  PackingLoader loader({*source, *backend, arena, dtype, {}});
   const MatrixPart parts[] = {{a, {3, 30, 8, 11}}, {b, {0, 20, 8, 11}}, {a, {36, 1, 8, 11}}};
   std::vector<float> expected;
   for (const MatrixPart& part : parts) {
@@ -57,13 +65,14 @@ TEST_P(PackingFromCheckpoint, StacksOfSlicesHoldTheirValues) {
       expected.insert(expected.end(), at, at + part.slice.cols);
     }
   }
-  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts)), expected);
+  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts), dtype), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(TypesAndAlignments, PackingFromCheckpoint,
-                         ::testing::Combine(::testing::Values("BF16", "F32"), ::testing::Bool()));
+                         ::testing::Combine(::testing::Values("BF16", "F32"), ::testing::Bool(),
+                                            ::testing::Values(DType::kF32, DType::kBF16)));
 
-TEST(PackingFromCheckpoint, PartsOfDifferentTypesAreStackedToo) {
+TEST(PackingLoader, PartsOfDifferentTypesAreStackedToo) {
   const TensorSpec a{"model.layers.0.mlp.gate_proj.weight", TensorRole::kLinear, 1, 2};
   const TensorSpec b{"model.layers.0.mlp.up_proj.weight", TensorRole::kLinear, 1, 2};
   TempFolder folder;
@@ -74,7 +83,8 @@ TEST(PackingFromCheckpoint, PartsOfDifferentTypesAreStackedToo) {
   DeviceArena arena(backend.get());
   PackingLoader loader({*source, *backend, arena, DType::kF32, {}});
   const MatrixPart parts[] = {{a, whole(a)}, {b, whole(b)}};
-  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts)), (std::vector<float>{1, 2, 3, 4}));
+  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts), DType::kF32),
+            (std::vector<float>{1, 2, 3, 4}));
 }
 
 size_t peak_memory() {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "model/ernie45_vl/decoder_weights.h"
@@ -80,7 +81,7 @@ TEST_P(WeightPlan, IsWithinTwoPercentOfWhatIsTakenAndOfTheParameters) {
     const auto taken = static_cast<double>(loader.taken());
     EXPECT_NEAR(planned / parameters, 1.0, 0.005);
     EXPECT_GE(taken, planned);
-    EXPECT_LT(taken / planned, 1.02);
+    EXPECT_LT(taken, std::max(1.02 * planned, planned + (32 << 20)));
     std::printf(
         "%-24s %d ranks: parameters x 2 %8.3f GB, plan %8.3f, taken %8.3f (%.2f %% more), %zu "
         "matrices in %d slabs\n",
