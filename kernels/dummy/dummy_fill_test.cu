@@ -42,10 +42,7 @@ float reference(const Case& c, int64_t n) {
 __nv_bfloat16 round_to(float f, __nv_bfloat16) {
   uint32_t u = 0;
   std::memcpy(&u, &f, sizeof(u));
-  const auto bits = static_cast<uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-  __nv_bfloat16 out;
-  std::memcpy(&out, &bits, sizeof(bits));
-  return out;
+  return __ushort_as_bfloat16(static_cast<unsigned short>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16));
 }
 float round_to(float f, float) { return f; }
 
