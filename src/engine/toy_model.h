@@ -230,7 +230,9 @@ class Backend : public ops::Backend {
     return result;
   }
 
-  std::unique_ptr<Weight> pack(const HostMatrix&, DType) override { return unused(); }
+  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix>, DType) override {
+    return unused();
+  }
   size_t packed_bytes(int64_t, int64_t, DType) const override { return 0; }
   void embed(const Weight&, int64_t, TensorView, TensorView) override { unused(); }
   void linear(const ops::LinearArgs&) override { unused(); }

@@ -35,7 +35,7 @@ void Checkpoint::add_file(const std::string& name) {
     const auto [at, added] = by_name_.emplace(tensor.name, &tensor);
     if (!added) {
       throw StartError(file.path() + ": tensor \"" + tensor.name + "\" is also in " +
-                       *at->second->file + "; expected each tensor once");
+                       at->second->file->path() + "; expected each tensor once");
     }
     tensors_.push_back(&tensor);
   }

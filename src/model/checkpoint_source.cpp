@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "model/checkpoint.h"
 #include "model/checkpoint_layout.h"
+#include "model/read_ahead.h"
 #include "model/strided_read.h"
 #include "model/weight_source.h"
 
@@ -36,21 +37,25 @@ class CheckpointSource : public WeightSource {
   }
 
   HostMatrix map(const TensorSpec& spec, const Slice& slice) override {
-    const StridedMatrix m = slice_of(locate(spec), slice);
-    const bool dense = m.col_stride == 1 && (m.row_stride == m.cols || m.rows == 1);
+    const Located at = locate(spec);
+    const StridedMatrix m = slice_of(at.matrix, slice);
     const bool aligned = reinterpret_cast<uintptr_t>(m.data) % stored_type_bytes(m.type) == 0;
-    if (!dense || !aligned || m.type == StoredType::kF16) return {};
-    return {m.data, m.type == StoredType::kF32 ? DType::kF32 : DType::kBF16, m.rows, m.cols};
+    if (m.col_stride != 1 || !aligned || m.type == StoredType::kF16) return {};
+    read_ahead_.reading(*at.tensor->file, m.data, span_bytes(m));
+    const DType dtype = m.type == StoredType::kF32 ? DType::kF32 : DType::kBF16;
+    return {m.data, dtype, m.rows, m.cols, 1, m.row_stride};
   }
 
   void read(const TensorSpec& spec, const Slice& slice, DType dtype, void* out) override {
-    read_strided(slice_of(locate(spec), slice), dtype, out);
+    const Located at = locate(spec);
+    const StridedMatrix m = slice_of(at.matrix, slice);
+    read_ahead_.reading(*at.tensor->file, m.data, span_bytes(m));
+    read_strided(m, dtype, out);
   }
 
   void release(const TensorSpec& spec) override {
-    const StridedMatrix m = locate(spec);
-    const int64_t last = (m.rows - 1) * m.row_stride + (m.cols - 1) * m.col_stride;
-    drop_pages(m.data, static_cast<size_t>(last + 1) * stored_type_bytes(m.type));
+    const Located at = locate(spec);
+    at.tensor->file->drop(at.matrix.data, span_bytes(at.matrix));
   }
 
   void finish() override {
@@ -58,7 +63,7 @@ class CheckpointSource : public WeightSource {
     for (const StoredTensor* tensor : checkpoint_.tensors()) {
       if (!used_.contains(tensor) && !is_ignorable(tensor->name)) {
         surplus.push_back("\"" + tensor->name + "\" " + tensor->shape_text() + " in " +
-                          *tensor->file);
+                          tensor->file->path());
       }
     }
     if (surplus.empty()) return;
@@ -110,8 +115,19 @@ class CheckpointSource : public WeightSource {
     return false;
   }
 
+  struct Located {
+    const StoredTensor* tensor;
+    StridedMatrix matrix;
+  };
+
+  // Bytes from a matrix's first element to the end of its last.
+  static size_t span_bytes(const StridedMatrix& m) {
+    const int64_t last = (m.rows - 1) * m.row_stride + (m.cols - 1) * m.col_stride;
+    return static_cast<size_t>(last + 1) * stored_type_bytes(m.type);
+  }
+
   // Finds the tensor, checks its type and shape, and describes it as [rows, cols] of the spec.
-  StridedMatrix locate(const TensorSpec& spec) {
+  Located locate(const TensorSpec& spec) {
     const std::vector<StoredPlace> places = places_of(spec, layout_, config_);
     for (const StoredPlace& place : places) {
       if (const StoredTensor* tensor = checkpoint_.find(place.name)) {
@@ -120,9 +136,9 @@ class CheckpointSource : public WeightSource {
           fail(*tensor,
                "expected type BF16, F16, F32 or U16 (bfloat16 bits), found " + tensor->type_name);
         }
-        return spec.role == TensorRole::kVector || spec.role == TensorRole::kExpertBias
-                   ? view_vector(spec, place, *tensor)
-                   : view_matrix(spec, place, *tensor);
+        return {tensor, spec.role == TensorRole::kVector || spec.role == TensorRole::kExpertBias
+                            ? view_vector(spec, place, *tensor)
+                            : view_matrix(spec, place, *tensor)};
       }
     }
     const StoredPlace& usual = places.front();
@@ -135,7 +151,7 @@ class CheckpointSource : public WeightSource {
   }
 
   [[noreturn]] static void fail(const StoredTensor& tensor, const std::string& problem) {
-    throw StartError(*tensor.file + ": tensor \"" + tensor.name + "\": " + problem);
+    throw StartError(tensor.file->path() + ": tensor \"" + tensor.name + "\": " + problem);
   }
 
   [[noreturn]] static void fail_shape(const StoredTensor& tensor, const std::string& expected) {
@@ -206,6 +222,7 @@ class CheckpointSource : public WeightSource {
   const Layout layout_;
   bool transposed_ = false;
   std::unordered_set<const StoredTensor*> used_;
+  ReadAhead read_ahead_;
 };
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <thread>
 
 #include "backend/cpu/cpu_backend.h"
@@ -55,6 +57,39 @@ TEST(DummySource, MatricesKeepTheScaleOfTheirInput) {
   EXPECT_NEAR(std::sqrt(squares / 256000), 1.0 / 16, 0.001);
 }
 
+// The experts of a large model are chosen about equally often.
+TEST(DummySource, RoutingIsRoughlyUniform) {
+  constexpr int64_t kHidden = 1024, kExperts = 64, kTokens = 2000;
+  constexpr int kTopK = 6;
+  const auto source = make_dummy_source(tiny_config(), 3);
+  const TensorSpec router{"model.layers.1.mlp.gate.weight", TensorRole::kRouter, kExperts, kHidden};
+  const TensorSpec bias{"model.layers.1.mlp.moe_statics.e_score_correction_bias",
+                        TensorRole::kExpertBias, 1, kExperts};
+  const TensorSpec inputs{"x", TensorRole::kLinear, kTokens, kHidden};
+  const std::vector<float> w = values(*source, router, whole(router));
+  const std::vector<float> b = values(*source, bias, whole(bias));
+  const std::vector<float> x = values(*source, inputs, whole(inputs));
+  std::vector<int> chosen(kExperts, 0);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    std::vector<std::pair<double, int>> scores;
+    double sum = 0;
+    for (int e = 0; e < kExperts; ++e) {
+      double logit = 0;
+      for (int64_t h = 0; h < kHidden; ++h) logit += x[t * kHidden + h] * w[e * kHidden + h];
+      scores.push_back({std::exp(logit * std::sqrt(kHidden)), e});  // inputs of deviation 1
+      sum += scores.back().first;
+    }
+    for (auto& [score, e] : scores) score = score / sum + b[e];
+    std::partial_sort(scores.begin(), scores.begin() + kTopK, scores.end(), std::greater<>());
+    for (int k = 0; k < kTopK; ++k) ++chosen[scores[k].second];
+  }
+  const double even = static_cast<double>(kTokens * kTopK) / kExperts;
+  for (int e = 0; e < kExperts; ++e) {
+    EXPECT_GT(chosen[e], 0.6 * even) << e;
+    EXPECT_LT(chosen[e], 1.4 * even) << e;
+  }
+}
+
 std::unique_ptr<Model> load_dummy(const ModelConfig& config, ops::Backend& backend,
                                   Communicator& comm) {
   LoadOptions options = tiny_options();
@@ -92,8 +127,14 @@ TEST(DummyModel, PlanEqualsWhatIsLoadedAndProgressReachesIt) {
   options.choice = LoadChoice::kDummy;
   size_t last = 0;
   size_t total = 0;
+  bool first = true;
   options.progress = [&](size_t done, size_t all) {
-    EXPECT_GT(done, last);
+    if (first) {
+      EXPECT_EQ(done, 0u) << "the beginning is told too";
+    } else {
+      EXPECT_GT(done, last);
+    }
+    first = false;
     last = done;
     total = all;
   };

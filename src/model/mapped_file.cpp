@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -44,11 +44,21 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), bytes_);
 }
 
-void drop_pages(const void* data, size_t bytes) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto first = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
-  const auto last = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
-  if (last > first) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+void MappedFile::will_need(size_t offset, size_t bytes) const {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t begin = offset / page * page;
+  const size_t end = std::min(bytes_, offset + bytes);
+  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_WILLNEED);
+}
+
+void MappedFile::drop(const void* data, size_t bytes) const {
+  // A page fault maps up to 64 KiB around it, so the neighbours' edges may be mapped too.
+  constexpr size_t kFaultAround = size_t{64} << 10;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<size_t>(static_cast<const std::byte*>(data) - data_);
+  const size_t begin = (offset - std::min(offset, kFaultAround)) / page * page;
+  const size_t end = std::min(bytes_, offset + bytes + kFaultAround);
+  if (begin < end) madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 
 }  // namespace ernie::model

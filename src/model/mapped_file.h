@@ -18,14 +18,15 @@ class MappedFile {
   const std::byte* data() const { return data_; }
   size_t bytes() const { return bytes_; }
 
+  // Has the kernel begin to read these bytes of the file, which will be used soon. Does not wait.
+  void will_need(size_t offset, size_t bytes) const;
+  // These bytes stop counting as this process's memory; they can still be read.
+  void drop(const void* data, size_t bytes) const;
+
  private:
   std::string path_;
   const std::byte* data_ = nullptr;
   size_t bytes_ = 0;
 };
-
-// Tells the kernel that these bytes of a mapped file are not needed again soon, so that they stop
-// counting as this process's memory.
-void drop_pages(const void* data, size_t bytes);
 
 }  // namespace ernie::model

@@ -75,7 +75,8 @@ struct LoadOptions {
   LoadChoice choice = LoadChoice::kCheckpoint;
   uint64_t seed = 0;  // of dummy weights; the same values for every tensor-parallel size
   StepLimits limits;
-  // Called with (bytes done, bytes in all) while loading; may be empty. Rank 0 only.
+  // Called with (bytes done, bytes in all) while loading, first with 0 done; may be empty. Rank 0
+  // only.
   std::function<void(size_t, size_t)> progress;
 };
 

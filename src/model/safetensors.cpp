@@ -134,7 +134,7 @@ SafetensorsFile::SafetensorsFile(std::string path) : file_(std::move(path)) {
   for (const auto& [key, value] : header.get_object()) {
     if (key == "__metadata__") continue;
     tensors_.push_back(read_entry(where, std::string(key), value, data, data_bytes));
-    tensors_.back().file = &where;
+    tensors_.back().file = &file_;
   }
   std::sort(tensors_.begin(), tensors_.end(), [](const StoredTensor& a, const StoredTensor& b) {
     return a.data != b.data ? a.data < b.data : a.bytes < b.bytes;

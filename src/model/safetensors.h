@@ -20,7 +20,7 @@ struct StoredTensor {
   std::vector<int64_t> shape;
   const std::byte* data = nullptr;
   size_t bytes = 0;
-  const std::string* file = nullptr;  // path, owned by the SafetensorsFile
+  const MappedFile* file = nullptr;  // of the SafetensorsFile, which must not move
 
   std::string shape_text() const;  // "[64, 160]"
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "base/check.h"
 #include "model/weight_source.h"
@@ -33,29 +34,48 @@ float load(const std::byte* at) {
   }
 }
 
+template <StoredType kType, typename Out>
+constexpr bool kSameBits = (kType == StoredType::kBF16 && std::is_same_v<Out, BF16>) ||
+                           (kType == StoredType::kF32 && std::is_same_v<Out, float>);
+
 void store(float v, float* out) { *out = v; }
 void store(float v, BF16* out) { *out = to_bf16(v); }
+
+// Copies or converts `count` neighbours.
+template <StoredType kType, typename Out>
+void copy_run(const std::byte* in, int64_t count, Out* out) {
+  if constexpr (kSameBits<kType, Out>) {
+    std::memcpy(out, in, static_cast<size_t>(count) * sizeof(Out));
+  } else {
+    constexpr int64_t kSize = kType == StoredType::kF32 ? 4 : 2;
+    for (int64_t i = 0; i < count; ++i) store(load<kType>(in + i * kSize), out + i);
+  }
+}
 
 template <StoredType kType, typename Out>
 void copy(const StridedMatrix& m, Out* out) {
   constexpr int64_t kSize = kType == StoredType::kF32 ? 4 : 2;
-  // Rows in blocks, so that reading along the columns of a transposed matrix uses whole cache
-  // lines.
-  constexpr int64_t kBlock = 64;
   if (m.col_stride == 1) {
     for (int64_t r = 0; r < m.rows; ++r) {
-      const std::byte* row = m.data + r * m.row_stride * kSize;
-      for (int64_t c = 0; c < m.cols; ++c) store(load<kType>(row + c * kSize), out++);
+      copy_run<kType>(m.data + r * m.row_stride * kSize, m.cols, out + r * m.cols);
     }
     return;
   }
-  for (int64_t begin = 0; begin < m.rows; begin += kBlock) {
-    const int64_t end = std::min(begin + kBlock, m.rows);
-    for (int64_t c = 0; c < m.cols; ++c) {
-      const std::byte* column = m.data + c * m.col_stride * kSize;
-      for (int64_t r = begin; r < end; ++r) {
-        store(load<kType>(column + r * m.row_stride * kSize), out + r * m.cols + c);
+  // A transposed matrix goes through tiles, so that both sides see whole cache lines: long runs of
+  // a few stored rows, because a mapped file has small pages.
+  constexpr int64_t kRun = 256;
+  constexpr int64_t kWidth = 32;
+  Out tile[kRun][kWidth + 2];  // two more, so that a column is spread over the cache's sets
+  Out run[kRun];
+  for (int64_t c = 0; c < m.cols; c += kWidth) {
+    const int64_t cols = std::min(kWidth, m.cols - c);
+    for (int64_t r = 0; r < m.rows; r += kRun) {
+      const int64_t rows = std::min(kRun, m.rows - r);
+      for (int64_t j = 0; j < cols; ++j) {
+        copy_run<kType>(m.data + (r + (c + j) * m.col_stride) * kSize, rows, run);
+        for (int64_t i = 0; i < rows; ++i) tile[i][j] = run[i];
       }
+      for (int64_t i = 0; i < rows; ++i) std::copy_n(tile[i], cols, out + (r + i) * m.cols + c);
     }
   }
 }

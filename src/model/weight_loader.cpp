@@ -24,28 +24,52 @@ void PackingLoader::count(size_t bytes) {
 }
 
 std::unique_ptr<Weight> PackingLoader::matrix(std::span<const MatrixPart> parts) {
-  HostMatrix host;
-  if (parts.size() == 1) host = args_.source.map(parts[0].tensor, parts[0].slice);
-  if (host.data == nullptr) {
-    const int64_t cols = parts[0].slice.cols;
-    const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(args_.activation);
-    const int64_t rows = total_rows(parts);
-    const size_t needed = static_cast<size_t>(rows) * row_bytes;
-    if (scratch_.size() < needed) scratch_.resize(needed);
-    std::byte* out = scratch_.data();
-    for (const MatrixPart& part : parts) {
-      CHECK(part.slice.cols == cols, "stacked matrices differ in width: " + part.tensor.name);
-      args_.source.read(part.tensor, part.slice, args_.activation, out);
-      out += static_cast<size_t>(part.slice.rows) * row_bytes;
-    }
-    host = {scratch_.data(), args_.activation, rows, cols};
-  }
-  host.sum_parts = parts[0].slice.sum_parts;
-  std::unique_ptr<Weight> weight = args_.backend.pack(host, args_.activation);
+  std::unique_ptr<Weight> weight = pack(parts);
   for (const MatrixPart& part : parts) args_.source.release(part.tensor);
   if (scratch_.size() > kKeptScratchBytes) std::vector<std::byte>().swap(scratch_);
   count(weight->bytes());
   return weight;
+}
+
+std::unique_ptr<Weight> PackingLoader::pack(std::span<const MatrixPart> parts) {
+  std::vector<GeneratedMatrix> generated;
+  for (const MatrixPart& part : parts) {
+    const auto values = args_.source.generated(part.tensor, part.slice);
+    if (!values) break;
+    generated.push_back(*values);
+  }
+  const int sum_parts = parts[0].slice.sum_parts;
+  if (generated.size() == parts.size()) {
+    return args_.backend.pack_generated(generated, args_.activation, sum_parts);
+  }
+  std::vector<HostMatrix> host = map(parts);
+  if (host.empty()) host = {read(parts)};
+  for (HostMatrix& matrix : host) matrix.sum_parts = sum_parts;
+  return args_.backend.pack_stacked(host, args_.activation);
+}
+
+std::vector<HostMatrix> PackingLoader::map(std::span<const MatrixPart> parts) {
+  std::vector<HostMatrix> host;
+  for (const MatrixPart& part : parts) {
+    host.push_back(args_.source.map(part.tensor, part.slice));
+    if (host.back().data == nullptr || host.back().dtype != host[0].dtype) return {};
+  }
+  return host;
+}
+
+HostMatrix PackingLoader::read(std::span<const MatrixPart> parts) {
+  const int64_t cols = parts[0].slice.cols;
+  const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(args_.activation);
+  const int64_t rows = total_rows(parts);
+  const size_t needed = static_cast<size_t>(rows) * row_bytes;
+  if (scratch_.size() < needed) scratch_.resize(needed);
+  std::byte* out = scratch_.data();
+  for (const MatrixPart& part : parts) {
+    CHECK(part.slice.cols == cols, "stacked matrices differ in width: " + part.tensor.name);
+    args_.source.read(part.tensor, part.slice, args_.activation, out);
+    out += static_cast<size_t>(part.slice.rows) * row_bytes;
+  }
+  return {scratch_.data(), args_.activation, rows, cols};
 }
 
 TensorView PackingLoader::tensor(const TensorSpec& spec, DType dtype) {

@@ -54,6 +54,10 @@ class PackingLoader : public WeightLoader {
   size_t bytes() const { return bytes_; }
 
  private:
+  std::unique_ptr<Weight> pack(std::span<const MatrixPart> parts);
+  // The parts where they lie; empty when not all can be used there.
+  std::vector<HostMatrix> map(std::span<const MatrixPart> parts);
+  HostMatrix read(std::span<const MatrixPart> parts);  // into scratch memory
   void count(size_t bytes);
 
   Args args_;

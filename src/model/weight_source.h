@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "model/config.h"
+#include "ops/generated_matrix.h"
 #include "ops/weight.h"
 
 namespace ernie::model {
@@ -50,14 +52,17 @@ class WeightSource {
 
   virtual bool has(const TensorSpec& spec) const = 0;
 
-  // The slice where it already lies in memory as a dense matrix; data is nullptr if it does not.
-  // Valid until release().
+  // The slice as values to be made on the device; none when it must be mapped or read.
+  virtual std::optional<GeneratedMatrix> generated(const TensorSpec&, const Slice&) { return {}; }
+
+  // The slice where its rows already lie in memory, aligned for their type; data is nullptr if they
+  // do not. Valid until release().
   virtual HostMatrix map(const TensorSpec& spec, const Slice& slice) = 0;
 
   // Writes the slice to out, row-major, as kF32 or kBF16 (rounded to nearest even).
   virtual void read(const TensorSpec& spec, const Slice& slice, DType dtype, void* out) = 0;
 
-  // The slice will not be wanted again.
+  // The slice will not be wanted again soon: it stops counting as this process's memory.
   virtual void release(const TensorSpec& spec) = 0;
 
   // Throws when the source holds tensors that nobody asked for.

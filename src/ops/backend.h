@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "ops/generated_matrix.h"
 #include "ops/params.h"
 #include "ops/sampling.h"
 #include "ops/weight.h"
@@ -76,8 +77,18 @@ class Backend {
   // the same work has to be run once before.
   virtual std::unique_ptr<Graph> capture(const std::function<void()>& issue);
 
-  // Weights. packed_bytes() is what pack() will take for such a matrix, for planning.
-  virtual std::unique_ptr<Weight> pack(const HostMatrix& matrix, DType activation) = 0;
+  // Weights. Makes one of the parts' rows, one part under the other; parts have the same
+  // in_features, dtype and sum_parts, and may be changed or freed afterwards. packed_bytes() is
+  // what such a matrix will take, for planning.
+  virtual std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
+                                               DType activation) = 0;
+  std::unique_ptr<Weight> pack(const HostMatrix& matrix, DType activation) {
+    return pack_stacked(std::span(&matrix, 1), activation);
+  }
+  // The same of generated values, which are made on the device where it can; the default makes them
+  // in host memory. The values do not depend on where. sum_parts: see HostMatrix.
+  virtual std::unique_ptr<Weight> pack_generated(std::span<const GeneratedMatrix> parts,
+                                                 DType activation, int sum_parts);
   virtual size_t packed_bytes(int64_t out_features, int64_t in_features,
                               DType activation) const = 0;
 

@@ -67,8 +67,9 @@ class HostViewBackend final : public ops::Backend {
   }
   void synchronize() override { device_->synchronize(); }
   MemoryInfo memory_info() override { return device_->memory_info(); }
-  std::unique_ptr<Weight> pack(const HostMatrix& matrix, DType activation) override {
-    return device_->pack(matrix, activation);
+  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
+                                       DType activation) override {
+    return device_->pack_stacked(parts, activation);
   }
   size_t packed_bytes(int64_t out_features, int64_t in_features, DType activation) const override {
     return device_->packed_bytes(out_features, in_features, activation);

@@ -74,12 +74,12 @@ void CpuBackend::copy_to_host(void* dst, const void* src, size_t bytes) {
   std::memcpy(dst, src, bytes);
 }
 
-std::unique_ptr<Weight> CpuBackend::pack(const HostMatrix& matrix, DType activation) {
+std::unique_ptr<Weight> CpuBackend::pack_stacked(std::span<const HostMatrix> parts,
+                                                 DType activation) {
   typed(activation);
-  CHECK(matrix.dtype == DType::kF32 || matrix.dtype == DType::kBF16,
-        std::string("a matrix is float32 or bfloat16, not ") + dtype_name(matrix.dtype));
-  Buffer storage = allocate_host(packed_bytes(matrix.out_features, matrix.in_features, activation));
-  return std::make_unique<PackedWeight>(matrix, activation, std::move(storage), pool_);
+  Buffer storage =
+      allocate_host(packed_bytes(stacked_rows(parts), parts[0].in_features, activation));
+  return std::make_unique<PackedWeight>(parts, activation, std::move(storage), pool_);
 }
 
 size_t CpuBackend::packed_bytes(int64_t out_features, int64_t in_features, DType activation) const {

@@ -49,7 +49,8 @@ class CpuBackend final : public ops::Backend {
   void synchronize() override {}
   MemoryInfo memory_info() override { return host_memory(); }
 
-  std::unique_ptr<Weight> pack(const HostMatrix& matrix, DType activation) override;
+  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
+                                       DType activation) override;
   size_t packed_bytes(int64_t out_features, int64_t in_features, DType activation) const override;
 
   void embed(const Weight& table, int64_t first_row, TensorView ids, TensorView out) override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "tensor/bf16.h"
@@ -9,26 +10,38 @@
 namespace ernie::cpu {
 namespace {
 
-float element(const HostMatrix& m, int64_t index) {
-  return m.dtype == DType::kF32 ? static_cast<const float*>(m.data)[index]
-                                : to_float(static_cast<const BF16*>(m.data)[index]);
-}
+float widen(float v) { return v; }
+float widen(BF16 v) { return to_float(v); }
 
-void pack_f32_panel(const HostMatrix& m, int64_t first, int64_t rows, float* out) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t row = (first + r) * m.in_features;
-    for (int64_t k = 0; k < m.in_features; ++k) out[k * kPanel + r] = element(m, row + k);
+// rows: pointers to the panel's rows of W, at most kPanel.
+template <typename In>
+void pack_f32_panel(std::span<const void* const> rows, int64_t k_count, float* out) {
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const In* in = static_cast<const In*>(rows[r]);
+    for (int64_t k = 0; k < k_count; ++k) out[k * kPanel + static_cast<int64_t>(r)] = widen(in[k]);
   }
 }
 
-void pack_bf16_panel(const HostMatrix& m, int64_t first, int64_t rows, BF16* out) {
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t row = (first + r) * m.in_features;
-    for (int64_t k = 0; k < m.in_features; ++k) {
-      const BF16 v = m.dtype == DType::kBF16 ? static_cast<const BF16*>(m.data)[row + k]
-                                             : to_bf16(element(m, row + k));
-      out[k / 2 * (2 * kPanel) + r * 2 + k % 2] = v;
+uint32_t bits(float v) { return to_bf16(v).bits; }
+uint32_t bits(BF16 v) { return v.bits; }
+
+// One 32-bit store for each pair of inputs, in the order of the panel.
+template <typename In>
+void pack_bf16_panel(std::span<const void* const> rows, int64_t k_count, uint32_t* out) {
+  for (int64_t k = 0; k < k_count; k += 2, out += kPanel) {
+    for (size_t r = 0; r < rows.size(); ++r) {
+      const In* in = static_cast<const In*>(rows[r]) + k;
+      out[r] = k + 1 < k_count ? bits(in[0]) | bits(in[1]) << 16 : bits(in[0]);
     }
+  }
+}
+
+template <typename In>
+void pack_panel(std::span<const void* const> rows, int64_t k_count, DType dtype, void* out) {
+  if (dtype == DType::kF32) {
+    pack_f32_panel<In>(rows, k_count, static_cast<float*>(out));
+  } else {
+    pack_bf16_panel<In>(rows, k_count, static_cast<uint32_t*>(out));
   }
 }
 
@@ -44,23 +57,27 @@ size_t PackedWeight::bytes_for(int64_t out_features, int64_t in_features, DType 
          panel_bytes(activation, in_features);
 }
 
-PackedWeight::PackedWeight(const HostMatrix& matrix, DType activation, Buffer storage,
+PackedWeight::PackedWeight(std::span<const HostMatrix> parts, DType activation, Buffer storage,
                            ThreadPool& pool)
-    : Weight(matrix.out_features, matrix.in_features),
+    : Weight(stacked_rows(parts), parts[0].in_features),
       dtype_(activation),
-      sum_parts_(matrix.sum_parts),
-      panel_bytes_(panel_bytes(activation, matrix.in_features)),
+      sum_parts_(parts[0].sum_parts),
+      panel_bytes_(panel_bytes(activation, in_features())),
       storage_(std::move(storage)) {
-  bytes_ = bytes_for(matrix.out_features, matrix.in_features, activation);
+  bytes_ = bytes_for(out_features(), in_features(), activation);
   CHECK(storage_.bytes() >= bytes_, "the storage of a packed weight is too small");
+  std::vector<const void*> rows;
+  rows.reserve(static_cast<size_t>(out_features()));
+  for (const HostMatrix& part : parts) {
+    for (int64_t r = 0; r < part.out_features; ++r) rows.push_back(part.row(r));
+  }
+  const bool f32 = parts[0].dtype == DType::kF32;
   pool.parallel_for(panels(), [&](int64_t p, int) {
     char* out = static_cast<char*>(storage_.data()) + static_cast<size_t>(p) * panel_bytes_;
-    const int64_t rows = std::min<int64_t>(kPanel, matrix.out_features - p * kPanel);
-    if (dtype_ == DType::kF32) {
-      pack_f32_panel(matrix, p * kPanel, rows, reinterpret_cast<float*>(out));
-    } else {
-      pack_bf16_panel(matrix, p * kPanel, rows, reinterpret_cast<BF16*>(out));
-    }
+    const auto first = static_cast<size_t>(p) * kPanel;
+    const auto panel_rows =
+        std::span(rows).subspan(first, std::min<size_t>(kPanel, rows.size() - first));
+    (f32 ? pack_panel<float> : pack_panel<BF16>)(panel_rows, in_features(), dtype_, out);
   });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/thread_pool.h"
@@ -14,7 +15,8 @@ size_t panel_bytes(DType dtype, int64_t k);
 // A matrix in panels, in its activation type: float32 or bfloat16.
 class PackedWeight : public Weight {
  public:
-  PackedWeight(const HostMatrix& matrix, DType activation, Buffer storage, ThreadPool& pool);
+  PackedWeight(std::span<const HostMatrix> parts, DType activation, Buffer storage,
+               ThreadPool& pool);
 
   DType dtype() const { return dtype_; }
   // How many parts the sum over in_features has with kernels of this granularity.

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/result.h"
 #include "kernels/common/arch.h"
+#include "kernels/dummy/dummy_fill.h"
 
 namespace ernie::cuda {
 
@@ -72,10 +73,35 @@ void CudaBackend::copy_to_host(void* dst, const void* src, size_t bytes) {
   stream_.synchronize();
 }
 
-std::unique_ptr<Weight> CudaBackend::pack(const HostMatrix& matrix, DType activation) {
+std::unique_ptr<Weight> CudaBackend::pack_stacked(std::span<const HostMatrix> parts,
+                                                  DType activation) {
   element_type(activation);
-  element_type(matrix.dtype);
-  return std::make_unique<DeviceWeight>(matrix, activation, staging_, weights_freed_);
+  auto weight = std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].in_features,
+                                               activation, weights_, weights_freed_);
+  weight->upload(parts, staging_);
+  return weight;
+}
+
+std::unique_ptr<Weight> CudaBackend::pack_generated(std::span<const GeneratedMatrix> parts,
+                                                    DType activation, int /*sum_parts*/) {
+  auto weight = std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].cols, activation,
+                                               weights_, weights_freed_);
+  int64_t begin = 0;
+  for (const GeneratedMatrix& part : parts) {
+    check(kernels::launch_dummy_fill({.type = element_type(activation),
+                                      .out = weight->row(begin),
+                                      .key = part.key,
+                                      .first = part.first,
+                                      .row_stride = part.row_stride,
+                                      .rows = part.rows,
+                                      .cols = part.cols,
+                                      .mean = part.mean,
+                                      .deviation = part.deviation},
+                                     stream()),
+          "launch of dummy_fill");
+    begin += part.rows;
+  }
+  return weight;
 }
 
 size_t CudaBackend::packed_bytes(int64_t out_features, int64_t in_features,

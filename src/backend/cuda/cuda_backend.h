@@ -31,7 +31,10 @@ class CudaBackend final : public ops::Backend {
   void synchronize() override { stream_.synchronize(); }
   MemoryInfo memory_info() override { return device_memory(); }
 
-  std::unique_ptr<Weight> pack(const HostMatrix& matrix, DType activation) override;
+  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
+                                       DType activation) override;
+  std::unique_ptr<Weight> pack_generated(std::span<const GeneratedMatrix> parts, DType activation,
+                                         int sum_parts) override;
   size_t packed_bytes(int64_t out_features, int64_t in_features, DType activation) const override;
 
   void embed(const Weight& table, int64_t first_row, TensorView ids, TensorView out) override;
@@ -78,6 +81,7 @@ class CudaBackend final : public ops::Backend {
   int device_;
   Stream stream_;  // made first: it sets the thread's device
   StagingRing staging_;
+  SlabArena weights_{allocate_device};
   bool frozen_ = false;
   HostCopies host_copies_;
   // Weights of this backend that are gone, and how many were when the tables were last cleared.

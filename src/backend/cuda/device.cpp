@@ -8,11 +8,6 @@
 namespace ernie::cuda {
 namespace {
 
-// cudaMalloc cuts small allocations out of blocks of 2 MiB and rounds others up to them.
-constexpr size_t kLargeFrom = size_t{1} << 20;
-constexpr size_t kLargeGranule = size_t{2} << 20;
-constexpr size_t kSmallGranule = 512;
-
 std::string mib(size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
 
 std::string current_device() {
@@ -44,11 +39,6 @@ void check(cudaError_t error, const char* call, Place where) {
   if (error == cudaSuccess) [[likely]]
     return;
   throw_fault(call, describe(error), where);
-}
-
-size_t granted_bytes(size_t bytes) {
-  const size_t granule = bytes >= kLargeFrom ? kLargeGranule : kSmallGranule;
-  return (bytes + granule - 1) / granule * granule;
 }
 
 Buffer allocate_device(size_t bytes) {

@@ -26,9 +26,6 @@ void check(cudaError_t error, const char* call, Place where = Place::current());
 // Zeroed memory of the current device. Throws StartError with the sizes when the device is full.
 Buffer allocate_device(size_t bytes);
 
-// What cudaMalloc takes from the device for an allocation of this size.
-size_t granted_bytes(size_t bytes);
-
 ops::Backend::MemoryInfo device_memory();
 
 // Sets the calling thread's device and makes a stream on it.

@@ -1,9 +1,8 @@
 #include "backend/cuda/device_weight.h"
 
-#include <string>
+#include <cstring>
 #include <utility>
 
-#include "backend/cuda/device.h"
 #include "base/check.h"
 #include "tensor/bf16.h"
 
@@ -14,41 +13,50 @@ size_t matrix_bytes(int64_t out_features, int64_t in_features, DType dtype) {
   return static_cast<size_t>(out_features) * static_cast<size_t>(in_features) * dtype_bytes(dtype);
 }
 
-void widen(const BF16* in, float* out, size_t count) {
-  for (size_t i = 0; i < count; ++i) out[i] = to_float(in[i]);
-}
-
-void narrow(const float* in, BF16* out, size_t count) {
-  for (size_t i = 0; i < count; ++i) out[i] = to_bf16(in[i]);
+void convert(const void* in, DType from, void* out, DType to, int64_t count) {
+  if (from == to) {
+    std::memcpy(out, in, static_cast<size_t>(count) * dtype_bytes(to));
+  } else if (to == DType::kF32) {
+    const auto* narrow = static_cast<const BF16*>(in);
+    for (int64_t i = 0; i < count; ++i) static_cast<float*>(out)[i] = to_float(narrow[i]);
+  } else {
+    const auto* wide = static_cast<const float*>(in);
+    for (int64_t i = 0; i < count; ++i) static_cast<BF16*>(out)[i] = to_bf16(wide[i]);
+  }
 }
 
 }  // namespace
 
-DeviceWeight::DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging,
-                           std::shared_ptr<uint64_t> freed)
-    : Weight(matrix.out_features, matrix.in_features),
+DeviceWeight::DeviceWeight(int64_t out_features, int64_t in_features, DType activation,
+                           SlabArena& memory, std::shared_ptr<uint64_t> freed)
+    : Weight(out_features, in_features),
       dtype_(activation),
       freed_(std::move(freed)),
-      storage_(allocate_device(matrix_bytes(matrix.out_features, matrix.in_features, activation))) {
-  bytes_ = bytes_for(matrix.out_features, matrix.in_features, activation);
-  const size_t count =
-      static_cast<size_t>(matrix.out_features) * static_cast<size_t>(matrix.in_features);
-  if (matrix.dtype == activation) {
-    staging.upload(storage_.data(), matrix.data, storage_.bytes());
-    return;
+      storage_(memory.take(matrix_bytes(out_features, in_features, activation))) {
+  bytes_ = bytes_for(out_features, in_features, activation);
+}
+
+void DeviceWeight::upload(std::span<const HostMatrix> parts, StagingRing& staging) {
+  const size_t row_bytes = matrix_bytes(1, in_features(), dtype_);
+  int64_t begin = 0;
+  for (const HostMatrix& part : parts) {
+    staging.upload(row(begin), static_cast<size_t>(part.out_features), row_bytes,
+                   [&](void* pinned, size_t first, size_t rows) {
+                     for (size_t r = 0; r < rows; ++r) {
+                       convert(part.row(static_cast<int64_t>(first + r)), part.dtype,
+                               static_cast<char*>(pinned) + r * row_bytes, dtype_, in_features());
+                     }
+                   });
+    begin += part.out_features;
   }
-  staging.upload(
-      storage_.data(), count, dtype_bytes(activation), [&](void* pinned, size_t first, size_t now) {
-        if (activation == DType::kF32) {
-          widen(static_cast<const BF16*>(matrix.data) + first, static_cast<float*>(pinned), now);
-        } else {
-          narrow(static_cast<const float*>(matrix.data) + first, static_cast<BF16*>(pinned), now);
-        }
-      });
+}
+
+void* DeviceWeight::row(int64_t index) const {
+  return static_cast<char*>(storage_.get()) + matrix_bytes(index, in_features(), dtype_);
 }
 
 size_t DeviceWeight::bytes_for(int64_t out_features, int64_t in_features, DType activation) {
-  return granted_bytes(matrix_bytes(out_features, in_features, activation));
+  return SlabArena::piece_bytes(matrix_bytes(out_features, in_features, activation));
 }
 
 const DeviceWeight& device_weight(const Weight& weight) {

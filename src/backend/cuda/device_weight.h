@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "backend/cuda/staging_ring.h"
 #include "ops/weight.h"
+#include "tensor/slab_arena.h"
 
 namespace ernie::cuda {
 
@@ -12,23 +14,26 @@ namespace ernie::cuda {
 // type. A sum over in_features is taken in one part whatever HostMatrix::sum_parts says.
 class DeviceWeight : public Weight {
  public:
-  // Converts to `activation` on the way when the checkpoint has another type. `freed` counts the
-  // weights of one backend that are gone.
-  DeviceWeight(const HostMatrix& matrix, DType activation, StagingRing& staging,
+  // Not yet filled. `freed` counts the weights of one backend that are gone.
+  DeviceWeight(int64_t out_features, int64_t in_features, DType activation, SlabArena& memory,
                std::shared_ptr<uint64_t> freed);
   ~DeviceWeight() override { ++*freed_; }
   DeviceWeight(const DeviceWeight&) = delete;
   DeviceWeight& operator=(const DeviceWeight&) = delete;
 
+  // Fills it with the parts' rows, converted to dtype() on the way.
+  void upload(std::span<const HostMatrix> parts, StagingRing& staging);
+
   DType dtype() const { return dtype_; }
-  const void* data() const { return storage_.data(); }
+  const void* data() const { return storage_.get(); }
+  void* row(int64_t index) const;
 
   static size_t bytes_for(int64_t out_features, int64_t in_features, DType activation);
 
  private:
   DType dtype_;
   std::shared_ptr<uint64_t> freed_;
-  Buffer storage_;
+  std::shared_ptr<void> storage_;
 };
 
 // Of a weight that this backend packed; a CHECK failure for another one's.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/cuda/device.h"
+#include "base/check.h"
 
 namespace ernie::cuda {
 
@@ -38,6 +39,7 @@ void StagingRing::upload(void* dst, const void* src, size_t bytes) {
 }
 
 void StagingRing::upload(void* dst, size_t count, size_t element_bytes, const Fill& fill) {
+  CHECK(element_bytes <= kSlotBytes, "an element does not fit the pinned memory");
   for (size_t first = 0; first < count;) {
     make_room(element_bytes);
     const size_t now = std::min(count - first, (kSlotBytes - used_) / element_bytes);

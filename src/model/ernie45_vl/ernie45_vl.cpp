@@ -97,6 +97,7 @@ class Ernie45Vl : public Model {
   std::function<void(size_t)> progress(const LoadOptions& options) const {
     if (!options.progress || shard_.rank != 0) return {};
     const size_t total = plan(config_, options, shard_, &backend_).weight_bytes;
+    options.progress(0, total);
     return [report = options.progress, total, done = size_t{0}](size_t bytes) mutable {
       done += bytes;
       report(done, total);
