@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -35,5 +36,11 @@ std::unique_ptr<Communicator> make_single_communicator();
 
 // `size` communicators for threads of this process that exchange host memory.
 std::vector<std::unique_ptr<Communicator>> make_local_communicators(int size);
+
+// Makes the communicators of a group, rank 0 first.
+using CommunicatorFactory = std::function<std::vector<std::unique_ptr<Communicator>>(int size)>;
+
+// The factory for devices whose memory the host addresses: single for one rank, else local.
+std::vector<std::unique_ptr<Communicator>> make_host_communicators(int size);
 
 }  // namespace ernie

@@ -137,4 +137,11 @@ std::vector<std::unique_ptr<Communicator>> make_local_communicators(int size) {
   return ranks;
 }
 
+std::vector<std::unique_ptr<Communicator>> make_host_communicators(int size) {
+  if (size != 1) return make_local_communicators(size);
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.push_back(make_single_communicator());
+  return ranks;
+}
+
 }  // namespace ernie

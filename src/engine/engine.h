@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "comm/communicator.h"
 #include "model/config.h"
 #include "model/model.h"
 #include "model/prompt.h"
@@ -120,10 +121,12 @@ using BackendFactory = std::function<std::unique_ptr<ops::Backend>(int rank)>;
 // Continuous batching over one model. submit(), cancel() and stats() may be called from any thread.
 class Engine {
  public:
-  // Plans memory, loads the model on every rank and starts the threads. Throws StartError.
-  static std::unique_ptr<Engine> start(const model::ModelConfig& model_config,
-                                       const EngineConfig& config,
-                                       const BackendFactory& make_backend);
+  // Makes the communicators, then a backend on each rank's thread, plans memory with what is free
+  // then, loads the model on every rank and starts serving. Throws StartError.
+  static std::unique_ptr<Engine> start(
+      const model::ModelConfig& model_config, const EngineConfig& config,
+      const BackendFactory& make_backend,
+      const CommunicatorFactory& make_communicators = make_host_communicators);
   virtual ~Engine() = default;  // cancels what is left and joins the threads
 
   // Queues a request. Errors: prompt too long (kInvalidArgument, context_length_exceeded, with both
