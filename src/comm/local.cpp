@@ -22,6 +22,8 @@ struct Group {
 };
 
 class LocalCommunicator final : public Communicator {
+  using Clock = std::chrono::steady_clock;
+
  public:
   LocalCommunicator(std::shared_ptr<Group> group, int rank)
       : group_(std::move(group)), rank_(rank) {}
@@ -45,8 +47,16 @@ class LocalCommunicator final : public Communicator {
       if (g.generation.load(std::memory_order_acquire) != generation) return check_alive();
       __builtin_ia32_pause();
     }
+    waiting_since_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
     g.generation.wait(generation, std::memory_order_acquire);
+    waiting_since_.store(0, std::memory_order_relaxed);
     check_alive();
+  }
+
+  std::optional<Clock::time_point> waiting_since() const override {
+    const Clock::rep since = waiting_since_.load(std::memory_order_relaxed);
+    if (since == 0) return {};
+    return Clock::time_point(Clock::duration(since));
   }
 
   void abort() override {
@@ -124,6 +134,7 @@ class LocalCommunicator final : public Communicator {
 
   std::shared_ptr<Group> group_;
   int rank_;
+  std::atomic<Clock::rep> waiting_since_{0};  // 0: it does not wait
 };
 
 }  // namespace
