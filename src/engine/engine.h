@@ -20,6 +20,13 @@ namespace ernie::engine {
 
 using Clock = std::chrono::steady_clock;
 
+// What takes longer is treated as a device fault. 0: no limit, as on a CPU, where none can be named
+// in advance.
+struct StepTimeLimits {
+  std::chrono::milliseconds step{0};  // the oldest step in flight
+  std::chrono::milliseconds rank{0};  // one rank waits for another
+};
+
 struct EngineConfig {
   std::string model_dir;
   model::LoadChoice load_choice = model::LoadChoice::kCheckpoint;
@@ -41,6 +48,7 @@ struct EngineConfig {
   int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
   bool use_graphs = true;   // where the backend has them
   int max_graph_seqs = 0;   // 0: max_num_seqs, at most 256
+  StepTimeLimits time_limits;
   // Called once after a device fault, when every open request got its error event, from the
   // engine's output thread. The process cannot recover and should exit with an error.
   std::function<void(const std::string& reason)> on_fatal;
