@@ -40,6 +40,9 @@ class Communicator {
   // out [rows, size * cols] receives every rank's part [rows, cols], rank 0 leftmost.
   virtual void all_gather_columns(TensorView part, TensorView out) = 0;
 
+  // x becomes rank `root`'s x on every rank; float32 or bfloat16, the same shape on all.
+  virtual void broadcast(TensorView x, int root) = 0;
+
   virtual void barrier() = 0;
 
   // Throws std::runtime_error when a collective of this rank has given up since the last call. What

@@ -122,6 +122,18 @@ class LocalCommunicator final : public Communicator {
     barrier();
   }
 
+  void broadcast(TensorView x, int root) override {
+    Group& g = *group_;
+    CHECK(root >= 0 && root < g.size, "broadcast from rank " + std::to_string(root));
+    g.tensors[static_cast<size_t>(rank_)] = x;
+    barrier();
+    const TensorView& from = g.tensors[static_cast<size_t>(root)];
+    CHECK(from.shape == x.shape && from.dtype == x.dtype,
+          "broadcast: ranks bring " + x.shape.to_string() + " and " + from.shape.to_string());
+    if (rank_ != root) std::memcpy(x.data, from.data, x.bytes());
+    barrier();
+  }
+
  private:
   void check_alive() const {
     if (group_->aborted.load(std::memory_order_acquire)) {
