@@ -90,21 +90,23 @@ class Wait {
  public:
   __device__ Wait(const Job& job, bool failed) : job_(job), given_up_(failed) {}
 
-  // Whether to look again for what has not come yet.
-  __device__ bool again() {
+  // Whether to look again for what has not come yet from `peer`.
+  __device__ bool again(int peer) {
     constexpr uint32_t kLooksBetweenChecks = 1024;  // about half a millisecond
     if (given_up_) return false;
     if (++looks_ % kLooksBetweenChecks != 0) return true;
     const uint64_t now = clock_ns();
     if (start_ns_ == 0) start_ns_ = now;
-    const bool aborted = load_volatile(&job_.state()->failed) != 0 ||
-                         (job_.abort != nullptr && load_volatile(job_.abort) != 0);
+    const bool failed = load_volatile(&job_.state()->failed) != 0;
+    const bool aborted = job_.abort != nullptr && load_volatile(job_.abort) != 0;
     const bool late = job_.time_limit_ms != nullptr &&
                       now - start_ns_ > uint64_t{1'000'000} * load_volatile(job_.time_limit_ms);
-    if (!aborted && !late) return true;
+    if (!failed && !aborted && !late) return true;
     given_up_ = true;
     store_volatile(&job_.state()->failed, 1);
-    if (job_.fault != nullptr) store_volatile(job_.fault, 1);
+    if (job_.fault != nullptr && !failed) {
+      store_volatile(job_.fault, static_cast<uint32_t>(peer + 1));
+    }
     return false;
   }
 
@@ -259,9 +261,9 @@ __global__ void __launch_bounds__(kThreads, 1) one_shot_kernel(const Job job) {
   for (int64_t tile = blockIdx.x; tile < job.tiles; tile += gridDim.x) {
     for_each_unit(tile, [&](int64_t unit, int in_tile) {
       uint4 lines[kMaxAllReduceRanks];
-      bool complete;
+      int missing;
       do {
-        complete = true;
+        missing = -1;
 #pragma unroll
         for (int r = 0; r < kMaxAllReduceRanks; ++r) {
           if (r < job.size && r != job.rank) {
@@ -270,11 +272,12 @@ __global__ void __launch_bounds__(kThreads, 1) one_shot_kernel(const Job job) {
         }
 #pragma unroll
         for (int r = 0; r < kMaxAllReduceRanks; ++r) {
-          if (r < job.size && r != job.rank) {
-            complete = complete && lines[r].y == call.epoch && lines[r].w == call.epoch;
+          if (r < job.size && r != job.rank &&
+              (lines[r].y != call.epoch || lines[r].w != call.epoch)) {
+            missing = r;
           }
         }
-      } while (!complete && wait.again());
+      } while (missing >= 0 && wait.again(missing));
       const uint2 own = in[unit];
       float sum[kUnit] = {};
 #pragma unroll
@@ -300,7 +303,7 @@ __device__ void meet_blocks(const Job& job, int shot, uint32_t epoch, Wait& wait
     // A peer may have gone on to the next call, whose epoch is larger by 1, or by 3 where it would
     // be 0. No comparison of signs: a block that few calls have may hold an epoch, or 0, that is
     // more than half the range behind.
-    while (load_acquire(job.flag(job.rank, shot, peer)) - epoch > 3 && wait.again()) {
+    while (load_acquire(job.flag(job.rank, shot, peer)) - epoch > 3 && wait.again(peer)) {
     }
   }
   __syncthreads();

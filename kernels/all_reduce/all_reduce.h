@@ -34,8 +34,8 @@ struct AllReduceSetup {
   // only a matter where ranks share a GPU). 0: as many as the GPU has multiprocessors.
   int max_blocks = 0;
   // Memory of the host, mapped, each optional. A wait gives up when *abort is not zero or after
-  // *time_limit_ms, and then sets *fault to 1; from then on this rank's calls return without
-  // waiting and their results mean nothing.
+  // *time_limit_ms, and then sets *fault to 1 + the rank that it waited for; from then on this
+  // rank's calls return without waiting and their results mean nothing.
   const uint32_t* abort = nullptr;
   const uint32_t* time_limit_ms = nullptr;
   uint32_t* fault = nullptr;

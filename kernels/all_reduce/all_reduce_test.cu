@@ -381,7 +381,7 @@ void check_missing_rank(bool abort, size_t count) {
   const std::string what = abort ? "abort" : "time limit";
   EXPECT(seconds < 1.0, what + ": the ranks waited " + std::to_string(seconds) + " s");
   for (int r = 1; r < kSize; ++r) {
-    EXPECT(group->fault(r) == 1, what + ": rank " + std::to_string(r) + " tells of no fault");
+    EXPECT(group->fault(r) == 1, what + ": rank " + std::to_string(r) + " does not tell of rank 0");
   }
 }
 

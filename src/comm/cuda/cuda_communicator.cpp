@@ -27,7 +27,7 @@ void require(cudaError_t error, const std::string& what) {
 }
 
 // Words that the host and all devices read and write: whether the group was aborted, the time limit
-// in milliseconds, then for each rank whether a wait of its has given up.
+// in milliseconds, then for each rank 0, or 1 + the rank for which a wait of its gave up.
 constexpr int kAbortWord = 0;
 constexpr int kLimitWord = 1;
 constexpr int kFaultWords = 2;
@@ -64,12 +64,12 @@ class CudaGroup {
     if (load(kAbortWord) != 0) {
       throw std::runtime_error("another rank of the tensor-parallel group has failed");
     }
-    if (load(kFaultWords + rank) != 0) {
-      throw std::runtime_error("rank " + std::to_string(rank) + " (device " +
-                               std::to_string(device(rank)) + ") waited more than " +
-                               std::to_string(load(kLimitWord)) +
-                               " ms for another rank inside a collective: that rank hangs or its "
-                               "device is gone; restart the server");
+    if (const uint32_t fault = load(kFaultWords + rank); fault != 0) {
+      throw std::runtime_error(name_of(rank) + " waited more than " +
+                               std::to_string(load(kLimitWord)) + " ms for " +
+                               name_of(static_cast<int>(fault) - 1) +
+                               " inside a collective: that rank hangs or its device is gone; "
+                               "restart the server");
     }
   }
 
@@ -97,6 +97,10 @@ class CudaGroup {
   // Device code writes and reads these words too.
   uint32_t load(int word) const {
     return std::atomic_ref(host_[word]).load(std::memory_order_acquire);
+  }
+
+  std::string name_of(int rank) const {
+    return "rank " + std::to_string(rank) + " (device " + std::to_string(device(rank)) + ")";
   }
 
   void set_up() {
@@ -257,6 +261,15 @@ class CudaCommunicator final : public Communicator {
                 part.cols() * static_cast<int64_t>(dtype_bytes(part.dtype))},
                stream()),
            "all_gather_columns of " + part.shape.to_string() + " " + dtype_name(part.dtype));
+  }
+
+  // A sum of which all parts but one are zero; -0 becomes 0.
+  void broadcast(TensorView x, int root) override {
+    CHECK(root >= 0 && root < size(), "broadcast from rank " + std::to_string(root));
+    if (rank_ != root) {
+      issued(cudaMemsetAsync(x.data, 0, x.bytes(), stream()), "clearing " + x.shape.to_string());
+    }
+    all_reduce_sum(x);
   }
 
   // Also ends what was issued on this rank before.

@@ -182,6 +182,17 @@ TEST_F(CudaCommunicatorTest, GathersColumnsRankZeroLeftmost) {
   });
 }
 
+TEST_F(CudaCommunicatorTest, BroadcastsFromAnyRank) {
+  on_all_ranks([&](Communicator& comm) {
+    for (int root = 0; root < comm.size(); ++root) {
+      float* x = upload(comm.rank(), std::vector<float>(64, 1.0f + comm.rank()));
+      comm.broadcast({x, DType::kF32, {4, 16}}, root);
+      comm.barrier();
+      EXPECT_EQ(download(x, 64), std::vector<float>(64, 1.0f + root));
+    }
+  });
+}
+
 TEST_F(CudaCommunicatorTest, AbortEndsTheWaitOfTheOthers) {
   on_all_ranks([&](Communicator& comm) {
     if (comm.rank() == 1) {
