@@ -45,8 +45,8 @@ class Communicator {
 
   virtual void barrier() = 0;
 
-  // Throws std::runtime_error when a collective of this rank has given up since the last call. What
-  // the device has computed may be used only after this returned.
+  // Throws std::runtime_error when a collective of this rank has given up. What the devices have
+  // computed may be used only after this returned on every rank. Any thread may call it.
   virtual void check() {}
 
   // From now on a device that waits for longer inside a collective gives up. Before, while ranks

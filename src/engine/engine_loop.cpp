@@ -320,7 +320,8 @@ void EngineLoop::report(std::shared_ptr<ops::PendingSamples> samples) {
 
 void EngineLoop::finish_step(ops::PendingSamples& samples) {
   std::vector<ops::SampleResult> results = samples.wait();
-  parts_.ranks[0]->check_collectives();
+  // A rank that gave up sends on what means nothing, so rank 0's results need all the ranks.
+  for (const auto& rank : parts_.ranks) rank->check_collectives();
   inbox_.push(StepDone{std::move(results)});
 }
 
