@@ -18,10 +18,10 @@ ALLOWED = {
     "ops": {"tensor", "base"},
     "comm": {"tensor", "base"},
     "comm/cuda": {"kernels", "comm", "tensor", "base"},
-    "backend": {"ops", "tensor", "base"},  # the factory that backend/cuda and backend/no_cuda share
+    "backend": {"ops", "comm", "tensor", "base"},  # the factory that backend/cuda and backend/no_cuda share
     "backend/cpu": {"ops", "tensor", "base"},
-    "backend/cuda": {"kernels", "backend", "ops", "tensor", "base"},
-    "backend/no_cuda": {"backend", "ops", "tensor", "base"},
+    "backend/cuda": {"kernels", "backend", "ops", "comm", "comm/cuda", "tensor", "base"},
+    "backend/no_cuda": {"backend", "ops", "comm", "tensor", "base"},
     "media": {"base"},
     "text": {"base"},
     "obs": {"base"},

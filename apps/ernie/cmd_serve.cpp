@@ -91,6 +91,14 @@ void print_ready(const ServeOptions& options, const HttpServer& server, const Ht
   clock.note(fmt::format("health   {}/health", base));
 }
 
+[[noreturn]] void end_after_fault(HttpServer& server) {
+  server.drain(kFaultLinger);
+  server.stop();
+  // Threads may hang in the lost device; nothing of theirs is worth waiting for.
+  std::fflush(nullptr);
+  std::_Exit(1);
+}
+
 // Waits for a signal or a device fault, then ends the server; returns the exit status.
 int serve_until_stopped(const ServeOptions& options, HttpServer& server,
                         const std::atomic<bool>& device_lost) {
@@ -101,16 +109,11 @@ int serve_until_stopped(const ServeOptions& options, HttpServer& server,
     last_trim = std::chrono::steady_clock::now();
     malloc_trim(0);  // a burst of large requests must not stay in the process's memory
   }
-  if (device_lost) {
-    server.drain(kFaultLinger);
-    server.stop();
-    // Threads may hang in the lost device; nothing of theirs is worth waiting for.
-    std::fflush(nullptr);
-    std::_Exit(1);
-  }
+  if (device_lost) end_after_fault(server);
   log::info("shutting down: {} requests are running; a second signal ends them",
             server.running_requests());
   const bool finished = server.drain(options.graceful_timeout, [&] { return device_lost.load(); });
+  if (device_lost) end_after_fault(server);
   if (!finished)
     log::warn("{} requests were cut off after {} s (--timeout-graceful-shutdown)",
               server.running_requests(), options.graceful_timeout.count());

@@ -1,6 +1,8 @@
 #include "served_model.h"
 
 #include <algorithm>
+#include <chrono>
+#include <numeric>
 #include <thread>
 
 #include "backend/cpu/cpu_backend.h"
@@ -9,6 +11,11 @@
 
 namespace ernie::app {
 namespace {
+
+// A GPU's step takes milliseconds, with a long prompt and pictures up to seconds. The check comes
+// at most 100 ms late, so that a rank that hangs is found within 2 s.
+constexpr engine::StepTimeLimits kGpuTimeLimits{.step = std::chrono::seconds(60),
+                                                .rank = std::chrono::milliseconds(1800)};
 
 template <typename T>
 T take(Result<T> result) {
@@ -30,19 +37,32 @@ std::shared_ptr<const text::ChatTemplate> make_template(const ServeOptions& opti
                                                    : text::BuiltinTemplate::kErnieText);
 }
 
-engine::BackendFactory cpu_backends(const ServeOptions& options) {
+// Where the ranks run.
+struct Devices {
+  engine::BackendFactory make_backend;
+  CommunicatorFactory make_communicators;
+  engine::StepTimeLimits limits;
+};
+
+Devices cpu_devices(const ServeOptions& options) {
   const int cores = std::max(1u, std::thread::hardware_concurrency());
   const int threads = options.cpu_threads > 0 ? options.cpu_threads : cores;
   const int each = std::max(1, threads / options.engine.tensor_parallel_size);
-  return [each](int) { return cpu::make_cpu_backend({.threads = each}); };
+  return {.make_backend = [each](int) { return cpu::make_cpu_backend({.threads = each}); },
+          .make_communicators = make_host_communicators};
 }
 
-engine::BackendFactory backends(const ServeOptions& options) {
-  if (options.device == "cpu") return cpu_backends(options);
-  const cuda::DeviceCount devices = cuda::count_devices();
-  if (devices.count > 0) return cuda::make_cuda_backend;  // rank i on device i
-  if (options.device == "cuda") throw StartError("--device cuda: " + devices.reason);
-  return cpu_backends(options);
+Devices choose_devices(const ServeOptions& options) {
+  if (options.device == "cpu") return cpu_devices(options);
+  const cuda::DeviceCount present = cuda::count_devices();
+  if (present.count > 0) {
+    std::vector<int> devices(static_cast<size_t>(options.engine.tensor_parallel_size));
+    std::iota(devices.begin(), devices.end(), 0);
+    cuda::CudaRanks ranks = cuda::make_cuda_ranks(std::move(devices));
+    return {std::move(ranks.make_backend), std::move(ranks.make_communicators), kGpuTimeLimits};
+  }
+  if (options.device == "cuda") throw StartError("--device cuda: " + present.reason);
+  return cpu_devices(options);
 }
 
 }  // namespace
@@ -81,7 +101,10 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
       stage = kLoaded;
     }
   };
-  engine_ = engine::Engine::start(config, engine_config, backends(options));
+  const Devices devices = choose_devices(options);
+  engine_config.time_limits = devices.limits;
+  engine_ = engine::Engine::start(config, engine_config, devices.make_backend,
+                                  devices.make_communicators);
   clock.end();
 
   parts.engine = engine_.get();

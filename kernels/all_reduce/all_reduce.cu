@@ -54,8 +54,8 @@ struct Job {
   unsigned char* buffers[kMaxAllReduceRanks];
   Areas areas;
   const uint32_t* abort;
+  const uint32_t* time_limit_ms;
   uint32_t* fault;
-  uint64_t time_limit_ns;
   const void* in;
   void* out;
   int64_t count;
@@ -90,19 +90,23 @@ class Wait {
  public:
   __device__ Wait(const Job& job, bool failed) : job_(job), given_up_(failed) {}
 
-  // Whether to look again for what has not come yet.
-  __device__ bool again() {
+  // Whether to look again for what has not come yet from `peer`.
+  __device__ bool again(int peer) {
     constexpr uint32_t kLooksBetweenChecks = 1024;  // about half a millisecond
     if (given_up_) return false;
     if (++looks_ % kLooksBetweenChecks != 0) return true;
     const uint64_t now = clock_ns();
     if (start_ns_ == 0) start_ns_ = now;
-    const bool aborted = load_volatile(&job_.state()->failed) != 0 ||
-                         (job_.abort != nullptr && load_volatile(job_.abort) != 0);
-    if (!aborted && now - start_ns_ < job_.time_limit_ns) return true;
+    const bool failed = load_volatile(&job_.state()->failed) != 0;
+    const bool aborted = job_.abort != nullptr && load_volatile(job_.abort) != 0;
+    const bool late = job_.time_limit_ms != nullptr &&
+                      now - start_ns_ > uint64_t{1'000'000} * load_volatile(job_.time_limit_ms);
+    if (!failed && !aborted && !late) return true;
     given_up_ = true;
     store_volatile(&job_.state()->failed, 1);
-    if (job_.fault != nullptr) store_volatile(job_.fault, 1);
+    if (job_.fault != nullptr && !failed) {
+      store_volatile(job_.fault, static_cast<uint32_t>(peer + 1));
+    }
     return false;
   }
 
@@ -157,13 +161,13 @@ struct StoreSum {
 };
 
 // residual += sum, then RMSNorm; the blocks of a row add up their squares. N is the number of
-// neighbours that a thread takes at a time.
+// neighbours that a thread takes at a time; the order of the squares does not depend on it, so that
+// a row has the same bits in one shot and in two.
 template <class R, int kSplit>
 struct StoreNorm {
   const Job& job;
-  float* kept;     // [tile_elements] of shared memory, each read only by the thread that wrote it
+  float* kept;     // [tile_elements] of shared memory
   float* partial;  // [2][kSplit] of shared memory
-  float squares = 0;
   int use = 0;
 
   __device__ explicit StoreNorm(const Job& j) : job(j) {
@@ -180,16 +184,18 @@ struct StoreNorm {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       after.v[i] = from_float<R>(to_float(before.v[i]) + to_float(from_float<R>(sum[i])));
-      const float x = to_float(after.v[i]);
-      kept[in_tile + i] = x;
-      squares += x * x;
+      kept[in_tile + i] = to_float(after.v[i]);
     }
     store_vector(residual, after);
   }
   template <int N>
   __device__ void end_tile(int64_t tile) {
-    float total = block_sum<kThreads>(squares);
-    squares = 0;
+    __syncthreads();
+    float squares = 0;
+    for (int i = static_cast<int>(threadIdx.x); i < job.tile_elements; i += kThreads) {
+      squares += kept[i] * kept[i];
+    }
+    float total = block_sum<kThreads>(squares);  // after it a thread reads only what it wrote
     if constexpr (kSplit > 1) {
       use ^= 1;
       const int own = static_cast<int>(blockIdx.x) % kSplit;
@@ -255,9 +261,9 @@ __global__ void __launch_bounds__(kThreads, 1) one_shot_kernel(const Job job) {
   for (int64_t tile = blockIdx.x; tile < job.tiles; tile += gridDim.x) {
     for_each_unit(tile, [&](int64_t unit, int in_tile) {
       uint4 lines[kMaxAllReduceRanks];
-      bool complete;
+      int missing;
       do {
-        complete = true;
+        missing = -1;
 #pragma unroll
         for (int r = 0; r < kMaxAllReduceRanks; ++r) {
           if (r < job.size && r != job.rank) {
@@ -266,11 +272,12 @@ __global__ void __launch_bounds__(kThreads, 1) one_shot_kernel(const Job job) {
         }
 #pragma unroll
         for (int r = 0; r < kMaxAllReduceRanks; ++r) {
-          if (r < job.size && r != job.rank) {
-            complete = complete && lines[r].y == call.epoch && lines[r].w == call.epoch;
+          if (r < job.size && r != job.rank &&
+              (lines[r].y != call.epoch || lines[r].w != call.epoch)) {
+            missing = r;
           }
         }
-      } while (!complete && wait.again());
+      } while (missing >= 0 && wait.again(missing));
       const uint2 own = in[unit];
       float sum[kUnit] = {};
 #pragma unroll
@@ -296,7 +303,7 @@ __device__ void meet_blocks(const Job& job, int shot, uint32_t epoch, Wait& wait
     // A peer may have gone on to the next call, whose epoch is larger by 1, or by 3 where it would
     // be 0. No comparison of signs: a block that few calls have may hold an epoch, or 0, that is
     // more than half the range behind.
-    while (load_acquire(job.flag(job.rank, shot, peer)) - epoch > 3 && wait.again()) {
+    while (load_acquire(job.flag(job.rank, shot, peer)) - epoch > 3 && wait.again(peer)) {
     }
   }
   __syncthreads();
@@ -456,8 +463,8 @@ Job make_job(const AllReduceSetup& setup, const void* in, void* out, int64_t cou
   }
   job.areas = areas(setup.size, setup.max_bytes, setup.one_shot_bytes);
   job.abort = setup.abort;
+  job.time_limit_ms = setup.time_limit_ms;
   job.fault = setup.fault;
-  job.time_limit_ns = setup.time_limit_ns;
   job.in = in;
   job.out = out;
   job.count = count;
@@ -542,11 +549,12 @@ cudaError_t launch_all_reduce(const AllReduceSetup& setup, const AllReduceParams
   return cudaSuccess;
 }
 
+bool all_reduce_norm_takes(int width) { return width > 0 && width % 32 == 0 && width <= kMaxWidth; }
+
 cudaError_t launch_all_reduce_norm(const AllReduceSetup& setup, const AllReduceNormParams& params,
                                    cudaStream_t stream) {
   const size_t row_bytes = static_cast<size_t>(params.width) * element_bytes(params.type);
-  if (params.rows < 0 || params.width <= 0 || params.width % 32 != 0 || params.width > kMaxWidth ||
-      piece_bytes(setup) < row_bytes ||
+  if (params.rows < 0 || !all_reduce_norm_takes(params.width) || piece_bytes(setup) < row_bytes ||
       (params.type == ElementType::kBF16 && params.norm_type != ElementType::kBF16) ||
       !is_valid(setup, row_bytes, {params.in, params.out, params.residual, params.weight})) {
     return cudaErrorInvalidValue;

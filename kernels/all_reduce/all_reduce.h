@@ -33,12 +33,12 @@ struct AllReduceSetup {
   // Blocks of a launch; all of them must be able to run at once with the other ranks' (which is
   // only a matter where ranks share a GPU). 0: as many as the GPU has multiprocessors.
   int max_blocks = 0;
-  // Memory of the host, mapped, both optional. A wait gives up when *abort is not zero or after
-  // time_limit_ns, and then sets *fault to 1; from then on this rank's calls return without
-  // waiting and their results mean nothing.
+  // Memory of the host, mapped, each optional. A wait gives up when *abort is not zero or after
+  // *time_limit_ms, and then sets *fault to 1 + the rank that it waited for; from then on this
+  // rank's calls return without waiting and their results mean nothing.
   const uint32_t* abort = nullptr;
+  const uint32_t* time_limit_ms = nullptr;
   uint32_t* fault = nullptr;
-  uint64_t time_limit_ns = 2'000'000'000;
 };
 
 // Where two shots begin to be faster, by the bytes that cross the links.
@@ -68,6 +68,7 @@ struct AllReduceNormParams {
   int64_t rows = 0;
   int width = 0;  // a multiple of 32, at most 12288
 };
+bool all_reduce_norm_takes(int width);
 cudaError_t launch_all_reduce_norm(const AllReduceSetup& setup, const AllReduceNormParams& params,
                                    cudaStream_t stream);
 

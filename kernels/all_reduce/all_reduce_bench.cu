@@ -31,7 +31,12 @@ class Nccl {
 
  private:
   Nccl() {
-    void* library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    setenv("NCCL_NVLS_ENABLE", "0", 1);  // no NVLink multicast
+    void* library = nullptr;
+    for (const char* name : {"libnccl.so.2", "/usr/local/cuda/lib/libnccl.so.2",
+                             "/usr/local/cuda/lib64/libnccl.so.2"}) {
+      if (library == nullptr) library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    }
     if (library == nullptr) return;
     load(library, "ncclCommInitAll", comm_init_all);
     load(library, "ncclCommDestroy", comm_destroy);
@@ -47,8 +52,7 @@ using Launch = std::function<cudaError_t(RankGroup::Rank&)>;
 
 // Microseconds per call on the slowest rank: the median over replays of a graph of calls. All ranks
 // replay the same number of times and meet in every call.
-double time_on_all(RankGroup& group, const Launch& launch) {
-  constexpr int kCalls = 50;
+double time_on_all(RankGroup& group, const Launch& launch, int calls) {
   constexpr int kReplays = 21;
   std::vector<double> medians(static_cast<size_t>(group.size()));
   check(group.on_all([&](RankGroup::Rank& rank) {
@@ -59,7 +63,7 @@ double time_on_all(RankGroup& group, const Launch& launch) {
     check(launch(rank), "launch");  // loads the code before the capture
     check(cudaStreamSynchronize(rank.stream), "run");
     check(cudaStreamBeginCapture(rank.stream, cudaStreamCaptureModeThreadLocal), "begin capture");
-    for (int i = 0; i < kCalls; ++i) check(launch(rank), "capture");
+    for (int i = 0; i < calls; ++i) check(launch(rank), "capture");
     check(cudaStreamEndCapture(rank.stream, &graph), "end capture");
     check(cudaGraphInstantiate(&executable, graph, 0), "instantiate");
     check(cudaEventCreate(&begin), "event");
@@ -72,7 +76,7 @@ double time_on_all(RankGroup& group, const Launch& launch) {
       check(cudaEventSynchronize(end), "run graph");
       float ms = 0;
       check(cudaEventElapsedTime(&ms, begin, end), "elapsed time");
-      if (i >= 2) times.push_back(ms * 1e3 / kCalls);
+      if (i >= 2) times.push_back(ms * 1e3 / calls);
     }
     std::nth_element(times.begin(), times.begin() + kReplays / 2, times.end());
     medians[static_cast<size_t>(rank.setup.rank)] = times[kReplays / 2];
@@ -89,8 +93,15 @@ double time_on_all(RankGroup& group, const Launch& launch) {
   return *std::max_element(medians.begin(), medians.end());
 }
 
+constexpr size_t kSizes[] = {size_t{16} << 10,  size_t{32} << 10,  size_t{64} << 10,
+                             size_t{128} << 10, size_t{256} << 10, size_t{512} << 10,
+                             size_t{1} << 20,   size_t{2} << 20,   size_t{4} << 20,
+                             size_t{16} << 20,  size_t{64} << 20};
 constexpr size_t kLeast = size_t{16} << 10;
-constexpr size_t kMost = size_t{32} << 20;
+constexpr size_t kMost = size_t{64} << 20;
+// What one launch takes in the engine's communicator.
+constexpr size_t kLaunchBytes = size_t{16} << 20;
+constexpr size_t kMostInOneShot = size_t{4} << 20;
 constexpr int kWidth = 8192;
 
 struct Memory {
@@ -110,26 +121,34 @@ std::vector<Memory> allocate_memory(RankGroup& group) {
   return memory;
 }
 
-// Times for kLeast, 2 kLeast, ... kMost bytes.
+// Times for kSizes up to `most` bytes.
 using Times = std::vector<double>;
-Times time_sizes(RankGroup& group,
+Times time_sizes(RankGroup& group, size_t most,
                  const std::function<cudaError_t(RankGroup::Rank&, const Memory&, size_t)>& call) {
   const std::vector<Memory> memory = allocate_memory(group);
   Times times;
-  for (size_t bytes = kLeast; bytes <= kMost; bytes *= 2) {
-    times.push_back(time_on_all(group, [&](RankGroup::Rank& rank) {
-      return call(rank, memory[static_cast<size_t>(rank.setup.rank)], bytes);
-    }));
+  for (const size_t bytes : kSizes) {
+    if (bytes > most) break;
+    const int calls = bytes > (size_t{4} << 20) ? 10 : 50;
+    times.push_back(time_on_all(
+        group,
+        [&](RankGroup::Rank& rank) {
+          return call(rank, memory[static_cast<size_t>(rank.setup.rank)], bytes);
+        },
+        calls));
   }
   return times;
 }
 
 // Ours with messages up to `one_shot_bytes` in one shot.
 Times time_ours(int size, bool one_gpu, size_t one_shot_bytes, bool norm) {
-  const auto group = RankGroup::make(
-      {.size = size, .one_gpu = one_gpu, .max_bytes = kMost, .one_shot_bytes = one_shot_bytes});
+  const auto group = RankGroup::make({.size = size,
+                                      .one_gpu = one_gpu,
+                                      .max_bytes = kLaunchBytes,
+                                      .one_shot_bytes = one_shot_bytes});
   if (group == nullptr) return {};
-  return time_sizes(*group, [norm](RankGroup::Rank& rank, const Memory& m, size_t bytes) {
+  const size_t most = one_shot_bytes == kMostInOneShot ? kMostInOneShot : kMost;
+  return time_sizes(*group, most, [norm](RankGroup::Rank& rank, const Memory& m, size_t bytes) {
     const auto count = static_cast<int64_t>(bytes / 2);
     if (!norm) {
       return launch_all_reduce(rank.setup, {m.in, m.out, ElementType::kBF16, count}, rank.stream);
@@ -154,13 +173,15 @@ Times time_nccl(int size) {
     std::printf("(no NCCL: libnccl.so.2 cannot be loaded or refuses)\n");
     return {};
   }
-  const auto group = RankGroup::make({.size = size, .max_bytes = kMost});
+  const auto group = RankGroup::make({.size = size});
   if (group == nullptr) return {};
-  const Times times = time_sizes(*group, [&](RankGroup::Rank& rank, const Memory& m, size_t bytes) {
-    const int failed = nccl->all_reduce(m.in, m.out, bytes / 2, Nccl::kBFloat16, Nccl::kSum,
-                                        comms[static_cast<size_t>(rank.setup.rank)], rank.stream);
-    return failed == 0 ? cudaSuccess : cudaErrorUnknown;
-  });
+  const Times times =
+      time_sizes(*group, kMost, [&](RankGroup::Rank& rank, const Memory& m, size_t bytes) {
+        const int failed =
+            nccl->all_reduce(m.in, m.out, bytes / 2, Nccl::kBFloat16, Nccl::kSum,
+                             comms[static_cast<size_t>(rank.setup.rank)], rank.stream);
+        return failed == 0 ? cudaSuccess : cudaErrorUnknown;
+      });
   for (Nccl::Comm comm : comms) nccl->comm_destroy(comm);
   return times;
 }
@@ -171,16 +192,15 @@ void measure(int size, bool one_gpu) {
               default_one_shot_bytes(size) / 1024);
   const std::vector<std::pair<const char*, Times>> columns = {
       {"ours", time_ours(size, one_gpu, 0, false)},
-      {"one shot", time_ours(size, one_gpu, kMost, false)},
+      {"one shot", time_ours(size, one_gpu, kMostInOneShot, false)},
       {"two shots", time_ours(size, one_gpu, kLeast / 2, false)},
       {"with norm", time_ours(size, one_gpu, 0, true)},
       {"NCCL", one_gpu ? Times{} : time_nccl(size)}};
   std::printf("%8s", "KB");
   for (const auto& [name, times] : columns) std::printf(" %10s", name);
-  std::printf("\n");
-  size_t row = 0;
-  for (size_t bytes = kLeast; bytes <= kMost; bytes *= 2, ++row) {
-    std::printf("%8zu", bytes / 1024);
+  std::printf(" %10s\n", "NCCL/ours");
+  for (size_t row = 0; row < std::size(kSizes); ++row) {
+    std::printf("%8zu", kSizes[row] / 1024);
     for (const auto& [name, times] : columns) {
       if (row < times.size()) {
         std::printf(" %10.2f", times[row]);
@@ -188,6 +208,9 @@ void measure(int size, bool one_gpu) {
         std::printf(" %10s", "-");
       }
     }
+    const Times& ours = columns.front().second;
+    const Times& nccl = columns.back().second;
+    if (row < ours.size() && row < nccl.size()) std::printf(" %10.2f", nccl[row] / ours[row]);
     std::printf("\n");
   }
   std::fflush(stdout);

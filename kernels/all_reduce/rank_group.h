@@ -31,7 +31,7 @@ class RankGroup {
     bool one_gpu = false;
     size_t max_bytes = size_t{8} << 20;
     size_t one_shot_bytes = 0;  // 0: the default
-    uint64_t time_limit_ns = 10'000'000'000;
+    uint32_t time_limit_ms = 10'000;
   };
   struct Rank {
     int device = 0;
@@ -51,7 +51,7 @@ class RankGroup {
 
   int size() const { return static_cast<int>(ranks_.size()); }
   Rank& rank(int r) { return ranks_[static_cast<size_t>(r)]; }
-  uint32_t fault(int r) const { return host_[1 + r]; }
+  uint32_t fault(int r) const { return host_[2 + r]; }
   void abort() { *static_cast<volatile uint32_t*>(host_) = 1; }
   // body on one thread per rank with its device current, then waits for its stream. The first
   // error, if any.
@@ -62,7 +62,7 @@ class RankGroup {
   cudaError_t set_up(const Options& options);
 
   std::vector<Rank> ranks_;
-  uint32_t* host_ = nullptr;  // mapped: abort, then a fault for each rank
+  uint32_t* host_ = nullptr;  // mapped: abort, the time limit, then a fault for each rank
 };
 
 inline cudaError_t RankGroup::Rank::allocate(void** p, size_t bytes) {
@@ -86,11 +86,12 @@ inline std::unique_ptr<RankGroup> RankGroup::make(const Options& options) {
 
 inline cudaError_t RankGroup::set_up(const Options& options) {
   void* host = nullptr;
-  cudaError_t error = cudaHostAlloc(&host, sizeof(uint32_t) * (1 + kMaxAllReduceRanks),
+  cudaError_t error = cudaHostAlloc(&host, sizeof(uint32_t) * (2 + kMaxAllReduceRanks),
                                     cudaHostAllocMapped | cudaHostAllocPortable);
   if (error != cudaSuccess) return error;
   host_ = static_cast<uint32_t*>(host);
-  std::fill_n(host_, 1 + kMaxAllReduceRanks, 0u);
+  std::fill_n(host_, 2 + kMaxAllReduceRanks, 0u);
+  host_[1] = options.time_limit_ms;
   const int size = options.size;
   const size_t one_shot =
       options.one_shot_bytes > 0 ? options.one_shot_bytes : default_one_shot_bytes(size);
@@ -125,8 +126,8 @@ inline cudaError_t RankGroup::set_up(const Options& options) {
     setup.one_shot_bytes = one_shot;
     if (options.one_gpu) setup.max_blocks = std::max(4, multiprocessors() / size / 4 * 4);
     setup.abort = host_;
-    setup.fault = host_ + 1 + r;
-    setup.time_limit_ns = options.time_limit_ns;
+    setup.time_limit_ms = host_ + 1;
+    setup.fault = host_ + 2 + r;
   }
   return cudaSuccess;
 }

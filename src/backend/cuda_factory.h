@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "comm/communicator.h"
 #include "ops/backend.h"
 
 // Implemented by backend/cuda, or by backend/no_cuda in a build without CUDA.
@@ -38,5 +41,16 @@ DeviceInfo device_info(int device);
 // A backend on one device, with one stream. To be called and used by one thread. Throws StartError
 // when there is no such device.
 std::unique_ptr<ops::Backend> make_cuda_backend(int device);
+
+// What a group of ranks needs, made for each other: rank i's collectives run on the stream of the
+// backend that make_backend(i) made. Both throw StartError.
+struct CudaRanks {
+  std::function<std::unique_ptr<ops::Backend>(int rank)> make_backend;  // on the rank's thread
+  // Comes first; takes memory for exchange on every device.
+  CommunicatorFactory make_communicators;
+};
+
+// Rank i on devices[i].
+CudaRanks make_cuda_ranks(std::vector<int> devices);
 
 }  // namespace ernie::cuda

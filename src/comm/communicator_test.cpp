@@ -64,6 +64,18 @@ TEST(LocalCommunicator, GathersColumnsRankZeroLeftmost) {
   });
 }
 
+TEST(LocalCommunicator, BroadcastsFromAnyRank) {
+  on_all_ranks(3, [](Communicator& comm) {
+    for (int round = 0; round < 100; ++round) {
+      for (int root = 0; root < comm.size(); ++root) {
+        std::vector<float> x = {10.0f * comm.rank(), -0.0f, static_cast<float>(round)};
+        comm.broadcast({x.data(), DType::kF32, {1, 3}}, root);
+        ASSERT_EQ(x, (std::vector<float>{10.0f * root, 0, static_cast<float>(round)}));
+      }
+    }
+  });
+}
+
 TEST(LocalCommunicator, AbortEndsTheWaitOfTheOthers) {
   on_all_ranks(3, [](Communicator& comm) {
     if (comm.rank() == 1) return comm.abort();

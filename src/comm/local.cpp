@@ -22,6 +22,8 @@ struct Group {
 };
 
 class LocalCommunicator final : public Communicator {
+  using Clock = std::chrono::steady_clock;
+
  public:
   LocalCommunicator(std::shared_ptr<Group> group, int rank)
       : group_(std::move(group)), rank_(rank) {}
@@ -45,8 +47,16 @@ class LocalCommunicator final : public Communicator {
       if (g.generation.load(std::memory_order_acquire) != generation) return check_alive();
       __builtin_ia32_pause();
     }
+    waiting_since_.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
     g.generation.wait(generation, std::memory_order_acquire);
+    waiting_since_.store(0, std::memory_order_relaxed);
     check_alive();
+  }
+
+  std::optional<Clock::time_point> waiting_since() const override {
+    const Clock::rep since = waiting_since_.load(std::memory_order_relaxed);
+    if (since == 0) return {};
+    return Clock::time_point(Clock::duration(since));
   }
 
   void abort() override {
@@ -112,6 +122,18 @@ class LocalCommunicator final : public Communicator {
     barrier();
   }
 
+  void broadcast(TensorView x, int root) override {
+    Group& g = *group_;
+    CHECK(root >= 0 && root < g.size, "broadcast from rank " + std::to_string(root));
+    g.tensors[static_cast<size_t>(rank_)] = x;
+    barrier();
+    const TensorView& from = g.tensors[static_cast<size_t>(root)];
+    CHECK(from.shape == x.shape && from.dtype == x.dtype,
+          "broadcast: ranks bring " + x.shape.to_string() + " and " + from.shape.to_string());
+    if (rank_ != root) std::memcpy(x.data, from.data, x.bytes());
+    barrier();
+  }
+
  private:
   void check_alive() const {
     if (group_->aborted.load(std::memory_order_acquire)) {
@@ -124,6 +146,7 @@ class LocalCommunicator final : public Communicator {
 
   std::shared_ptr<Group> group_;
   int rank_;
+  std::atomic<Clock::rep> waiting_since_{0};  // 0: it does not wait
 };
 
 }  // namespace
@@ -134,6 +157,13 @@ std::vector<std::unique_ptr<Communicator>> make_local_communicators(int size) {
   std::vector<std::unique_ptr<Communicator>> ranks;
   ranks.reserve(static_cast<size_t>(size));
   for (int r = 0; r < size; ++r) ranks.push_back(std::make_unique<LocalCommunicator>(group, r));
+  return ranks;
+}
+
+std::vector<std::unique_ptr<Communicator>> make_host_communicators(int size) {
+  if (size != 1) return make_local_communicators(size);
+  std::vector<std::unique_ptr<Communicator>> ranks;
+  ranks.push_back(make_single_communicator());
   return ranks;
 }
 

@@ -17,6 +17,7 @@ class SingleCommunicator final : public Communicator {
               out.shape.to_string());
     if (part.data != out.data) std::memcpy(out.data, part.data, part.bytes());
   }
+  void broadcast(TensorView, int) override {}
   void barrier() override {}
 };
 

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "engine/engine_loop.h"
 #include "engine/memory_plan.h"
@@ -73,13 +74,9 @@ void on_all(Ranks& ranks, F f) {
   if (!other.empty()) throw StartError("a rank failed while starting: " + other);
 }
 
-Ranks make_ranks(int count) {
-  std::vector<std::unique_ptr<Communicator>> comms;
-  if (count == 1) {
-    comms.push_back(make_single_communicator());
-  } else {
-    comms = make_local_communicators(count);
-  }
+Ranks make_ranks(int count, const CommunicatorFactory& make_communicators) {
+  std::vector<std::unique_ptr<Communicator>> comms = make_communicators(count);
+  CHECK(static_cast<int>(comms.size()) == count, "a communicator is needed for each rank");
   Ranks ranks;
   for (int index = 0; index < count; ++index) {
     ranks.push_back(std::make_unique<RankWorker>(index, std::move(comms[index])));
@@ -160,10 +157,10 @@ MemoryReport plan_memory(Ranks& ranks, const EngineConfig& config,
 }  // namespace
 
 std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, EngineConfig config,
-                                     const BackendFactory& make_backend,
-                                     const ModelSource& source) {
+                                     const BackendFactory& make_backend, const ModelSource& source,
+                                     const CommunicatorFactory& make_communicators) {
   check_config(config, model_config);
-  Ranks ranks = make_ranks(config.tensor_parallel_size);
+  Ranks ranks = make_ranks(config.tensor_parallel_size, make_communicators);
   on_all(ranks, [&](RankWorker::Rank& rank, int index) { rank.backend = make_backend(index); });
   const MemoryReport memory = plan_memory(ranks, config, model_config, source);
   log::debug("memory: {}", memory.to_string());
@@ -193,7 +190,8 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
 
 std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
                                       const EngineConfig& config,
-                                      const BackendFactory& make_backend) {
+                                      const BackendFactory& make_backend,
+                                      const CommunicatorFactory& make_communicators) {
   const int ranks = config.tensor_parallel_size;
   if (const Status divides = model::check_tensor_parallel(model_config, ranks); !divides) {
     throw StartError(divides.error().message);
@@ -214,7 +212,8 @@ std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
              return model::load_model(model_config, config.model_dir, options, backend, comm);
            },
        .kv_heads_per_rank = model::kv_heads_per_rank(model_config, ranks),
-       .check_invariants = kCheckInvariants});
+       .check_invariants = kCheckInvariants},
+      make_communicators);
 }
 
 }  // namespace ernie::engine

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "comm/communicator.h"
 #include "model/config.h"
 #include "model/model.h"
 #include "model/prompt.h"
@@ -18,6 +19,13 @@
 namespace ernie::engine {
 
 using Clock = std::chrono::steady_clock;
+
+// What takes longer is treated as a device fault. 0: no limit, as on a CPU, where none can be named
+// in advance.
+struct StepTimeLimits {
+  std::chrono::milliseconds step{0};  // the oldest step in flight
+  std::chrono::milliseconds rank{0};  // one rank waits for another
+};
 
 struct EngineConfig {
   std::string model_dir;
@@ -40,6 +48,7 @@ struct EngineConfig {
   int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
   bool use_graphs = true;   // where the backend has them
   int max_graph_seqs = 0;   // 0: max_num_seqs, at most 256
+  StepTimeLimits time_limits;
   // Called once after a device fault, when every open request got its error event, from the
   // engine's output thread. The process cannot recover and should exit with an error.
   std::function<void(const std::string& reason)> on_fatal;
@@ -120,10 +129,12 @@ using BackendFactory = std::function<std::unique_ptr<ops::Backend>(int rank)>;
 // Continuous batching over one model. submit(), cancel() and stats() may be called from any thread.
 class Engine {
  public:
-  // Plans memory, loads the model on every rank and starts the threads. Throws StartError.
-  static std::unique_ptr<Engine> start(const model::ModelConfig& model_config,
-                                       const EngineConfig& config,
-                                       const BackendFactory& make_backend);
+  // Makes the communicators, then a backend on each rank's thread, plans memory with what is free
+  // then, loads the model on every rank and starts serving. Throws StartError.
+  static std::unique_ptr<Engine> start(
+      const model::ModelConfig& model_config, const EngineConfig& config,
+      const BackendFactory& make_backend,
+      const CommunicatorFactory& make_communicators = make_host_communicators);
   virtual ~Engine() = default;  // cancels what is left and joins the threads
 
   // Queues a request. Errors: prompt too long (kInvalidArgument, context_length_exceeded, with both

@@ -1,7 +1,9 @@
 // Requests that do not simply run to their end: cancelled, late, refused, failed, drained.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <future>
 #include <thread>
 
 #include "engine/test_support.h"
@@ -210,6 +212,40 @@ TEST(EngineLifecycle, AFaultOfAnyRankTellsEveryRequestAndStopsService) {
     EXPECT_EQ(refused.error().kind, ErrorKind::kUnavailable);
     engine.stop();  // must not hang although the other rank waited for the one that failed
     EXPECT_EQ(fatal_calls, 1);
+  }
+}
+
+TEST(EngineLifecycle, ARankThatHangsIsFoundAndNamed) {
+  struct Case {
+    int ranks, bad_rank;
+    StepTimeLimits limits;
+  };
+  for (const Case& c : {Case{2, 0, {.rank = 300ms}}, Case{2, 1, {.rank = 300ms}},
+                        Case{2, 1, {.step = 300ms}}, Case{1, 0, {.step = 300ms}}}) {
+    EngineConfig config = small_config();
+    config.tensor_parallel_size = c.ranks;
+    config.time_limits = c.limits;
+    std::promise<std::string> reason;
+    config.on_fatal = [&](const std::string& r) { reason.set_value(r); };
+    ToyEngine engine(config);
+    engine.controls().hang_on_rank = c.bad_rank;
+    const auto start = Clock::now();
+    const auto running = engine.submit(prompt(counting(8)), greedy(20));
+    const auto deadline = start + 10s;
+    const auto late = engine.submit(prompt(counting(8)), greedy(20), deadline);
+    for (const auto& r : {running, late}) {
+      const Answer answer = r.wait();
+      ASSERT_TRUE(answer.error.has_value());
+      EXPECT_EQ(answer.error->code, "device_fault");
+      EXPECT_NE(answer.error->message.find(fmt::format("rank {} failed: it hangs", c.bad_rank)),
+                std::string::npos)
+          << answer.error->message;
+    }
+    EXPECT_LT(Clock::now() - start, 2s);
+    EXPECT_NE(reason.get_future().get().find("it hangs"), std::string::npos);
+    EXPECT_FALSE(engine->stats().healthy);
+    engine.controls().hang_on_rank = -1;
+    engine.stop();
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/thread_name.h"
@@ -21,7 +23,11 @@ EngineLoop::EngineLoop(Parts parts)
       scheduler_(parts_.scheduler),
       waiter_([this] { wait_for_device(); }),
       dispatcher_([this] { note_delivered(); }),
-      thread_([this] { run(); }) {}
+      thread_([this] { run(); }) {
+  const auto limit = parts_.config.time_limits.rank;
+  if (limit.count() == 0) return;
+  for (const auto& rank : parts_.ranks) rank->limit_collectives(limit);
+}
 
 EngineLoop::~EngineLoop() {
   inbox_.push(Stop{});
@@ -94,6 +100,7 @@ void EngineLoop::run() {
   publish_stats();
   while (!stopping_ || !in_flight_.empty()) {
     wait_and_handle();
+    watch_ranks();
     expire_deadlines();
     if (healthy_ && !stopping_) launch_steps();
     publish_stats();  // first, so that no sink knows more than stats() says
@@ -108,8 +115,12 @@ void EngineLoop::run() {
 }
 
 void EngineLoop::wait_and_handle() {
-  auto message =
-      deadlines_.empty() ? inbox_.pop() : inbox_.pop_for(deadlines_.begin()->first - Clock::now());
+  std::optional<Clock::time_point> wake;
+  if (!deadlines_.empty()) wake = deadlines_.begin()->first;
+  if (!in_flight_.empty() && watch_period(parts_.config.time_limits)) {
+    wake = wake ? std::min(*wake, next_watch_) : next_watch_;
+  }
+  auto message = wake ? inbox_.pop_for(*wake - Clock::now()) : inbox_.pop();
   for (; message; message = inbox_.try_pop()) {
     std::visit([this](auto& m) { handle(m); }, *message);
   }
@@ -223,6 +234,20 @@ void EngineLoop::expire_deadlines() {
   }
 }
 
+void EngineLoop::watch_ranks() {
+  const auto now = Clock::now();
+  const auto period = watch_period(parts_.config.time_limits);
+  if (in_flight_.empty() || !period || now < next_watch_) return;
+  next_watch_ = now + *period;
+  std::vector<RankProgress> progress;
+  for (const auto& rank : parts_.ranks) progress.push_back(rank->progress());
+  const auto began = std::max(in_flight_.front().launched, counters_.last_step);
+  if (auto hang = find_hang(progress, began, parts_.config.time_limits, now)) {
+    Fault fault{hang->rank, std::move(hang->what)};
+    handle(fault);
+  }
+}
+
 void EngineLoop::launch_steps() {
   while (static_cast<int>(in_flight_.size()) < parts_.config.steps_in_flight) {
     sched::StepPlan plan = scheduler_.plan();
@@ -241,7 +266,7 @@ void EngineLoop::launch_steps() {
           const OpenRequest& open = *open_.at(id);
           return BatchSource{scheduler_.find(id), &open.request.prompt, &open.sampler};
         }));
-    in_flight_.push_back({std::move(*reservation), batch});
+    in_flight_.push_back({std::move(*reservation), batch, Clock::now()});
     start_on_ranks(std::move(batch));
   }
 }
@@ -287,17 +312,24 @@ void EngineLoop::start_on_ranks(std::shared_ptr<const BatchInputs> batch) {
 
 void EngineLoop::report(std::shared_ptr<ops::PendingSamples> samples) {
   if (samples->immediate()) {
-    inbox_.push(StepDone{samples->wait()});
+    finish_step(*samples);
   } else {
     pending_.push(std::move(samples));
   }
+}
+
+void EngineLoop::finish_step(ops::PendingSamples& samples) {
+  std::vector<ops::SampleResult> results = samples.wait();
+  // A rank that gave up sends on what means nothing, so rank 0's results need all the ranks.
+  for (const auto& rank : parts_.ranks) rank->check_collectives();
+  inbox_.push(StepDone{std::move(results)});
 }
 
 void EngineLoop::wait_for_device() {
   set_thread_name("ernie-wait");
   while (auto samples = pending_.pop()) {
     try {
-      inbox_.push(StepDone{(*samples)->wait()});
+      finish_step(**samples);
     } catch (const std::exception& e) {
       inbox_.push(Fault{0, e.what()});
     }

@@ -63,6 +63,7 @@ class EngineLoop : public Engine {
   struct StepInFlight {
     sched::Reservation reservation;
     std::shared_ptr<const BatchInputs> batch;
+    Clock::time_point launched;
   };
 
   void note_delivered();   // on the output thread
@@ -77,11 +78,13 @@ class EngineLoop : public Engine {
   void handle(Fault& message);
   void handle(Stop& message);
   void expire_deadlines();
+  void watch_ranks();
   void launch_steps();
   void note_admissions(const sched::StepPlan& plan);
   void start_on_ranks(std::shared_ptr<const BatchInputs> batch);
   // On the lead rank's thread: brings the draws to the inbox when the device is done.
   void report(std::shared_ptr<ops::PendingSamples> samples);
+  void finish_step(ops::PendingSamples& samples);  // there, or on the waiter's thread
   sched::RowResult take_sample(OpenRequest& open, RequestHandle handle, ops::SampleResult& sample);
   // Closes a request with its last event; the step's commit ends its sequence.
   void finish(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
@@ -99,6 +102,7 @@ class EngineLoop : public Engine {
   EngineStats counters_;
   int admitted_open_ = 0;
   bool stopping_ = false;
+  Clock::time_point next_watch_;  // while a step is in flight
 
   // Shared with callers.
   std::atomic<RequestHandle> next_handle_{1};

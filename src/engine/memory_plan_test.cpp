@@ -115,5 +115,27 @@ TEST(EngineStart, RefusesSettingsThatCannotWork) {
   EXPECT_EQ(refusal([](auto&) {}), "");
 }
 
+// Communicators for devices take memory, which the plan must find taken.
+TEST(EngineStart, CommunicatorsComeBeforeBackendsAndThePlan) {
+  EngineConfig c = toy::small_config();
+  c.tensor_parallel_size = 2;
+  std::atomic<int> asked_for = 0;
+  const auto make_backend = [&](int) {
+    EXPECT_EQ(asked_for, 2);
+    return std::make_unique<toy::Backend>(size_t{1} << 30);
+  };
+  const auto plan = [](const model::LoadOptions&, const ops::Backend&) {
+    return model::MemoryNeeds{1000, 1000, 2 * toy::kRecordWords * sizeof(float)};
+  };
+  const auto load = [](const model::LoadOptions&, ops::Backend&, Communicator& comm) {
+    EXPECT_EQ(comm.size(), 2);
+    return std::make_unique<toy::Model>(comm, std::make_shared<toy::Controls>());
+  };
+  start_engine(toy::config(), c, make_backend, {.plan = plan, .load = load}, [&](int size) {
+    asked_for = size;
+    return make_local_communicators(size);
+  });
+}
+
 }  // namespace
 }  // namespace ernie::engine

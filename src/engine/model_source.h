@@ -18,7 +18,9 @@ struct ModelSource {
 };
 
 // Engine::start() with another source. Throws StartError.
-std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, EngineConfig config,
-                                     const BackendFactory& make_backend, const ModelSource& source);
+std::unique_ptr<Engine> start_engine(
+    const model::ModelConfig& model_config, EngineConfig config, const BackendFactory& make_backend,
+    const ModelSource& source,
+    const CommunicatorFactory& make_communicators = make_host_communicators);
 
 }  // namespace ernie::engine

@@ -12,10 +12,30 @@ RankWorker::~RankWorker() {
   thread_.join();
 }
 
+void RankWorker::post(Task task) {
+  {
+    std::lock_guard lock(mutex_);
+    ++progress_.tasks_left;
+  }
+  tasks_.push(std::move(task));
+}
+
+RankProgress RankWorker::progress() const {
+  std::lock_guard lock(mutex_);
+  RankProgress progress = progress_;
+  progress.waiting_since = comm_->waiting_since();
+  return progress;
+}
+
 void RankWorker::run(int index) {
   set_thread_name("ernie-rank" + std::to_string(index));
   Rank rank{.comm = *comm_};
-  while (auto task = tasks_.pop()) (*task)(rank);
+  while (auto task = tasks_.pop()) {
+    (*task)(rank);
+    std::lock_guard lock(mutex_);
+    --progress_.tasks_left;
+    progress_.last_end = Clock::now();
+  }
   // In this order, because each uses the ones before it.
   rank.runner.reset();
   rank.model.reset();

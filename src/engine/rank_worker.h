@@ -3,11 +3,13 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <mutex>
 #include <thread>
 
 #include "base/queue.h"
 #include "comm/communicator.h"
 #include "engine/model_runner.h"
+#include "engine/watchdog.h"
 
 namespace ernie::engine {
 
@@ -29,7 +31,13 @@ class RankWorker {
   RankWorker& operator=(const RankWorker&) = delete;
 
   // Runs a task that must not throw.
-  void post(Task task) { tasks_.push(std::move(task)); }
+  void post(Task task);
+
+  RankProgress progress() const;  // any thread
+
+  // See Communicator::check() and set_time_limit(). Any thread.
+  void check_collectives() { comm_->check(); }
+  void limit_collectives(std::chrono::milliseconds limit) { comm_->set_time_limit(limit); }
 
   // Frees a rank that waits for one that failed; its task then throws.
   void abort_collectives() { comm_->abort(); }
@@ -48,6 +56,8 @@ class RankWorker {
 
   const std::unique_ptr<Communicator> comm_;
   Queue<Task> tasks_;
+  mutable std::mutex mutex_;
+  RankProgress progress_;  // under mutex_
   std::thread thread_;
 };
 

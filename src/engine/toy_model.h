@@ -37,6 +37,7 @@ inline model::ModelConfig config(bool with_vision = true) {
 struct Controls {
   std::atomic<int> step_delay_us{0};
   std::atomic<int> fail_on_rank{-1};   // its next forward() throws
+  std::atomic<int> hang_on_rank{-1};   // its forward() does not return while this is so
   std::atomic<int32_t> nan_after{-1};  // logits are NaN after this token
   std::atomic<uint64_t> forwards{0};   // on rank 0
   std::atomic<uint64_t> tokens{0};     // computed on rank 0
@@ -92,6 +93,9 @@ class Model : public model::Model {
       std::this_thread::sleep_for(std::chrono::microseconds(us));
     }
     if (controls_->fail_on_rank == comm_.rank()) throw std::runtime_error("the device is on fire");
+    while (controls_->hang_on_rank == comm_.rank()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
     write(in, cache[0]);
     const auto* wanted = in.logits_rows.as<int32_t>();
     for (int m = 0; m < in.num_logits; ++m) {

@@ -15,4 +15,6 @@ DeviceInfo device_info(int) { throw StartError(kReason); }
 
 std::unique_ptr<ops::Backend> make_cuda_backend(int) { throw StartError(kReason); }
 
+CudaRanks make_cuda_ranks(std::vector<int>) { throw StartError(kReason); }
+
 }  // namespace ernie::cuda

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
@@ -25,6 +26,14 @@ void require(cudaError_t error, const std::string& what) {
   throw StartError("tensor parallelism: " + what + " failed: " + describe(error));
 }
 
+// Words that the host and all devices read and write: whether the group was aborted, the time limit
+// in milliseconds, then for each rank 0, or 1 + the rank for which a wait of its gave up.
+constexpr int kAbortWord = 0;
+constexpr int kLimitWord = 1;
+constexpr int kFaultWords = 2;
+
+constexpr std::chrono::milliseconds kStartTimeLimit{60'000};
+
 // What the ranks share.
 class CudaGroup {
  public:
@@ -43,20 +52,24 @@ class CudaGroup {
   int size() const { return static_cast<int>(options_.devices.size()); }
   int device(int rank) const { return options_.devices[static_cast<size_t>(rank)]; }
   CUstream_st* stream_of(int rank) const { return options_.stream_of(rank); }
+  void set_time_limit(std::chrono::milliseconds limit) {
+    std::atomic_ref(host_[kLimitWord])
+        .store(static_cast<uint32_t>(limit.count()), std::memory_order_release);
+  }
   const kernels::AllReduceSetup& setup(int rank) const {
     return setups_[static_cast<size_t>(rank)];
   }
 
   void check_alive(int rank) const {
-    if (load(0) != 0) {
+    if (load(kAbortWord) != 0) {
       throw std::runtime_error("another rank of the tensor-parallel group has failed");
     }
-    if (load(1 + rank) != 0) {
-      throw std::runtime_error("rank " + std::to_string(rank) + " (device " +
-                               std::to_string(device(rank)) + ") waited more than " +
-                               std::to_string(options_.time_limit_ms) +
-                               " ms for another rank inside a collective: that rank hangs or its "
-                               "device is gone; restart the server");
+    if (const uint32_t fault = load(kFaultWords + rank); fault != 0) {
+      throw std::runtime_error(name_of(rank) + " waited more than " +
+                               std::to_string(load(kLimitWord)) + " ms for " +
+                               name_of(static_cast<int>(fault) - 1) +
+                               " inside a collective: that rank hangs or its device is gone; "
+                               "restart the server");
     }
   }
 
@@ -69,13 +82,13 @@ class CudaGroup {
       changed_.notify_all();
       return;
     }
-    changed_.wait(lock, [&] { return generation_ != generation || load(0) != 0; });
+    changed_.wait(lock, [&] { return generation_ != generation || load(kAbortWord) != 0; });
   }
 
   void abort() {
     {
       const std::lock_guard lock(mutex_);
-      std::atomic_ref(host_[0]).store(1, std::memory_order_release);
+      std::atomic_ref(host_[kAbortWord]).store(1, std::memory_order_release);
     }
     changed_.notify_all();
   }
@@ -86,6 +99,10 @@ class CudaGroup {
     return std::atomic_ref(host_[word]).load(std::memory_order_acquire);
   }
 
+  std::string name_of(int rank) const {
+    return "rank " + std::to_string(rank) + " (device " + std::to_string(device(rank)) + ")";
+  }
+
   void set_up() {
     const int count = size();
     if (count > kernels::kMaxAllReduceRanks) {
@@ -94,62 +111,82 @@ class CudaGroup {
                        std::to_string(count));
     }
     void* host = nullptr;
-    const size_t words = 1 + static_cast<size_t>(count);
+    const size_t words = kFaultWords + static_cast<size_t>(count);
     require(
         cudaHostAlloc(&host, sizeof(uint32_t) * words, cudaHostAllocMapped | cudaHostAllocPortable),
         "cudaHostAlloc");
     host_ = static_cast<uint32_t*>(host);
     std::fill_n(host_, words, 0u);
+    set_time_limit(kStartTimeLimit);
     const size_t one_shot = kernels::default_one_shot_bytes(count);
     const size_t bytes =
         kernels::all_reduce_buffer_bytes(count, options_.max_launch_bytes, one_shot);
     for (int rank = 0; rank < count; ++rank) {
-      map_peers(rank);
-      void* buffer = nullptr;
-      require(cudaMalloc(&buffer, bytes), "allocating " + std::to_string(bytes) +
-                                              " bytes for exchange on device " +
-                                              std::to_string(device(rank)));
-      buffers_.push_back(buffer);
-      require(cudaMemset(buffer, 0, bytes), "cudaMemset");
-      require(cudaDeviceSynchronize(), "cudaMemset");
+      make_buffer(rank, bytes);
     }
     for (int rank = 0; rank < count; ++rank) {
+      const int own = device(rank);
       kernels::AllReduceSetup setup;
       setup.rank = rank;
       setup.size = count;
       std::copy(buffers_.begin(), buffers_.end(), setup.buffers);
       setup.max_bytes = options_.max_launch_bytes;
       setup.one_shot_bytes = one_shot;
-      setup.abort = host_;
-      setup.fault = host_ + 1 + rank;
-      setup.time_limit_ns = options_.time_limit_ms * 1'000'000;
+      // Kernels of ranks that share a device wait for each other, so they must fit on it together,
+      // beside other work of both.
+      const auto sharing = std::count(options_.devices.begin(), options_.devices.end(), own);
+      if (sharing > 1) {
+        int multiprocessors = 0;
+        require(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, own),
+                "cudaDeviceGetAttribute");
+        setup.max_blocks = std::max(4, multiprocessors / static_cast<int>(2 * sharing) / 4 * 4);
+      }
+      setup.abort = host_ + kAbortWord;
+      setup.fault = host_ + kFaultWords + rank;
+      setup.time_limit_ms = host_ + kLimitWord;
       setups_.push_back(setup);
     }
   }
 
-  // Makes the rank's device current and lets it address the others' memory.
-  void map_peers(int rank) {
+  // Zeroed memory of the rank's device that every device of the group may use. It comes from a pool
+  // of its own: peer access to all of a device's memory would tie every later allocation and
+  // release on it to the other devices, whose kernels may be waiting for this rank.
+  void make_buffer(int rank, size_t bytes) {
     const int own = device(rank);
     require(cudaSetDevice(own), "choosing device " + std::to_string(own));
+    std::vector<cudaMemAccessDesc> access;
     for (int peer : options_.devices) {
       if (peer == own) continue;
       int possible = 0;
-      require(cudaDeviceCanAccessPeer(&possible, own, peer), "cudaDeviceCanAccessPeer");
+      require(cudaDeviceCanAccessPeer(&possible, peer, own), "cudaDeviceCanAccessPeer");
       if (possible == 0) {
         throw StartError(
-            "tensor parallelism needs GPUs that can address each other's memory, and "
-            "device " +
-            std::to_string(own) + " cannot address device " + std::to_string(peer) +
-            "; use fewer GPUs or others, as nvidia-smi topo "
-            "-p2p r shows");
+            "tensor parallelism needs GPUs that can address each other's memory, and device " +
+            std::to_string(peer) + " cannot address device " + std::to_string(own) +
+            "; use fewer GPUs or others, as nvidia-smi topo -p2p r shows");
       }
-      const cudaError_t enabled = cudaDeviceEnablePeerAccess(peer, 0);
-      if (enabled == cudaErrorPeerAccessAlreadyEnabled) {
-        cudaGetLastError();
-      } else {
-        require(enabled, "cudaDeviceEnablePeerAccess");
-      }
+      cudaMemAccessDesc& desc = access.emplace_back();
+      desc.location.type = cudaMemLocationTypeDevice;
+      desc.location.id = peer;
+      desc.flags = cudaMemAccessFlagsProtReadWrite;
     }
+    cudaMemPoolProps props{};
+    props.allocType = cudaMemAllocationTypePinned;
+    props.location.type = cudaMemLocationTypeDevice;
+    props.location.id = own;
+    cudaMemPool_t pool = nullptr;
+    require(cudaMemPoolCreate(&pool, &props), "cudaMemPoolCreate");
+    pools_.push_back(pool);
+    if (!access.empty()) {
+      require(cudaMemPoolSetAccess(pool, access.data(), access.size()), "cudaMemPoolSetAccess");
+    }
+    void* buffer = nullptr;
+    require(cudaMallocFromPoolAsync(&buffer, bytes, pool, nullptr),
+            "allocating " + std::to_string(bytes) + " bytes for exchange on device " +
+                std::to_string(own));
+    buffers_.push_back(buffer);
+    require(cudaMemsetAsync(buffer, 0, bytes, nullptr), "cudaMemsetAsync");
+    require(cudaDeviceSynchronize(), "clearing the memory for exchange");
   }
 
   void release() {
@@ -157,13 +194,15 @@ class CudaGroup {
       cudaSetDevice(options_.devices[rank]);
       cudaFree(buffers_[rank]);
     }
+    for (cudaMemPool_t pool : pools_) cudaMemPoolDestroy(pool);
     if (host_ != nullptr) cudaFreeHost(host_);
   }
 
   CudaCommunicatorOptions options_;
+  std::vector<cudaMemPool_t> pools_;
   std::vector<void*> buffers_;
   std::vector<kernels::AllReduceSetup> setups_;
-  uint32_t* host_ = nullptr;  // mapped: whether the group was aborted, then a fault for each rank
+  uint32_t* host_ = nullptr;  // mapped
   std::mutex mutex_;
   std::condition_variable changed_;
   int arrived_ = 0;
@@ -179,14 +218,35 @@ class CudaCommunicator final : public Communicator {
   int size() const override { return group_->size(); }
 
   void all_reduce_sum(TensorView x) override {
-    CHECK(x.dtype == DType::kF32 || x.dtype == DType::kBF16,
-          std::string("all_reduce_sum of ") + dtype_name(x.dtype));
-    const auto type =
-        x.dtype == DType::kF32 ? kernels::ElementType::kF32 : kernels::ElementType::kBF16;
     group_->check_alive(rank_);
     issued(kernels::launch_all_reduce(group_->setup(rank_),
-                                      {x.data, x.data, type, x.shape.elements()}, stream()),
+                                      {x.data, x.data, element_type(x.dtype), x.shape.elements()},
+                                      stream()),
            "all_reduce_sum of " + x.shape.to_string() + " " + dtype_name(x.dtype));
+  }
+
+  bool all_reduce_residual_rms_norm(const AllReduceNormArgs& a) override {
+    const TensorView& x = a.x;
+    if (!kernels::all_reduce_norm_takes(static_cast<int>(x.cols()))) return false;
+    CHECK(x.shape == a.residual.shape && x.shape == a.out.shape &&
+              a.weight.shape.elements() == x.cols() && a.residual.dtype == a.out.dtype &&
+              a.weight.dtype == a.out.dtype,
+          "all_reduce_residual_rms_norm: x " + x.shape.to_string() + ", residual " +
+              a.residual.shape.to_string() + ", out " + a.out.shape.to_string());
+    group_->check_alive(rank_);
+    issued(kernels::launch_all_reduce_norm(group_->setup(rank_),
+                                           {.in = x.data,
+                                            .type = element_type(x.dtype),
+                                            .norm_type = element_type(a.out.dtype),
+                                            .residual = a.residual.data,
+                                            .weight = a.weight.data,
+                                            .out = a.out.data,
+                                            .eps = a.eps,
+                                            .rows = x.rows(),
+                                            .width = static_cast<int>(x.cols())},
+                                           stream()),
+           "all_reduce_residual_rms_norm of " + x.shape.to_string() + " " + dtype_name(x.dtype));
+    return true;
   }
 
   void all_gather_columns(TensorView part, TensorView out) override {
@@ -203,6 +263,15 @@ class CudaCommunicator final : public Communicator {
            "all_gather_columns of " + part.shape.to_string() + " " + dtype_name(part.dtype));
   }
 
+  // A sum of which all parts but one are zero; -0 becomes 0.
+  void broadcast(TensorView x, int root) override {
+    CHECK(root >= 0 && root < size(), "broadcast from rank " + std::to_string(root));
+    if (rank_ != root) {
+      issued(cudaMemsetAsync(x.data, 0, x.bytes(), stream()), "clearing " + x.shape.to_string());
+    }
+    all_reduce_sum(x);
+  }
+
   // Also ends what was issued on this rank before.
   void barrier() override {
     group_->check_alive(rank_);
@@ -215,9 +284,16 @@ class CudaCommunicator final : public Communicator {
     group_->check_alive(rank_);
   }
 
+  void check() override { group_->check_alive(rank_); }
+  void set_time_limit(std::chrono::milliseconds limit) override { group_->set_time_limit(limit); }
   void abort() override { group_->abort(); }
 
  private:
+  static kernels::ElementType element_type(DType dtype) {
+    CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
+          std::string("sums over ranks are of float32 or bfloat16, not ") + dtype_name(dtype));
+    return dtype == DType::kF32 ? kernels::ElementType::kF32 : kernels::ElementType::kBF16;
+  }
   CUstream_st* stream() {
     if (stream_ == nullptr) stream_ = group_->stream_of(rank_);
     CHECK(stream_ != nullptr, "rank " + std::to_string(rank_) + " has no stream");

@@ -17,8 +17,6 @@ struct CudaCommunicatorOptions {
   // The stream that rank's backend uses. Called on the rank's thread, with its device current, at
   // its first collective.
   std::function<CUstream_st*(int rank)> stream_of;
-  // A rank that waits for longer inside a collective gives up; the group has then failed.
-  uint64_t time_limit_ms = 2000;
   size_t max_launch_bytes = size_t{16} << 20;  // longer messages take several launches
 };
 
@@ -31,8 +29,9 @@ struct CudaCommunicatorOptions {
 // A call throws std::runtime_error when the group was aborted or a wait on this rank gave up since
 // its last call; barrier() also finds what gave up until now. abort() frees kernels that wait.
 //
-// Memory for exchange is allocated here, and peer access is switched on, so this must come before
-// a plan of the devices' memory. Throws StartError when the GPUs cannot be used together.
+// Memory for exchange is allocated here, so this must come before a plan of the devices' memory.
+// Ranks may share a device, as tests do: then no rank may allocate, free or load code while another
+// waits in a collective. Throws StartError when the GPUs cannot be used together.
 std::vector<std::unique_ptr<Communicator>> make_cuda_communicators(CudaCommunicatorOptions options);
 
 }  // namespace ernie

@@ -35,9 +35,9 @@ class CudaCommunicatorTest : public testing::Test {
       ASSERT_EQ(cudaStreamCreateWithFlags(&streams_[r], cudaStreamNonBlocking), cudaSuccess);
       ASSERT_EQ(cudaMalloc(&memory_[r], kBytes), cudaSuccess);
     }
-    ranks_ = make_cuda_communicators({.devices = devices_,
-                                      .stream_of = [this](int rank) { return streams_[rank]; },
-                                      .time_limit_ms = 300});
+    ranks_ = make_cuda_communicators(
+        {.devices = devices_, .stream_of = [this](int rank) { return streams_[rank]; }});
+    ranks_[0]->set_time_limit(std::chrono::milliseconds(300));
   }
   void TearDown() override {
     ranks_.clear();
@@ -72,7 +72,7 @@ class CudaCommunicatorTest : public testing::Test {
     return values;
   }
 
-  static constexpr size_t kBytes = size_t{4} << 20;
+  static constexpr size_t kBytes = size_t{8} << 20;
   std::vector<int> devices_;
   cudaStream_t streams_[kSize] = {};
   void* memory_[kSize] = {};
@@ -107,6 +107,67 @@ TEST_F(CudaCommunicatorTest, SumsBfloat16AndRoundsOnce) {
   });
 }
 
+// Against the steps one by one; and a row alone has the bits that it has among others.
+TEST_F(CudaCommunicatorTest, AddsTheSumToTheResidualAndNormalises) {
+  constexpr int kRows = 200;  // too long for one shot
+  constexpr int kWidth = 2560;
+  const auto partial = [](int rank, int i) {
+    return std::sin(static_cast<float>(i)) + 0.25f * static_cast<float>(rank);
+  };
+  on_all_ranks([&](Communicator& comm) {
+    std::vector<float> x;
+    std::vector<BF16> residual;
+    std::vector<BF16> weight;
+    for (int i = 0; i < kRows * kWidth; ++i) {
+      x.push_back(partial(comm.rank(), i));
+      residual.push_back(to_bf16(std::cos(static_cast<float>(i))));
+    }
+    for (int i = 0; i < kWidth; ++i) weight.push_back(to_bf16(1.0f + 0.001f * i));
+    const size_t bf16_bytes = residual.size() * sizeof(BF16);
+    float* device_x = upload(comm.rank(), x);
+    BF16* device_weight = upload(comm.rank(), weight, x.size() * sizeof(float));
+    const size_t offset = x.size() * sizeof(float) + kWidth * sizeof(BF16);
+    const auto normed = [&](int rows) {
+      BF16* device_residual = upload(comm.rank(), residual, offset);
+      BF16* out = upload(comm.rank(), residual, offset + bf16_bytes);
+      EXPECT_TRUE(
+          comm.all_reduce_residual_rms_norm({{device_x, DType::kF32, {rows, kWidth}},
+                                             {device_residual, DType::kBF16, {rows, kWidth}},
+                                             {device_weight, DType::kBF16, {kWidth}},
+                                             1e-5f,
+                                             {out, DType::kBF16, {rows, kWidth}}}));
+      comm.barrier();
+      auto values = download(device_residual, static_cast<size_t>(rows * kWidth));
+      for (BF16 v : download(out, static_cast<size_t>(rows * kWidth))) values.push_back(v);
+      return values;
+    };
+    const std::vector<BF16> all = normed(kRows);
+    for (int row = 0; row < kRows; row += 37) {
+      double squares = 0;
+      for (int i = row * kWidth; i < (row + 1) * kWidth; ++i) {
+        const auto at = static_cast<size_t>(i);
+        const BF16 sum = to_bf16(partial(0, i) + partial(1, i));
+        const BF16 expected = to_bf16(to_float(residual[at]) + to_float(sum));
+        ASSERT_EQ(to_float(all[at]), to_float(expected)) << i;
+        squares += static_cast<double>(to_float(expected)) * to_float(expected);
+      }
+      const double scale = 1 / std::sqrt(squares / kWidth + 1e-5);
+      for (int i = 0; i < kWidth; ++i) {
+        const auto at = static_cast<size_t>(row * kWidth + i);
+        const double expected =
+            to_float(all[at]) * scale * to_float(weight[static_cast<size_t>(i)]);
+        ASSERT_NEAR(to_float(all[at + residual.size()]), expected,
+                    0.008 * std::abs(expected) + 1e-6);
+      }
+    }
+    const std::vector<BF16> one = normed(1);
+    for (size_t i = 0; i < kWidth; ++i) {
+      ASSERT_EQ(to_float(one[i]), to_float(all[i])) << i;
+      ASSERT_EQ(to_float(one[kWidth + i]), to_float(all[residual.size() + i])) << i;
+    }
+  });
+}
+
 TEST_F(CudaCommunicatorTest, GathersColumnsRankZeroLeftmost) {
   on_all_ranks([&](Communicator& comm) {
     const float r = static_cast<float>(comm.rank());
@@ -118,6 +179,17 @@ TEST_F(CudaCommunicatorTest, GathersColumnsRankZeroLeftmost) {
     comm.barrier();
     EXPECT_EQ(download(out, 16),
               (std::vector<float>{0, 1, 2, 3, 10, 11, 12, 13, 4, 5, 6, 7, 14, 15, 16, 17}));
+  });
+}
+
+TEST_F(CudaCommunicatorTest, BroadcastsFromAnyRank) {
+  on_all_ranks([&](Communicator& comm) {
+    for (int root = 0; root < comm.size(); ++root) {
+      float* x = upload(comm.rank(), std::vector<float>(64, 1.0f + comm.rank()));
+      comm.broadcast({x, DType::kF32, {4, 16}}, root);
+      comm.barrier();
+      EXPECT_EQ(download(x, 64), std::vector<float>(64, 1.0f + root));
+    }
   });
 }
 
@@ -149,6 +221,7 @@ TEST_F(CudaCommunicatorTest, AMissingRankIsFoundByTheTimeLimit) {
     const auto begin = std::chrono::steady_clock::now();
     comm.all_reduce_sum({x, DType::kF32, {64}});
     EXPECT_EQ(cudaStreamSynchronize(streams_[comm.rank()]), cudaSuccess);
+    EXPECT_THROW(comm.check(), std::runtime_error);
     EXPECT_THROW(comm.all_reduce_sum({x, DType::kF32, {64}}), std::runtime_error);
     EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
     over = true;

@@ -62,7 +62,7 @@ DecoderBuffers take_decoder_buffers(const ModelConfig& config, const Shard& shar
   b.inner = arena.take(dtype, {tile, width});
   b.expert_ids = arena.take(DType::kI32, {tokens, top_k});
   b.expert_weights = arena.take(DType::kF32, {tokens, top_k});
-  b.last_update = arena.take(dtype, {seqs, hidden});
+  b.last_sum = arena.take(partial ? DType::kF32 : dtype, {seqs, hidden});
   b.last_residual = arena.take(dtype, {seqs, hidden});
   b.logits_part =
       arena.take(DType::kF32, {shard.size > 1 ? seqs : 0, shard.part(config.vocab_size)});
@@ -82,24 +82,24 @@ TensorView Decoder::embed(const ModelInput& input) {
 void Decoder::run(const ModelInput& input, const KvCache& cache, TensorView logits_out) {
   const int64_t n = input.num_tokens;
   const TensorView residual = rows_of(a_.buffers.residual, n);
-  const TensorView normed = rows_of(a_.buffers.normed, n);
-  const TensorView update = rows_of(a_.buffers.update, n);
-  const float eps = a_.config.norm_eps;
   const std::vector<DecoderLayer>& layers = a_.weights.layers;
   CHECK(cache.size() == layers.size(), "the cache needs one entry per layer");
 
-  a_.backend.rms_norm({.x = residual, .weight = layers[0].input_norm, .eps = eps, .out = normed});
+  a_.backend.rms_norm({.x = residual,
+                       .weight = layers[0].input_norm,
+                       .eps = a_.config.norm_eps,
+                       .out = rows_of(a_.buffers.normed, n)});
   for (size_t l = 0; l < layers.size(); ++l) {
     const DecoderLayer& layer = layers[l];
     attention(layer, input, cache[l]);
-    a_.backend.residual_rms_norm({update, residual, layer.post_attention_norm, eps, normed});
+    add_and_norm(sum_view(n), residual, layer.post_attention_norm);
     if (const Moe* moe = std::get_if<Moe>(&layer.ffn)) {
       feed_forward(*moe, input);
     } else {
       feed_forward(std::get<Mlp>(layer.ffn), n);
     }
     if (l + 1 < layers.size()) {
-      a_.backend.residual_rms_norm({update, residual, layers[l + 1].input_norm, eps, normed});
+      add_and_norm(sum_view(n), residual, layers[l + 1].input_norm);
     }
   }
   if (input.num_logits > 0) logits(input, logits_out);
@@ -114,9 +114,7 @@ void Decoder::attention(const DecoderLayer& layer, const ModelInput& input,
   a_.backend.linear({.weight = layer.qkv.get(), .x = rows_of(a_.buffers.normed, n), .out = qkv});
   a_.backend.rope_kv_write({qkv, input.positions, input.slots, &rope_, q_heads, kv});
   a_.backend.paged_attention({qkv, &input.attention, q_heads, kv, out});
-  const TensorView sum = sum_view(n);
-  a_.backend.linear({.weight = layer.output.get(), .x = out, .out = sum});
-  finish_sum(sum);
+  a_.backend.linear({.weight = layer.output.get(), .x = out, .out = sum_view(n)});
 }
 
 void Decoder::feed_forward(const Mlp& mlp, int64_t tokens) {
@@ -126,7 +124,6 @@ void Decoder::feed_forward(const Mlp& mlp, int64_t tokens) {
     const int64_t count = std::min(kTileRows, tokens - row);
     mlp_tile(mlp, x.slice_rows(row, count), sum.slice_rows(row, count));
   }
-  finish_sum(sum);
 }
 
 void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
@@ -134,7 +131,6 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
   const TensorView x = rows_of(a_.buffers.normed, n);
   const TensorView ids = rows_of(a_.buffers.expert_ids, n);
   const TensorView weights = rows_of(a_.buffers.expert_weights, n);
-  const TensorView sum = sum_view(n);
   a_.backend.moe_route({.x = x,
                         .is_vision = input.is_vision,
                         .any_vision = input.any_vision,
@@ -151,8 +147,7 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
                           .down = moe.down,
                           .shared_gate_up = moe.shared ? moe.shared->gate_up.get() : nullptr,
                           .shared_down = moe.shared ? moe.shared->down.get() : nullptr,
-                          .out = sum});
-  finish_sum(sum);
+                          .out = sum_view(n)});
 }
 
 void Decoder::mlp_tile(const Mlp& mlp, TensorView x, TensorView out) {
@@ -169,28 +164,36 @@ TensorView Decoder::sum_view(int64_t tokens) const {
   return rows_of(separate ? a_.buffers.partial : a_.buffers.update, tokens);
 }
 
-void Decoder::finish_sum(TensorView sum) {
-  if (a_.shard.size > 1) a_.comm.all_reduce_sum(sum);
-  if (sum.data != a_.buffers.update.data) {
-    a_.backend.cast(sum, rows_of(a_.buffers.update, sum.rows()));
+// Adds a block's output, over all ranks, to the residual and norms that into `normed`.
+void Decoder::add_and_norm(TensorView sum, TensorView residual, TensorView weight) {
+  const TensorView normed = rows_of(a_.buffers.normed, sum.rows());
+  const float eps = a_.config.norm_eps;
+  if (a_.shard.size > 1) {
+    if (a_.comm.all_reduce_residual_rms_norm({sum, residual, weight, eps, normed})) return;
+    a_.comm.all_reduce_sum(sum);
   }
+  TensorView update = sum;
+  if (sum.dtype != a_.dtype) {
+    update = rows_of(a_.buffers.update, sum.rows());
+    a_.backend.cast(sum, update);
+  }
+  a_.backend.residual_rms_norm({update, residual, weight, eps, normed});
 }
 
 void Decoder::logits(const ModelInput& input, TensorView logits_out) {
-  TensorView update = rows_of(a_.buffers.update, input.num_tokens);
+  TensorView sum = sum_view(input.num_tokens);
   TensorView residual = rows_of(a_.buffers.residual, input.num_tokens);
   const int64_t m = input.num_logits;
   if (m < input.num_tokens) {  // else every row is wanted, in order
-    const TensorView all_updates = update;
+    const TensorView all_sums = sum;
     const TensorView all_residuals = residual;
-    update = rows_of(a_.buffers.last_update, m);
+    sum = rows_of(a_.buffers.last_sum, m);
     residual = rows_of(a_.buffers.last_residual, m);
-    a_.backend.gather_rows(all_updates, input.logits_rows, update);
+    a_.backend.gather_rows(all_sums, input.logits_rows, sum);
     a_.backend.gather_rows(all_residuals, input.logits_rows, residual);
   }
+  add_and_norm(sum, residual, a_.weights.final_norm);
   const TensorView normed = rows_of(a_.buffers.normed, m);
-  a_.backend.residual_rms_norm(
-      {update, residual, a_.weights.final_norm, a_.config.norm_eps, normed});
   if (a_.shard.size == 1) {
     a_.backend.linear({.weight = &a_.weights.head(), .x = normed, .out = logits_out});
     return;

@@ -9,17 +9,17 @@ namespace ernie::model::ernie45_vl {
 
 // Work memory of the decoder, sized once for the largest step. T is the activation type.
 struct DecoderBuffers {
-  TensorView residual;        // [tokens, hidden] T
-  TensorView normed;          // [tokens, hidden] T
-  TensorView update;          // [tokens, hidden] T: what a block adds to the residual
-  TensorView partial;         // [tokens, hidden] float32: a rank's share of `update`; may be empty
-  TensorView qkv;             // [tokens, (q_heads + 2 kv_heads) * head_dim] T
-  TensorView attention;       // [tokens, q_heads * head_dim] T
-  TensorView gate_up;         // [tile, 2 * widest MLP] T
-  TensorView inner;           // [tile, widest MLP] T
-  TensorView expert_ids;      // [tokens, top_k] int32
+  TensorView residual;    // [tokens, hidden] T
+  TensorView normed;      // [tokens, hidden] T
+  TensorView update;      // [tokens, hidden] T: what a block adds to the residual
+  TensorView partial;     // [tokens, hidden] float32: a rank's share; empty if `update` holds it
+  TensorView qkv;         // [tokens, (q_heads + 2 kv_heads) * head_dim] T
+  TensorView attention;   // [tokens, q_heads * head_dim] T
+  TensorView gate_up;     // [tile, 2 * widest MLP] T
+  TensorView inner;       // [tile, widest MLP] T
+  TensorView expert_ids;  // [tokens, top_k] int32
   TensorView expert_weights;  // [tokens, top_k] float32
-  TensorView last_update;     // [sequences, hidden] T: rows whose logits are wanted
+  TensorView last_sum;        // [sequences, hidden] where sums are: rows whose logits are wanted
   TensorView last_residual;   // [sequences, hidden] T
   TensorView logits_part;     // [sequences, vocab / ranks] float32; empty with one rank
 };
@@ -55,7 +55,7 @@ class Decoder {
   void feed_forward(const Moe& moe, const ModelInput& input);
   void mlp_tile(const Mlp& mlp, TensorView x, TensorView out);
   TensorView sum_view(int64_t tokens) const;
-  void finish_sum(TensorView sum);
+  void add_and_norm(TensorView sum, TensorView residual, TensorView weight);
   void logits(const ModelInput& input, TensorView logits);
 
   Args a_;

@@ -1,7 +1,9 @@
 #include "model/ernie45_vl/ernie45_vl.h"
 
+#include <algorithm>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -31,7 +33,9 @@ AllWeights load_all(const ModelConfig& config, const Shard& shard, DType dtype,
 struct AllBuffers {
   DecoderBuffers decoder;
   std::optional<VisionBuffers> vision;
-  TensorView row_numbers;  // [tokens] int32: 0, 1, 2, ...; only with a vision tower
+  // Only with a vision tower.
+  TensorView row_numbers;        // [tokens] int32: 0, 1, 2, ...
+  TensorView received_features;  // [tokens, hidden] T, from another rank; empty with one rank
 };
 
 AllBuffers take_all(const ModelConfig& config, const Shard& shard, const LoadOptions& options,
@@ -40,7 +44,10 @@ AllBuffers take_all(const ModelConfig& config, const Shard& shard, const LoadOpt
   buffers.decoder = take_decoder_buffers(config, shard, options.dtype, options.limits, arena);
   if (config.vision) {
     buffers.vision = take_vision_buffers(config, options.dtype, options.limits, arena);
-    buffers.row_numbers = arena.take(DType::kI32, {options.limits.max_media_patches / 4});
+    const int tokens = options.limits.max_media_patches / 4;
+    buffers.row_numbers = arena.take(DType::kI32, {tokens});
+    buffers.received_features =
+        arena.take(options.dtype, {shard.size > 1 ? tokens : 0, config.hidden_size});
   }
   return buffers;
 }
@@ -52,6 +59,7 @@ class Ernie45Vl : public Model {
       : config_(config),
         shard_{comm.rank(), comm.size()},
         backend_(backend),
+        comm_(comm),
         small_weights_(&backend),
         workspace_(&backend) {
     PackingLoader loader({source, backend, small_weights_, options.dtype, progress(options)});
@@ -64,6 +72,7 @@ class Ernie45Vl : public Model {
     if (!config_.vision) return;
     vision_.emplace(VisionEncoder::Args{config_, std::move(*weights.tower),
                                         std::move(*weights.resampler), *buffers.vision, backend});
+    received_features_ = buffers.received_features;
     row_numbers_ = buffers.row_numbers;
     std::vector<int32_t> numbers(static_cast<size_t>(row_numbers_.shape.elements()));
     std::iota(numbers.begin(), numbers.end(), 0);
@@ -74,13 +83,10 @@ class Ernie45Vl : public Model {
 
   void forward(const ModelInput& input, const KvCache& cache, TensorView logits) override {
     const TensorView embeddings = decoder_->embed(input);
-    for (const ModelInput::Media& media : input.media) {
-      CHECK(media.count > 0 && media.first_feature + media.count <= media.unit->length,
-            "media rows outside their unit");
-      const TensorView features = encode(*media.unit);
-      const TensorView rows{
-          row_numbers_.as<int32_t>() + media.first_feature, DType::kI32, {media.count}};
-      backend_.gather_rows(features, rows, embeddings.slice_rows(media.first_row, media.count));
+    const std::span<const ModelInput::Media> media = input.media;
+    const auto ranks = static_cast<size_t>(shard_.size);
+    for (size_t i = 0; i < media.size(); i += ranks) {
+      place_media(media.subspan(i, std::min(ranks, media.size() - i)), embeddings);
     }
     decoder_->run(input, cache, logits);
   }
@@ -94,6 +100,23 @@ class Ernie45Vl : public Model {
   size_t workspace_bytes() const override { return workspace_.bytes(); }
 
  private:
+  // Rank r encodes the r-th of at most as many units as there are ranks; all get all features.
+  void place_media(std::span<const ModelInput::Media> media, TensorView embeddings) {
+    const auto own = static_cast<size_t>(shard_.rank);
+    TensorView encoded;
+    if (own < media.size()) encoded = encode(*media[own].unit);
+    for (size_t i = 0; i < media.size(); ++i) {
+      const ModelInput::Media& m = media[i];
+      CHECK(m.count > 0 && m.first_feature + m.count <= m.unit->length,
+            "media rows outside their unit");
+      TensorView features = encoded;
+      if (i != own) features = received_features_.slice_rows(0, m.unit->length);
+      if (shard_.size > 1) comm_.broadcast(features, static_cast<int>(i));
+      const TensorView rows{row_numbers_.as<int32_t>() + m.first_feature, DType::kI32, {m.count}};
+      backend_.gather_rows(features, rows, embeddings.slice_rows(m.first_row, m.count));
+    }
+  }
+
   std::function<void(size_t)> progress(const LoadOptions& options) const {
     if (!options.progress || shard_.rank != 0) return {};
     const size_t total = plan(config_, options, shard_, &backend_).weight_bytes;
@@ -107,12 +130,14 @@ class Ernie45Vl : public Model {
   const ModelConfig config_;
   const Shard shard_;
   ops::Backend& backend_;
+  Communicator& comm_;
   DeviceArena small_weights_;
   DeviceArena workspace_;
   size_t weight_bytes_ = 0;
   std::optional<Decoder> decoder_;
   std::optional<VisionEncoder> vision_;
   TensorView row_numbers_;
+  TensorView received_features_;
 };
 
 }  // namespace
