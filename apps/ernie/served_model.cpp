@@ -37,15 +37,20 @@ engine::BackendFactory cpu_backends(const ServeOptions& options) {
   return [each](int) { return cpu::make_cpu_backend({.threads = each}); };
 }
 
-engine::BackendFactory backends(const ServeOptions& options) {
-  if (options.device == "cpu") return cpu_backends(options);
+}  // namespace
+
+bool chooses_cuda(const ServeOptions& options) {
+  if (options.device == "cpu") return false;
   const cuda::DeviceCount devices = cuda::count_devices();
-  if (devices.count > 0) return cuda::make_cuda_backend;  // rank i on device i
-  if (options.device == "cuda") throw StartError("--device cuda: " + devices.reason);
-  return cpu_backends(options);
+  if (devices.count == 0 && options.device == "cuda")
+    throw StartError("--device cuda: " + devices.reason);
+  return devices.count > 0;
 }
 
-}  // namespace
+engine::BackendFactory backends(const ServeOptions& options) {
+  if (chooses_cuda(options)) return cuda::make_cuda_backend;  // rank i on device i
+  return cpu_backends(options);
+}
 
 ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Metrics& metrics,
                          std::function<void(const std::string&)> on_fatal) {
@@ -68,19 +73,8 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
   };
 
   clock.begin("plan memory");
-  enum { kPlanning, kLoading, kLoaded } stage = kPlanning;
   engine_config.on_fatal = std::move(on_fatal);
-  engine_config.on_load_progress = [&clock, &stage](size_t done, size_t total) {
-    if (stage == kPlanning) {
-      clock.begin("load weights");
-      stage = kLoading;
-    }
-    if (stage == kLoading) clock.progress(done, total);
-    if (stage == kLoading && done >= total) {
-      clock.begin("make the cache and warm up");
-      stage = kLoaded;
-    }
-  };
+  engine_config.on_load_progress = load_progress(clock);
   engine_ = engine::Engine::start(config, engine_config, backends(options));
   clock.end();
 

@@ -11,6 +11,13 @@
 
 namespace ernie::app {
 
+// Whether `options.device` and this machine choose CUDA. Throws StartError when CUDA was asked for
+// and there is no GPU.
+bool chooses_cuda(const ServeOptions& options);
+
+// The backend of each rank: on the GPU of its number, or with its share of the CPU's threads.
+engine::BackendFactory backends(const ServeOptions& options);
+
 // A loaded model and what turns requests into answers with it.
 class ServedModel {
  public:

@@ -1,3 +1,4 @@
+#include "backend/cuda_ceilings.h"
 #include "backend/cuda_factory.h"
 #include "base/result.h"
 
@@ -14,5 +15,7 @@ DeviceCount count_devices() { return {0, kReason}; }
 DeviceInfo device_info(int) { throw StartError(kReason); }
 
 std::unique_ptr<ops::Backend> make_cuda_backend(int) { throw StartError(kReason); }
+
+Ceilings measure_ceilings(int) { throw StartError(kReason); }
 
 }  // namespace ernie::cuda
