@@ -1,4 +1,5 @@
 """`ernie bench serve` against the real server and against one whose timing is known."""
+import http.client
 import http.server
 import json
 import signal
@@ -51,28 +52,33 @@ def test_counts_and_times_add_up(server, tmp_path):
     assert "TTFT" in table and "p99" in table
 
 
+def simple_client(server, words, max_tokens):
+    """Seconds to the first piece of one answer and to its last event, read line by line."""
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": words}], "max_tokens": max_tokens, "stream": True,
+                       "temperature": 0, "ignore_eos": True})
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    begin, first, last = time.monotonic(), None, None
+    connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+    for line in connection.getresponse():
+        if line.startswith(b'data: {'):
+            delta = json.loads(line[6:])["choices"][0]["delta"]
+            last = time.monotonic() - begin
+            if first is None and (delta.get("content") or delta.get("reasoning_content")):
+                first = last
+    connection.close()
+    return first, last
+
+
 def test_agrees_with_a_simple_client(server, tmp_path):
-    """One request at a time: the server's own time bounds both clients from below, and the run from above."""
     report, _ = bench(server.url, tmp_path, "--num-prompts", 8, "--max-concurrency", 1, "--random-input-len", 16,
-                      "--random-output-len", 32, "--ignore-eos", "--endpoint", "chat", "--percentiles", "50,90,99,100")
+                      "--random-output-len", 32, "--ignore-eos", "--endpoint", "chat", "--percentiles", "0,50,90,99")
     check_latencies(report)
     assert report["total_output_tokens"] == 8 * 32
     assert 8 * report["mean_e2el_ms"] <= 1000 * report["duration"] * 1.001
-    ttft, e2el = [], []
-    for i in range(8):
-        begin, first = time.monotonic(), None
-        answer = server.client().chat.completions.create(
-            model="m", messages=[{"role": "user", "content": " ".join(["time"] * 15 + [str(i)])}], max_tokens=32, stream=True,
-            temperature=0, extra_body={"ignore_eos": True})
-        for chunk in answer:
-            delta = chunk.choices[0].delta if chunk.choices else None
-            if first is None and delta and (delta.content or getattr(delta, "reasoning_content", None)):
-                first = time.monotonic() - begin
-        ttft.append(first)
-        e2el.append(time.monotonic() - begin)
-    # Factors that no machine's noise reaches, but a wrong unit or clock does.
-    for ours, theirs in ((report["p50_ttft_ms"], sorted(ttft)[4]), (report["p50_e2el_ms"], sorted(e2el)[4])):
-        assert theirs * 1000 / 20 < ours < theirs * 1000 * 20
+    answers = [simple_client(server, " ".join(["time"] * 15 + [str(i)]), 32) for i in range(8)]
+    # The best of each, within factors that a wrong unit or clock misses and a busy machine does not.
+    for name, theirs in zip(("ttft", "e2el"), (min(column) * 1000 for column in zip(*answers))):
+        assert theirs / 10 < report[f"p0_{name}_ms"] < theirs * 10
 
 
 def test_pictures(server, tmp_path):
