@@ -10,11 +10,13 @@ results=bench/results
 mkdir -p "$results"
 name=cpu-$(date -u +%Y-%m-%d)${ERNIE_CPU_ISA:+-$ERNIE_CPU_ISA}
 echo "bench: engine at the 0.3B geometry, dummy weights, bf16 (about a minute)"
-engine=$("$build/bench/engine/engine_bench" ERNIE-4.5-0.3B 2>/dev/null | tail -n 1)
-
-echo "bench: matrix products of a prompt of 512 tokens"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+"$build/ernie" bench engine --model ERNIE-4.5-0.3B --device cpu --batch 1,8 --input-len 8 --output-len 48 --prefill 512 \
+  --json "$work/engine.json" >/dev/null
+engine=$(cat "$work/engine.json")
+
+echo "bench: matrix products of a prompt of 512 tokens"
 "$build/bench/micro/micro_bench" --benchmark_filter='^linear_.*/512/' --benchmark_out="$work/products.json" \
   --benchmark_out_format=json >/dev/null 2>&1
 
@@ -43,17 +45,20 @@ record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True
           "hardware": cpu + ", 2 threads", "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
           "engine": engine, "products_512": products, "serving": serving, "llama_bench": llama}
 json.dump(record, open(out, "w"), indent=1)
-rows = [("read bandwidth", f"{engine['read_gb_s']:.1f} GB/s", ""),
-        ("multiply-add peak", f"{engine['peak_gflop_s']:.0f} GFLOP/s", ""),
-        ("decode, batch 1", f"{engine['decode_tok_s']:.1f} tok/s", f"{engine['decode_of_read_bandwidth']:.0%} of read bandwidth"),
-        ("whole prefill of 512", f"{engine['prefill_512_tok_s']:.0f} tok/s", f"{engine['prefill_of_peak']:.0%} of peak"),
-        ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
+decode, prefill = engine["decode"], engine["prefill"][0]
+rows = [("read bandwidth", f"{engine['read_bytes_per_s'] * 1e-9:.1f} GB/s", ""),
+        ("multiply-add peak", f"{engine['peak_flops'] * 1e-9:.0f} GFLOP/s", "")]
+rows += [(f"decode, batch {figure['batch']}", f"{figure['tokens_per_s']:.1f} tok/s",
+          f"{figure['floor_share']:.0%} of the {figure['bound']} floor") for figure in decode]
+rows += [("whole prefill of 512", f"{prefill['tokens_per_s']:.0f} tok/s",
+          f"{prefill['floor_share']:.0%} of the {prefill['bound']} floor"),
+         ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
 rows += [(f"{name}, 512 rows", f"{product['gflop_s']:.0f} GFLOP/s", f"{product['of_peak']:.0%} of peak") for name, product in products.items()]
 rows.append(("serving 64 streams", f"{serving['serving_us_per_token']:.1f} us/token",
              f"{serving['serving_share_of_core']:.1%} of one core at {serving['tokens_per_s']:.0f} tok/s"))
 for test in llama or []:
     what = "decode" if test["n_gen"] else "prefill"
-    ours = engine["decode_tok_s"] if test["n_gen"] else engine["prefill_512_tok_s"]
+    ours = (decode[0] if test["n_gen"] else prefill)["tokens_per_s"]
     rows.append((f"llama.cpp {what}", f"{test['avg_ts']:.1f} tok/s", f"ours is {ours / test['avg_ts']:.2f}x"))
 print()
 for row in rows:

@@ -51,6 +51,8 @@ class ChatClient {
 // A content part with the picture of a file as a data URL.
 Result<boost::json::object> image_part(const std::string& path);
 
+std::string base64(const std::string& bytes);
+
 // Without the control characters that a terminal would obey; line breaks and tabs stay.
 std::string printable(std::string_view text);
 

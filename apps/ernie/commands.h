@@ -9,5 +9,6 @@ namespace ernie::app {
 // main() prints and turns into 2.
 int run_serve(std::vector<std::string> args);
 int run_chat(std::vector<std::string> args);
+int run_bench(std::vector<std::string> args);
 
 }  // namespace ernie::app

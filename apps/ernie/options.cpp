@@ -237,6 +237,10 @@ ServeOptions parse_serve_options(std::vector<std::string> args, const Environmen
   if (!flags.tokenizer.empty() && flags.tokenizer != flags.model)
     throw StartError("--tokenizer is " + flags.tokenizer +
                      "; it must be the model's own, so leave it out");
+  return check_serve_flags(flags, environment);
+}
+
+ServeOptions check_serve_flags(const ServeFlags& flags, const Environment& environment) {
   ServeOptions out;
   out.model = flags.model;
   out.served_model_name = flags.served_model_name;

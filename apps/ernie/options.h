@@ -11,6 +11,7 @@
 #include "model/model_resolver.h"
 #include "model/processor.h"
 #include "serve/chat_service.h"
+#include "serve_flags.h"
 
 namespace ernie::app {
 
@@ -37,6 +38,9 @@ struct ServeOptions {
 // that names flag, value and limit. Reads FD_API_KEY, FD_SAMPLING_CLASS and
 // FD_DISABLE_CHUNKED_PREFILL from `environment`.
 ServeOptions parse_serve_options(std::vector<std::string> args, const Environment& environment);
+
+// The same checks on flags that were read already. `flags.model` may be empty.
+ServeOptions check_serve_flags(const ServeFlags& flags, const Environment& environment);
 
 // The text of `ernie serve --help`.
 std::string serve_help();

@@ -75,4 +75,19 @@ void StartClock::note(const std::string& line) {
 
 double StartClock::seconds() const { return seconds_between(start_, Clock::now()); }
 
+std::function<void(size_t, size_t)> load_progress(StartClock& clock) {
+  enum Stage { kPlanning, kLoading, kLoaded };
+  return [&clock, stage = kPlanning](size_t done, size_t total) mutable {
+    if (stage == kPlanning) {
+      clock.begin("load weights");
+      stage = kLoading;
+    }
+    if (stage == kLoading) clock.progress(done, total);
+    if (stage == kLoading && done >= total) {
+      clock.begin("make the cache and warm up");
+      stage = kLoaded;
+    }
+  };
+}
+
 }  // namespace ernie::app

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -35,5 +36,8 @@ class StartClock {
   Clock::time_point last_line_;
   int tenths_ = 0;
 };
+
+// Shows the loading of weights, and what follows it, as phases. To be given to the engine.
+std::function<void(size_t done_bytes, size_t total_bytes)> load_progress(StartClock& clock);
 
 }  // namespace ernie::app

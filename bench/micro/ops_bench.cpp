@@ -10,16 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "backend/cpu/ceilings/ceilings.h"
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/isa.h"
-#include "micro/ceilings.h"
 #include "tensor/bf16.h"
 
 // Operators at the 0.3B geometry (hidden 1024, inner 3072, 16 query and 2 key-value heads of 128,
 // vocabulary 103424) in bfloat16, beside what the machine can do at most. Counters: GFLOPS and
 // of_peak, GBps and of_read. ERNIE_CPU_ISA and ERNIE_BENCH_THREADS choose the instruction set and
 // the number of threads.
-namespace ernie::bench {
+namespace ernie::cpu {
 namespace {
 
 struct Machine {
@@ -259,7 +259,7 @@ void register_all() {
 }
 
 }  // namespace
-}  // namespace ernie::bench
+}  // namespace ernie::cpu
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);

@@ -116,9 +116,10 @@ RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& m
 }
 
 // The largest step as the backend sees it.
-ops::WorkShape work_shape(const EngineConfig& config, const model::ModelConfig& model_config) {
+ops::WorkShape work_shape(const EngineConfig& config, const model::ModelConfig& model_config,
+                          const ModelSource& source) {
   ops::WorkShape shape = model::work_shape(model_config, load_options(config, model_config, 0),
-                                           config.tensor_parallel_size);
+                                           source.ranks);
   shape.max_context =
       sched::blocks_for(config.max_model_len, config.block_size) * config.block_size;
   return shape;
@@ -133,7 +134,7 @@ DeviceNeeds rank_needs(EngineConfig config, const model::ModelConfig& model_conf
   const RunnerSizes sizes = runner_sizes(config, model_config, source, 0);
   return {.weight_bytes = needs->weight_bytes,
           .workspace_bytes = needs->workspace_bytes + sizes.step_bytes() +
-                             backend.work_bytes(work_shape(config, model_config)),
+                             backend.work_bytes(work_shape(config, model_config, source)),
           .block_bytes = needs->kv_bytes_per_token * config.block_size};
 }
 
@@ -168,7 +169,7 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
     rank.model = source.load(load_options(config, model_config, index), *rank.backend, rank.comm);
     rank.runner = std::make_unique<ModelRunner>(
         runner_sizes(config, model_config, source, memory.num_blocks), *rank.backend, *rank.model);
-    rank.backend->reserve_work(work_shape(config, model_config));
+    rank.backend->reserve_work(work_shape(config, model_config, source));
     const bool reports = index == 0 && config.on_capture_progress;
     rank.runner->warm_up(reports ? config.on_capture_progress : [](int, int) {});
   });
@@ -211,6 +212,7 @@ std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
            [=](const model::LoadOptions& options, ops::Backend& backend, Communicator& comm) {
              return model::load_model(model_config, config.model_dir, options, backend, comm);
            },
+       .ranks = ranks,
        .kv_heads_per_rank = model::kv_heads_per_rank(model_config, ranks),
        .check_invariants = kCheckInvariants},
       make_communicators);

@@ -13,6 +13,7 @@ struct ModelSource {
   std::function<std::unique_ptr<model::Model>(const model::LoadOptions&, ops::Backend&,
                                               Communicator&)>
       load;
+  int ranks = 1;  // that the model is cut across, which need not all be here
   int kv_heads_per_rank = 1;
   bool check_invariants = false;  // check the scheduler's books after each step
 };

@@ -1,3 +1,4 @@
+#include "backend/cuda_ceilings.h"
 #include "backend/cuda_factory.h"
 #include "base/result.h"
 
@@ -16,5 +17,7 @@ DeviceInfo device_info(int) { throw StartError(kReason); }
 std::unique_ptr<ops::Backend> make_cuda_backend(int) { throw StartError(kReason); }
 
 CudaRanks make_cuda_ranks(std::vector<int>) { throw StartError(kReason); }
+
+Ceilings measure_ceilings(int) { throw StartError(kReason); }
 
 }  // namespace ernie::cuda

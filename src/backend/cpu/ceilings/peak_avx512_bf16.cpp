@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include "micro/ceilings.h"
+#include "backend/cpu/ceilings/ceilings.h"
 
-namespace ernie::bench {
+namespace ernie::cpu {
 
 double run_peak_avx512_bf16(int64_t rounds) {
   constexpr int kSums = 16;
@@ -20,4 +20,4 @@ double run_peak_avx512_bf16(int64_t rounds) {
   return static_cast<double>(rounds) * kSums * 32 * 2;
 }
 
-}  // namespace ernie::bench
+}  // namespace ernie::cpu

@@ -1,4 +1,4 @@
-#include "micro/ceilings.h"
+#include "backend/cpu/ceilings/ceilings.h"
 
 #include <emmintrin.h>
 
@@ -10,7 +10,7 @@
 #include "backend/cpu/memory.h"
 #include "backend/cpu/thread_pool.h"
 
-namespace ernie::bench {
+namespace ernie::cpu {
 namespace {
 
 double best_rate(int passes, const std::function<double()>& pass) {
@@ -84,4 +84,4 @@ double fma_peak(cpu::Isa isa, int threads) {
   });
 }
 
-}  // namespace ernie::bench
+}  // namespace ernie::cpu

@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include "micro/ceilings.h"
+#include "backend/cpu/ceilings/ceilings.h"
 
-namespace ernie::bench {
+namespace ernie::cpu {
 
 namespace {
 
@@ -38,4 +38,4 @@ double run_peak_amx(int64_t rounds) {
   return static_cast<double>((rounds + 15) / 16) * 4 * 16 * 16 * 32 * 2;
 }
 
-}  // namespace ernie::bench
+}  // namespace ernie::cpu

@@ -1,8 +1,8 @@
 #include <immintrin.h>
 
-#include "micro/ceilings.h"
+#include "backend/cpu/ceilings/ceilings.h"
 
-namespace ernie::bench {
+namespace ernie::cpu {
 
 double run_peak_avx2(int64_t rounds) {
   constexpr int kSums = 12;
@@ -19,4 +19,4 @@ double run_peak_avx2(int64_t rounds) {
   return static_cast<double>(rounds) * kSums * 8 * 2;
 }
 
-}  // namespace ernie::bench
+}  // namespace ernie::cpu

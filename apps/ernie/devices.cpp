@@ -1,0 +1,48 @@
+#include "devices.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <thread>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cuda_factory.h"
+
+namespace ernie::app {
+namespace {
+
+// A GPU's step takes milliseconds, with a long prompt and pictures up to seconds. The check comes
+// at most 100 ms late, so that a rank that hangs is found within 2 s.
+constexpr engine::StepTimeLimits kGpuTimeLimits{.step = std::chrono::seconds(60),
+                                                .rank = std::chrono::milliseconds(1800)};
+
+Devices cpu_devices(const ServeOptions& options) {
+  const int cores = std::max(1u, std::thread::hardware_concurrency());
+  const int threads = options.cpu_threads > 0 ? options.cpu_threads : cores;
+  const int each = std::max(1, threads / options.engine.tensor_parallel_size);
+  return {.make_backend = [each](int) { return cpu::make_cpu_backend({.threads = each}); },
+          .make_communicators = make_host_communicators};
+}
+
+}  // namespace
+
+bool chooses_cuda(const ServeOptions& options) {
+  if (options.device == "cpu") return false;
+  const cuda::DeviceCount devices = cuda::count_devices();
+  if (devices.count == 0 && options.device == "cuda") {
+    throw StartError("--device cuda: " + devices.reason);
+  }
+  return devices.count > 0;
+}
+
+Devices choose_devices(const ServeOptions& options, engine::EngineConfig& config) {
+  if (!chooses_cuda(options)) return cpu_devices(options);
+  config.time_limits = kGpuTimeLimits;
+  config.steps_in_flight = 2;
+  std::vector<int> devices(static_cast<size_t>(options.engine.tensor_parallel_size));
+  std::iota(devices.begin(), devices.end(), 0);
+  cuda::CudaRanks ranks = cuda::make_cuda_ranks(std::move(devices));
+  return {std::move(ranks.make_backend), std::move(ranks.make_communicators)};
+}
+
+}  // namespace ernie::app
