@@ -100,12 +100,15 @@ Case read_case(const json::object& object, const std::string& bytes) {
   c.argmax = numbers<int32_t>(object.at("argmax"));
   c.logit_positions = numbers<int32_t>(object.at("logit_positions"));
   c.logits_f32 = read_array(object.if_contains("logits_f32"), bytes);
-  c.logits_bf16 = read_array(object.if_contains("logits_bf16"), bytes);
-  c.bf16_noise = object.at("bf16_noise").to_number<float>();
   const json::object& greedy = object.at("greedy").as_object();
   c.greedy_ids = numbers<int32_t>(greedy.at("ids"));
   c.greedy_margin = numbers<float>(greedy.at("margin"));
   c.greedy_noise = numbers<float>(greedy.at("bf16_noise"));
+  const json::object& routed = object.at("routed_bf16").as_object();
+  c.routed.rms = numbers<float>(routed.at("rms"));
+  c.routed.max = numbers<float>(routed.at("max"));
+  c.routed.router_rms = routed.at("router_rms").to_number<float>();
+  c.routed.other_choices = routed.at("other_choices").to_number<int>();
   for (const json::value& media : object.at("media").as_array()) {
     c.media.push_back(read_media(media.as_object(), bytes));
   }

@@ -26,6 +26,14 @@ struct MediaCase {
   std::vector<float> resampler;         // [tokens, hidden], or empty
 };
 
+// transformers in bfloat16 where every token takes the experts it takes in float32.
+struct RoutedNoise {
+  std::vector<float> rms;  // of the logits' errors, per row: the logit positions, then the steps
+  std::vector<float> max;
+  float router_rms = 0;   // of the errors of all probabilities of all routers
+  int other_choices = 0;  // of experts, that were overruled
+};
+
 struct Case {
   std::string name;
   text::ChatInput chat;
@@ -37,11 +45,10 @@ struct Case {
   std::vector<int32_t> argmax;
   std::vector<int32_t> logit_positions;
   std::vector<float> logits_f32;  // [positions, vocab]
-  std::vector<float> logits_bf16;
-  float bf16_noise = 0;
   std::vector<int32_t> greedy_ids;
   std::vector<float> greedy_margin;
   std::vector<float> greedy_noise;
+  RoutedNoise routed;
   std::vector<MediaCase> media;
 };
 

@@ -174,6 +174,49 @@ def run_transformers(model, inputs, position):
     return model(**inputs, **more, use_cache=False).logits[0].float().numpy()
 
 
+class Routing:
+    """What a model's routers choose, and how to make another model choose the same.
+
+    Gives the router's probabilities in one run, router by router, and counts other choices.
+    """
+
+    def __init__(self, model, forced=None):
+        routers = [m for m in model.modules() if type(m).__name__.endswith("TopKRouter")]
+        self.calls, self.forced, self.flips = [[] for _ in routers], forced, 0
+        self.hooks = [
+            m.register_forward_hook(lambda *call, i=i: self.note(i, *call))
+            for i, m in enumerate(routers)
+        ]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for hook in self.hooks:
+            hook.remove()
+
+    def note(self, i, router, _inputs, output):
+        logits, weights, chosen = output
+        shares = torch.softmax(logits, 1)
+        if self.forced:
+            theirs = self.forced.calls[i][len(self.calls[i])][1]
+            self.flips += int((theirs.sort(1).values != chosen.sort(1).values).any(1).sum())
+            chosen = theirs
+            mine = shares.gather(1, chosen)
+            mine = mine / mine.sum(1, keepdim=True).clamp(min=router.norm_min)
+            weights = mine.to(weights.dtype)
+        self.calls[i].append((shares, chosen))
+        return logits, weights, chosen
+
+    def probabilities(self):
+        rows = [shares.flatten() for calls in self.calls for shares, _ in calls]
+        return torch.cat(rows).numpy() if rows else np.zeros(0, np.float32)
+
+
+def rms(values, axis=None):
+    return np.sqrt(np.mean(np.square(values, dtype=np.float64), axis))
+
+
 class Maker:
     def __init__(self, name, folder):
         self.name, self.folder = name, folder
@@ -223,7 +266,14 @@ class Maker:
             logits = run_transformers(self.model, inputs, position if self.g.depth else None)
             if step < NEW:
                 greedy.append(int(logits[-1].argmax()))
-        logits_bf16 = run_transformers(self.model_bf16, inputs, position if self.g.depth else None)
+        at = position if self.g.depth else None
+        logits_bf16 = run_transformers(self.model_bf16, inputs, at)
+        with Routing(self.model) as exact:
+            run_transformers(self.model, inputs, at)
+        with Routing(self.model_bf16, exact) as routed:
+            routed_error = run_transformers(self.model_bf16, inputs, at) - logits
+        routed_error = routed_error[n - LAST : n - 1 + NEW]
+        router_error = routed.probabilities() - exact.probabilities()
         own = self.reference.logits(run, position, is_vision, features, IMAGE_ID)
         difference = float(np.abs(own - logits).max())
         self.worst = max(self.worst, difference)
@@ -247,10 +297,17 @@ class Maker:
             "bf16_argmax": logits_bf16[steps].argmax(-1).tolist(),
             "bf16_noise": noise[steps].tolist(),
         }
+        case["routed_bf16"] = {
+            "rms": rms(routed_error, -1).tolist(),
+            "max": np.abs(routed_error).max(-1).tolist(),
+            "router_rms": float(rms(router_error)) if len(router_error) else 0.0,
+            "other_choices": routed.flips,
+        }
         spread = logits[n - LAST : n].std()
         print(
             f"{self.name:14}{case['name']:26}{n:5} tokens, spread {spread:.2f}, reference differs"
-            f" by {difference:.1e}, bf16 noise {case['bf16_noise']:.3f},"
+            f" by {difference:.1e}, bf16 noise {case['bf16_noise']:.3f}"
+            f" ({np.abs(routed_error).max():.3f} routed), {routed.flips} other choices,"
             f" {len(set(greedy))} distinct of {NEW}",
             flush=True,
         )

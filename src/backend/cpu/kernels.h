@@ -51,6 +51,11 @@ struct GemmTile {
   int64_t ldc = 0;
   const void* next_b =
       nullptr;  // what is likely to be read next, as far as it matters; may be null
+  // When given, A as it lies, from row 0 on: whole groups of gemm_row_step rows are read from here,
+  // packed A holds only the rows behind the last of them. Only with gemm_reads_rows and a k that is
+  // a multiple of kBf16KStep.
+  const void* raw = nullptr;
+  int64_t raw_stride = 0;  // elements
 };
 
 // out = act(C + bias)
@@ -114,9 +119,10 @@ struct AttentionTask {
 
 // The functions that depend on the activation type T.
 struct TypedKernels {
-  int element_bytes = 0;   // of T
-  int gemm_row_step = 1;   // a tile starts at a multiple of this
-  int gemm_k_step = 1;     // sums begin and end at multiples of this
+  int element_bytes = 0;  // of T
+  int gemm_row_step = 1;  // a tile starts at a multiple of this
+  int gemm_k_step = 1;    // sums begin and end at multiples of this
+  bool gemm_reads_rows = false;
   int gemm_tile_rows = 0;  // rows of A that suit the second-level cache; a multiple of the step
   size_t (*packed_rows_bytes)(int64_t rows, int64_t k) = nullptr;
   void (*pack_rows)(const PackRows&) = nullptr;

@@ -76,12 +76,16 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
     pack.k = k;
     pack.dst = packed_.get(kernels.packed_rows_bytes(rows, k));
     const int64_t steps = (rows + step - 1) / step;
-    for_ranges(steps, std::max<int64_t>(1, 32768 / (k * step)), [&](int64_t first, int64_t count) {
-      PackRows part = pack;
-      part.first = first * step;
-      part.count = std::min(count * step, rows - part.first);
-      kernels.pack_rows(part);
-    });
+    const bool raw = kernels.gemm_reads_rows && k % kBf16KStep == 0;
+    const int64_t unpacked = raw ? rows / step : 0;
+    const int64_t to_pack = steps - unpacked;
+    for_ranges(to_pack, std::max<int64_t>(1, 32768 / (k * step)),
+               [&](int64_t first, int64_t count) {
+                 PackRows part = pack;
+                 part.first = (unpacked + first) * step;
+                 part.count = std::min(count * step, rows - part.first);
+                 kernels.pack_rows(part);
+               });
 
     const int64_t row_blocks = (rows + tile_rows - 1) / tile_rows;
     const int64_t tiles = row_blocks * column_tiles;
@@ -105,6 +109,8 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
             g.a = pack.dst;
             g.row = row;
             g.rows = static_cast<int>(std::min(tile_rows, rows - row));
+            if (raw) g.raw = pack.src;
+            g.raw_stride = k;
             g.b = w->panel(column / kPanel);
             g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
             g.k = k;

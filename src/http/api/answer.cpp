@@ -24,8 +24,10 @@ class WholeAnswer : public serve::OutputSink {
   void on_start(const serve::PromptInfo& info) override {
     prompt_ = info;
     if (!options_.echo) return;
-    for (size_t i = 0; i < choices_.size(); ++i)
+    for (size_t i = 0; i < choices_.size(); ++i) {
       choices_[i].content = echoed(prompt_, i, choices_.size());
+      choices_[i].text_begin = characters(choices_[i].content);
+    }
   }
   void on_delta(const serve::Delta& delta, const serve::Usage&) override {
     choices_[delta.index].add(delta);
@@ -49,7 +51,8 @@ class StreamedAnswer : public serve::OutputSink {
   StreamedAnswer(AnswerOptions options, std::shared_ptr<ResponseWriter> writer)
       : options_(std::move(options)),
         writer_(std::move(writer)),
-        started_(options_.choices, false) {}
+        started_(options_.choices, false),
+        text_length_(options_.choices, 0) {}
 
   void on_start(const serve::PromptInfo& info) override { prompt_ = info; }
 
@@ -66,11 +69,15 @@ class StreamedAnswer : public serve::OutputSink {
         echo.index = delta.index;
         echo.content = echoed(prompt_, delta.index, started_.size());
         events += event(completion_chunk(options_.head, echo, options_.show), so_far);
+        text_length_[delta.index] = characters(echo.content);
       }
     }
-    events += event(options_.is_chat ? chat_chunk(options_.head, delta, options_.show)
-                                     : completion_chunk(options_.head, delta, options_.show),
-                    so_far);
+    int64_t& length = text_length_[delta.index];
+    events +=
+        event(options_.is_chat ? chat_chunk(options_.head, delta, options_.show)
+                               : completion_chunk(options_.head, delta, options_.show, length),
+              so_far);
+    length += token_characters(delta);
     writer_->write(events);
   }
 
@@ -110,6 +117,7 @@ class StreamedAnswer : public serve::OutputSink {
   std::shared_ptr<ResponseWriter> writer_;
   serve::PromptInfo prompt_;
   std::vector<bool> started_;
+  std::vector<int64_t> text_length_;  // characters sent of each choice, by its tokens
   bool open_ = false;
 };
 

@@ -104,6 +104,36 @@ TEST(StreamedAnswer, ALaterErrorIsAnEvent) {
   EXPECT_EQ(events[3], json::value("[DONE]"));
 }
 
+TEST(StreamedAnswer, TextOffsetsCountCharactersFromChunkToChunk) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.stream = {.stream = true},
+                            .show = {.logprobs = true},
+                            .is_chat = false,
+                            .echo = true,
+                            .choices = 2},
+                           writer);
+  const auto token = [](int index, std::string bytes) {
+    const std::string text = bytes.size() == 1 && bytes != "b" ? "\uFFFD" : bytes;
+    return serve::Delta{.index = index, .logprobs = {{{text, bytes, -1.0f}, {}}}};
+  };
+  // "é" comes in two tokens, "图" in one; the echoed prompt has one character.
+  for (const auto& delta : {token(0, "\xC3"), token(1, "b"), token(0, "\xA9"), token(0, "图"),
+                            token(0, "b"), token(1, "b")}) {
+    sink->on_delta(delta, {});
+  }
+  sink->on_done({});
+  std::vector<std::vector<int64_t>> offsets(2);
+  for (const auto& event : writer->events()) {
+    if (!event.is_object()) continue;
+    const auto& choice = event.at("choices").at(0);
+    for (const auto& offset : choice.at("logprobs").at("text_offset").as_array()) {
+      offsets[choice.at("index").as_int64()].push_back(offset.as_int64());
+    }
+  }
+  EXPECT_EQ(offsets[0], (std::vector<int64_t>{1, 2, 2, 3}));
+  EXPECT_EQ(offsets[1], (std::vector<int64_t>{1, 2}));
+}
+
 TEST(StreamedAnswer, AnEchoedPromptComesFirst) {
   const auto writer = std::make_shared<RecordingWriter>();
   const auto sink =

@@ -1,5 +1,6 @@
 #include "http/wire/render.h"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
@@ -45,17 +46,22 @@ json::object chat_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
   return {{"content", std::move(content)}};
 }
 
-json::object completion_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
+int64_t token_characters(const serve::TokenLogprobs& entry) {
+  const serve::TokenProbability& token = entry.token;
+  return characters(token.bytes.empty() ? token.text : token.bytes);
+}
+
+json::object completion_logprobs(const std::vector<serve::TokenLogprobs>& logprobs,
+                                 int64_t offset) {
   json::array tokens;
   json::array values;
   json::array tops;
   json::array offsets;
-  int64_t offset = 0;
   for (const auto& entry : logprobs) {
     tokens.emplace_back(token_name(entry.token));
     values.emplace_back(entry.token.logprob);
     offsets.emplace_back(offset);
-    offset += static_cast<int64_t>(entry.token.text.size());
+    offset += token_characters(entry);
     json::object top;
     for (const auto& alternative : entry.top) top[token_name(alternative)] = alternative.logprob;
     tops.push_back(std::move(top));
@@ -142,7 +148,8 @@ json::object completion_answer(const AnswerHead& head, const std::vector<Gathere
     const GatheredChoice& choice = choices[i];
     json::object item{{"index", i},
                       {"text", choice.content},
-                      {"logprobs", show.logprobs ? json::value(completion_logprobs(choice.logprobs))
+                      {"logprobs", show.logprobs ? json::value(completion_logprobs(
+                                                       choice.logprobs, choice.text_begin))
                                                  : json::value(nullptr)},
                       {"finish_reason", choice.finish_reason}};
     if (show.token_ids) {
@@ -189,10 +196,10 @@ json::object chat_chunk(const AnswerHead& head, const serve::Delta& delta,
 }
 
 json::object completion_chunk(const AnswerHead& head, const serve::Delta& delta,
-                              const ShowOptions& show) {
+                              const ShowOptions& show, int64_t text_begin) {
   json::object choice{{"index", delta.index}, {"text", delta.content}};
-  choice["logprobs"] =
-      show.logprobs ? json::value(completion_logprobs(delta.logprobs)) : json::value(nullptr);
+  choice["logprobs"] = show.logprobs ? json::value(completion_logprobs(delta.logprobs, text_begin))
+                                     : json::value(nullptr);
   if (show.token_ids) choice["completion_token_ids"] = ids_json(delta.token_ids);
   choice["finish_reason"] = finish_json(delta.finish_reason.value_or(""));
   json::object out = base(head, "text_completion");
@@ -205,6 +212,17 @@ json::object usage_chunk(const AnswerHead& head, const char* object, const serve
   out["choices"] = json::array{};
   out["usage"] = usage_json(usage);
   return out;
+}
+
+int64_t characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+}
+
+int64_t token_characters(const serve::Delta& delta) {
+  int64_t sum = 0;
+  for (const serve::TokenLogprobs& entry : delta.logprobs) sum += token_characters(entry);
+  return sum;
 }
 
 std::string sse_event(const json::object& data) {

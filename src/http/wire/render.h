@@ -4,6 +4,7 @@
 #include <boost/json/value.hpp>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "serve/output.h"
@@ -25,6 +26,7 @@ struct GatheredChoice {
   std::string content;
   std::string reasoning;
   std::string finish_reason;
+  int64_t text_begin = 0;  // characters of an echoed prompt before the first token
   std::vector<int32_t> token_ids;
   std::vector<serve::TokenLogprobs> logprobs;
 
@@ -51,10 +53,16 @@ boost::json::object chat_role_chunk(const AnswerHead& head, int index,
                                     const serve::PromptInfo& prompt, const ShowOptions& show);
 boost::json::object chat_chunk(const AnswerHead& head, const serve::Delta& delta,
                                const ShowOptions& show);
+// `text_begin`: characters of the choice's text before this chunk's first token.
 boost::json::object completion_chunk(const AnswerHead& head, const serve::Delta& delta,
-                                     const ShowOptions& show);
+                                     const ShowOptions& show, int64_t text_begin = 0);
 boost::json::object usage_chunk(const AnswerHead& head, const char* object,
                                 const serve::Usage& usage);
+
+// Characters of a text; of one cut between tokens, each counts where it begins.
+int64_t characters(std::string_view text);
+// Characters of the tokens that a delta has log probabilities for.
+int64_t token_characters(const serve::Delta& delta);
 
 // One server-sent event.
 std::string sse_event(const boost::json::object& data);

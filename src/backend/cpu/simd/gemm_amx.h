@@ -55,10 +55,17 @@ struct Ahead {
   int lines_per_step;
 };
 
+// A group of 16 rows of A at some block of k, packed or as it lies.
+struct TileRows {
+  const Bf16Bits* at;
+  int64_t row_bytes;  // from one row to the next
+  int64_t block;      // elements from one block of k to the next
+};
+
 // c[32 or 16 rows][32 or 16 columns] (+)= a * b over `depth` blocks of k. Tiles 0-3 hold C, 4-5 A,
 // 6-7 B. `c` has room for whole tiles.
 template <int kRowTiles, int kColumnTiles>
-inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, int64_t b_stride,
+inline void tile_kernel(TileRows a0, TileRows a1, const Bf16Bits* b, int64_t b_stride,
                         int64_t depth, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
   const int64_t c_bytes = ldc * static_cast<int64_t>(sizeof(float));
   if (accumulate) {
@@ -76,14 +83,14 @@ inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, 
   }
   for (int64_t i = 0; i < depth; ++i) {
     _tile_loadd(6, b + i * kTileElements, 64);
-    _tile_stream_loadd(4, a + i * kTileElements, 64);
+    _tile_stream_loadd(4, a0.at + i * a0.block, a0.row_bytes);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumnTiles > 1) {
       _tile_loadd(7, b + b_stride + i * kTileElements, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kRowTiles > 1) {
-      _tile_stream_loadd(5, a + a_stride + i * kTileElements, 64);
+      _tile_stream_loadd(5, a1.at + i * a1.block, a1.row_bytes);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
     }
@@ -140,6 +147,15 @@ void gemm_tile_rows(const GemmTile& t) {
   const int64_t a_stride = depth * kTileElements;  // one group of 16 rows to the next
   const int64_t b_stride = depth * kBf16KStep * kPanel;
   const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
+  const auto* raw = static_cast<const Bf16Bits*>(t.raw);
+  const auto group_rows = [&](int g, int64_t block) -> TileRows {
+    const int64_t first = int64_t{g} * kTileRows;
+    if (raw != nullptr && first + kTileRows <= t.rows) {
+      return {raw + (t.row + first) * t.raw_stride + block * kBf16KStep,
+              t.raw_stride * static_cast<int64_t>(sizeof(Bf16Bits)), kBf16KStep};
+    }
+    return {a + g * a_stride + block * kTileElements, kBf16KStep * sizeof(Bf16Bits), kTileElements};
+  };
   const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
   const int groups = (t.rows + kTileRows - 1) / kTileRows;
   const bool few = groups <= kFewGroups;
@@ -160,19 +176,20 @@ void gemm_tile_rows(const GemmTile& t) {
     for (int p = 0; p < t.panels; p += 2) {
       const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
       for (int g = 0; g < groups; g += 2) {
-        const Bf16Bits* ag = a + g * a_stride + k * kTileElements;
+        const TileRows a0 = group_rows(g, k);
+        const TileRows a1 = g + 1 < groups ? group_rows(g + 1, k) : a0;
         float* c = t.c + static_cast<int64_t>(g) * kTileRows * t.ldc + p * kPanel;
         const bool two_rows = groups - g > 1;
         const bool two_columns = t.panels - p > 1;
         const Ahead ahead = slice_ahead.next(n);
         if (two_rows && two_columns) {
-          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<2, 2>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
         } else if (two_rows) {
-          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<2, 1>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
         } else if (two_columns) {
-          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<1, 2>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
         } else {
-          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<1, 1>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
         }
       }
     }
