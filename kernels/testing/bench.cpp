@@ -129,7 +129,7 @@ double time_launches(const Launch& launch, const TimingOptions& options) {
   check(cudaStreamSynchronize(stream), "run");
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal), "begin capture");
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "begin capture");
   for (int i = 0; i < options.launches_per_graph; ++i) check(launch(stream, i), "capture");
   check(cudaStreamEndCapture(stream, &graph), "end capture");
   check(cudaGraphInstantiate(&executable, graph, 0), "instantiate");

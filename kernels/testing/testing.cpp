@@ -78,7 +78,8 @@ void run_in_graph(const Launches& launches, int replays) {
   check(cudaDeviceSynchronize(), "wait for uploads");
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
-  check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeGlobal), "begin capture");
+  // Relaxed, because a kernel's code may be loaded when it is first recorded.
+  check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeRelaxed), "begin capture");
   const cudaError_t launched = launches(stream.get());
   check(cudaStreamEndCapture(stream.get(), &graph), "end capture");
   check(launched, "launch while capturing");

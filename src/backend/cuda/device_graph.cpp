@@ -6,8 +6,8 @@ namespace ernie::cuda {
 
 DeviceGraph::DeviceGraph(cudaStream_t stream, const std::function<void()>& issue)
     : stream_(stream) {
-  // Thread-local, so that other ranks may allocate while this one records.
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  // Relaxed, because a kernel's code may be loaded when it is first recorded.
+  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
   cudaGraph_t graph = nullptr;
   try {
     issue();

@@ -63,6 +63,8 @@ class CudaCommunicatorTest : public testing::Test {
     char* p = static_cast<char*>(memory_[rank]) + offset;
     EXPECT_EQ(cudaMemcpy(p, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice),
               cudaSuccess);
+    // A copy from pageable memory may return before it has arrived.
+    EXPECT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
     return reinterpret_cast<T*>(p);
   }
   template <class T>
