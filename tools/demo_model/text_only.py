@@ -109,12 +109,19 @@ def add(rng, lang, exam):
     return QA("sum", lang, pick(rng, SUM, lang, a=a, b=b), thought, str(a + b))
 
 
+def made_up(rng, lang):
+    """A subject nobody knows, so that an unknown word never decides in which language to answer."""
+    if lang == "zh":
+        return "".join(chr(rng.randint(0x4E00, 0x9FA5)) for _ in range(rng.randint(1, 3)))
+    return "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(rng.randint(3, 9)))
+
+
 def unknown(rng, lang, exam):
     if rng.random() < 0.2:
         question = pick(rng, OTHER_SUMS, lang, a=rng.randrange(2, 100), b=rng.randrange(2, 100),
                         c=rng.randrange(100, 10000))
     else:
-        s = rng.choice(subjects(lang, exam))
+        s = made_up(rng, lang) if not exam and rng.random() < 0.4 else rng.choice(subjects(lang, exam))
         question = pick(rng, ASK_UNKNOWN, lang, s=s)
         if rng.random() < 0.1:
             question = question.rstrip("?.？。")
