@@ -269,8 +269,8 @@ KERNEL_TEST(Float32IsNotTensorFloat32) {
                                                   .out_type = ElementType::kF32},
                                                  s));
   });
-  testing::expect_close(out.download(), std::vector<double>(rows * n, 64.0 * (1 + 0x1p-12)),
-                        {}, "float32 product");
+  testing::expect_close(out.download(), std::vector<double>(rows * n, 64.0 * (1 + 0x1p-12)), {},
+                        "float32 product");
 }
 
 KERNEL_TEST(NanAndInfinityStayVisibleInTheirRow) {

@@ -118,8 +118,8 @@ RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& m
 // The largest step as the backend sees it.
 ops::WorkShape work_shape(const EngineConfig& config, const model::ModelConfig& model_config,
                           const ModelSource& source) {
-  ops::WorkShape shape = model::work_shape(model_config, load_options(config, model_config, 0),
-                                           source.ranks);
+  ops::WorkShape shape =
+      model::work_shape(model_config, load_options(config, model_config, 0), source.ranks);
   shape.max_context =
       sched::blocks_for(config.max_model_len, config.block_size) * config.block_size;
   return shape;
