@@ -81,8 +81,9 @@ void run_in_graph(const Launches& launches, int replays) {
   // Relaxed, because a kernel's code may be loaded when it is first recorded.
   check(cudaStreamBeginCapture(stream.get(), cudaStreamCaptureModeRelaxed), "begin capture");
   const cudaError_t launched = launches(stream.get());
-  check(cudaStreamEndCapture(stream.get(), &graph), "end capture");
-  check(launched, "launch while capturing");
+  const cudaError_t ended = cudaStreamEndCapture(stream.get(), &graph);
+  check(launched, "launch while capturing");  // first, because it says why the capture failed
+  check(ended, "end capture");
   check(cudaGraphInstantiate(&executable, graph, 0), "instantiate graph");
   for (int i = 0; i < replays; ++i) check(cudaGraphLaunch(executable, stream.get()), "replay");
   check(cudaStreamSynchronize(stream.get()), "run graph");
