@@ -75,6 +75,7 @@ class EngineUnderTest {
     std::shared_ptr<Timeline> first;
     if (before) first = submit(before, 1);
     std::vector<std::shared_ptr<Timeline>> sinks;
+    sinks.reserve(prompts.size());
     for (const auto& prompt : prompts) sinks.push_back(submit(prompt, tokens));
     if (first) first->done.get_future().get();
     std::vector<Answer> answers;
@@ -206,6 +207,7 @@ class Measurements {
   // The batch waits for a prompt that comes first and ends at once, so that it starts together.
   std::vector<Answer> run_batch(int batch, int tokens) {
     std::vector<std::shared_ptr<const model::Prompt>> prompts;
+    prompts.reserve(static_cast<size_t>(batch));
     for (int i = 0; i < batch; ++i)
       prompts.push_back(random_prompt(options_.config, options_.input_len, ++seed_));
     const auto before = random_prompt(options_.config, options_.input_len, ++seed_);

@@ -21,6 +21,7 @@ model::ResizedSize scaled(const model::ModelConfig& config, PictureSize size) {
 std::vector<int32_t> random_tokens(const model::ModelConfig& config, int count, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<int32_t> tokens;
+  tokens.reserve(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i)
     tokens.push_back(static_cast<int32_t>(random() % static_cast<uint64_t>(config.vocab_size)));
   return tokens;

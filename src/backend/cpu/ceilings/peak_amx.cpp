@@ -35,7 +35,8 @@ double run_peak_amx(int64_t rounds) {
     _tile_dpbf16ps(3, 5, 7);
   }
   _tile_release();
-  return static_cast<double>((rounds + 15) / 16) * 4 * 16 * 16 * 32 * 2;
+  const int64_t done = (rounds + 15) / 16;
+  return static_cast<double>(done) * 4 * 16 * 16 * 32 * 2;
 }
 
 }  // namespace ernie::cpu
