@@ -10,6 +10,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <limits>
 #include <thread>
@@ -51,7 +52,10 @@ Error bind_error(const ServerOptions& options, const error_code& error) {
 class Server : public HttpServer {
  public:
   explicit Server(std::shared_ptr<ServerCore> core)
-      : core_(std::move(core)), acceptor_(io_), work_(asio::make_work_guard(io_)) {}
+      : core_(std::move(core)),
+        accepting_strand_(asio::make_strand(io_)),
+        acceptor_(accepting_strand_),
+        work_(asio::make_work_guard(io_)) {}
   ~Server() override { stop(); }
 
   error_code listen() {
@@ -73,7 +77,7 @@ class Server : public HttpServer {
   const ServerOptions& options() const { return core_->options; }
 
   void run(int threads) {
-    asio::co_spawn(io_, accept(), asio::detached);
+    asio::co_spawn(accepting_strand_, accept(), asio::detached);
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { io_.run(); });
   }
 
@@ -99,7 +103,7 @@ class Server : public HttpServer {
 
   void stop() override {
     if (threads_.empty()) return;
-    asio::post(io_, [this] {
+    asio::post(accepting_strand_, [this] {
       stopping_ = true;
       error_code ignored;
       acceptor_.close(ignored);
@@ -116,7 +120,7 @@ class Server : public HttpServer {
 
  private:
   asio::awaitable<void> accept() {
-    asio::steady_timer pause(io_);
+    asio::steady_timer pause(accepting_strand_);
     while (!stopping_) {
       error_code error;
       tcp::socket socket =
@@ -137,6 +141,8 @@ class Server : public HttpServer {
 
   std::shared_ptr<ServerCore> core_;
   asio::io_context io_;
+  // Whoever touches the acceptor runs here, so that it is not closed while a thread accepts.
+  asio::strand<asio::io_context::executor_type> accepting_strand_;
   tcp::acceptor acceptor_;
   uint16_t port_ = 0;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
