@@ -97,8 +97,8 @@ def place_by_place(first, second, lang):
         same = a and b and a.key() == b.key()
         name_a, name_b = (_name(t, lang) for t in (a, b))
         if lang == "zh":
-            parts.append(f"{place(cell, lang)}：{name_a}，图2" + (
-                "也是。" if same else f"是{name_b}。" if b else "没有。"))
+            # Both are named before they are compared: each token needs one look at one picture.
+            parts.append(f"{place(cell, lang)}：图1{name_a}，图2{name_b}，{'相同' if same else '不同'}。")
         else:
             parts.append(f"{capital(place(cell, lang))}: {name_a}" + (
                 " in both." if same else f", but {name_b} in picture 2."))
