@@ -12,7 +12,7 @@
 #include <sstream>
 
 #include "arguments.h"
-#include "media_flags.h"
+#include "json_flags.h"
 #include "serve_flags.h"
 #include "text/reasoning_parser.h"
 
@@ -151,6 +151,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   engine.disable_chunked_mm_input = f.disable_chunked_mm_input;
   engine.gpu_memory_utilization = f.gpu_memory_utilization;
   engine.num_gpu_blocks_override = f.num_gpu_blocks_override;
+  parse_graph_config(f.graph_optimization_config, engine, out.notes);
   if (f.scheduler_max_size > 0) engine.max_waiting_requests = f.scheduler_max_size;
   engine.seed = f.seed;
   engine.sampling = sampling_class(environment);

@@ -186,6 +186,22 @@ TEST(ServeOptions, MediaLimitsAreMergedOverTheDefaults) {
     EXPECT_THAT(refusal({"--limit-mm-per-prompt", bad}), HasSubstr("--limit-mm-per-prompt")) << bad;
 }
 
+TEST(ServeOptions, GraphConfigTurnsGraphsOffOrBoundsThem) {
+  EXPECT_TRUE(parse({"m"}).engine.use_graphs);
+  EXPECT_FALSE(
+      parse({"m", "--graph-optimization-config", R"({"use_cudagraph": false})"}).engine.use_graphs);
+  const ServeOptions o =
+      parse({"m", "--graph-optimization-config",
+             R"({"use_cudagraph": true, "cudagraph_capture_sizes": [1, 32, 8]})"});
+  EXPECT_TRUE(o.engine.use_graphs);
+  EXPECT_EQ(o.engine.max_graph_seqs, 32);
+  for (const char* bad : {"[1]", R"({"use_cudagraph": 1})", R"({"cudagraph_capture_sizes": []})",
+                          R"({"cudagraph_capture_sizes": [0]})", R"({"graphs": true})"})
+    EXPECT_THAT(refusal({"--graph-optimization-config", bad}),
+                HasSubstr("--graph-optimization-config"))
+        << bad;
+}
+
 TEST(ServeOptions, ProcessorKwargsSetSizes) {
   const ServeOptions o =
       parse({"m", "--mm-processor-kwargs",

@@ -22,8 +22,7 @@ constexpr AcceptedFlag kAccepted[] = {
     {"--static-decode-blocks", true, "blocks are given out as sequences grow"},
     {"--prealloc-dec-block-slot-num-threshold", true, "blocks are given out as sequences grow"},
     {"--enable-overlap-schedule", false, "planning always overlaps with the device"},
-    {"--use-cudagraph", false, "there are no CUDA graphs on the CPU"},
-    {"--graph-optimization-config", true, "there are no CUDA graphs on the CPU"},
+    {"--use-cudagraph", false, "CUDA graphs are used wherever the device has them"},
     {"--disable-custom-all-reduce", false, "ranks are threads of one process"},
     {"--max-num-partial-prefills", true, "the token budget alone bounds prefills"},
     {"--max-long-partial-prefills", true, "the token budget alone bounds prefills"},
@@ -164,6 +163,9 @@ void add_capacity_flags(CLI::App& app, ServeFlags& f) {
       ->group(group);
   app.add_flag("--disable-chunked-mm-input", f.disable_chunked_mm_input,
                "Never let a cache hit end inside a picture")
+      ->group(group);
+  app.add_option("--graph-optimization-config", f.graph_optimization_config,
+                 R"(JSON, CUDA graphs: {"use_cudagraph": false} turns them off)")
       ->group(group);
   app.add_option("--max-waiting-time", f.max_waiting_time,
                  "Seconds a request may wait in the queue; -1: no limit")

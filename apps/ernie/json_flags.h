@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/engine.h"
 #include "model/processor.h"
 
 namespace ernie::app {
@@ -20,5 +21,9 @@ MediaCounts parse_media_limits(const std::string& json);
 // no effect is said in `notes`. Throws StartError.
 model::ProcessorOptions parse_processor_kwargs(const std::string& json,
                                                std::vector<std::string>& notes);
+
+// --graph-optimization-config: a JSON object with FastDeploy's names. Throws StartError.
+void parse_graph_config(const std::string& json, engine::EngineConfig& engine,
+                        std::vector<std::string>& notes);
 
 }  // namespace ernie::app

@@ -1,5 +1,6 @@
-#include "media_flags.h"
+#include "json_flags.h"
 
+#include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -95,6 +96,37 @@ model::ProcessorOptions parse_processor_kwargs(const std::string& text,
   ordered("image", out.image_min_pixels, out.image_max_pixels);
   ordered("video", out.video_min_pixels, out.video_max_pixels);
   return out;
+}
+
+void parse_graph_config(const std::string& text, engine::EngineConfig& engine,
+                        std::vector<std::string>& notes) {
+  const std::string flag = "--graph-optimization-config";
+  for (const auto& [name, value] : parse_object(flag, text)) {
+    const std::string key(name);
+    if (key == "use_cudagraph") {
+      if (!value.is_bool())
+        throw StartError(flag + ": \"" + key + "\" must be true or false; found " +
+                         json::serialize(value));
+      engine.use_graphs = value.as_bool();
+    } else if (key == "cudagraph_capture_sizes") {
+      if (!value.is_array() || value.as_array().empty())
+        throw StartError(flag + ": \"" + key + "\" must be a list of numbers of sequences; found " +
+                         json::serialize(value));
+      for (const json::value& size : value.as_array())
+        engine.max_graph_seqs =
+            std::max(engine.max_graph_seqs, static_cast<int>(integer(flag, key, size, 1, 256)));
+      notes.push_back(flag + ": of \"" + key + "\" the largest counts; steps of up to " +
+                      std::to_string(engine.max_graph_seqs) + " sequences run as graphs");
+    } else if (key == "graph_opt_level" || key == "full_cuda_graph" ||
+               key == "use_unique_memory_pool" || key == "cudagraph_only_prefill" ||
+               key == "draft_model_use_cudagraph") {
+      notes.push_back(flag + ": \"" + key + "\" has no effect: whole decode steps are captured");
+    } else {
+      throw StartError(flag + ": unknown key \"" + key +
+                       "\"; the keys are use_cudagraph, cudagraph_capture_sizes and FastDeploy's "
+                       "others");
+    }
+  }
 }
 
 }  // namespace ernie::app
