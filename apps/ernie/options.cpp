@@ -112,6 +112,18 @@ void fill_batch_budget(const ServeFlags& f, engine::EngineConfig& engine) {
   engine.max_num_batched_tokens = tokens;
 }
 
+// A smaller cache than a step's pictures would give up what the step has just encoded.
+void fill_encoder_cache(const ServeFlags& f, ServeOptions& out) {
+  require(f.max_encoder_cache >= -1, "--max-encoder-cache", f.max_encoder_cache,
+          "-1 (planned), 0 (off) or a number of tokens");
+  const int least = out.engine.max_num_batched_tokens;
+  out.engine.max_encoder_cache = f.max_encoder_cache;
+  if (f.max_encoder_cache <= 0 || f.max_encoder_cache >= least) return;
+  out.engine.max_encoder_cache = least;
+  out.notes.push_back(fmt::format("--max-encoder-cache {} is raised to --max-num-batched-tokens {}",
+                                  f.max_encoder_cache, least));
+}
+
 ops::SamplingClass sampling_class(const Environment& environment) {
   const std::string name = environment("FD_SAMPLING_CLASS").value_or("base");
   if (name == "rejection") return ops::SamplingClass::kRejection;
@@ -155,6 +167,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   engine.seed = f.seed;
   engine.sampling = sampling_class(environment);
   fill_batch_budget(f, engine);
+  fill_encoder_cache(f, out);
   out.device = lower(f.device);
   require(out.device == "auto" || out.device == "cpu" || out.device == "cuda", "--device", f.device,
           "auto, cpu or cuda");

@@ -32,7 +32,6 @@ constexpr AcceptedFlag kAccepted[] = {
     {"--trust-remote-code", false, "no code of a model folder is ever run"},
     {"--distributed-executor-backend", true, "ranks are threads of one process"},
     {"--max-processor-cache", true, "prepared pictures are not kept between requests"},
-    {"--max-encoder-cache", true, "features of pictures are kept by the prefix cache only"},
 };
 
 struct RefusedFlag {
@@ -154,6 +153,11 @@ void add_capacity_flags(CLI::App& app, ServeFlags& f) {
                  "KV blocks, instead of as many as fit")
       ->group(group);
   app.add_option("--block-size", f.block_size, "Tokens of one KV block")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--max-encoder-cache", f.max_encoder_cache,
+                 "Tokens of pictures kept encoded, at least those of one step; 0: none; -1: 16 of "
+                 "the largest pictures, in 5 % of spare memory at most")
       ->group(group)
       ->capture_default_str();
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", f.prefix_caching,
