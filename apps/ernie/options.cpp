@@ -183,6 +183,13 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   const int64_t pixels = std::max(out.processor.image_max_pixels, out.processor.video_max_pixels);
   out.engine.max_media_tokens = static_cast<int>(pixels / (28 * 28));
 
+  require(
+      f.max_processor_cache == -1 || (f.max_processor_cache >= 0 && f.max_processor_cache <= 1024),
+      "--max-processor-cache", f.max_processor_cache, "-1 (0.25), 0 (off) or up to 1024 GiB");
+  // By default 16 pictures of the default limit, 14.5 MB each, as the encoder cache.
+  const double gib = f.max_processor_cache == -1 ? 0.25 : f.max_processor_cache;
+  out.media_cache_bytes = static_cast<size_t>(gib * (size_t{1} << 30));
+
   require(f.max_logprobs >= -1, "--max-logprobs", f.max_logprobs, "-1 (the vocabulary) or more");
   out.service.max_logprobs = f.max_logprobs < 0 ? std::numeric_limits<int>::max() : f.max_logprobs;
   require(f.max_waiting_time == -1 || f.max_waiting_time >= 0, "--max-waiting-time",

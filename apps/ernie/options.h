@@ -26,6 +26,7 @@ struct ServeOptions {
   engine::EngineConfig engine;
   serve::ServiceConfig service;
   model::ProcessorOptions processor;
+  size_t media_cache_bytes = 0;  // 0: none
   http::ServerOptions server;
   std::optional<uint16_t> metrics_port;      // set: metrics have a listener of their own
   std::chrono::seconds graceful_timeout{0};  // 0: running requests may take as long as they need

@@ -143,6 +143,13 @@ TEST(ServeOptions, TheEncoderCacheHoldsAStepOrNothing) {
   }
 }
 
+TEST(ServeOptions, TheProcessorCacheIsGivenInGiB) {
+  EXPECT_EQ(parse({"m"}).media_cache_bytes, size_t{256} << 20);
+  EXPECT_EQ(parse({"m", "--max-processor-cache", "-1"}).media_cache_bytes, size_t{256} << 20);
+  EXPECT_EQ(parse({"m", "--max_processor_cache=0.5"}).media_cache_bytes, size_t{512} << 20);
+  EXPECT_EQ(parse({"m", "--max-processor-cache", "0"}).media_cache_bytes, 0u);
+}
+
 // Without it a value out of range would fail later, or not at all, and without the flag's name.
 TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
   const struct {
@@ -166,6 +173,8 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-encoder-cache", "-2"},
        "--max-encoder-cache is -2; it must be -1 (planned), 0 (off)"},
       {{"--max-encoder-cache", "much"}, "--max-encoder-cache"},
+      {{"--max-processor-cache", "-0.5"}, "--max-processor-cache is -0.5; it must be -1 (0.25)"},
+      {{"--max-processor-cache", "nan"}, "--max-processor-cache is nan"},
       {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
       {{"--max-logprobs", "-2"}, "--max-logprobs is -2"},
       {{"--max-concurrency", "0"}, "--max-concurrency is 0"},

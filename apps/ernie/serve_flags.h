@@ -47,6 +47,7 @@ struct ServeFlags {
 
   std::string limit_mm_per_prompt;
   std::string mm_processor_kwargs;
+  double max_processor_cache = -1;
   bool allow_private_media = false;
   std::string allowed_local_media_path;
 
