@@ -35,9 +35,9 @@ struct RunnerSizes {
 // The batch sizes that graphs are captured for, up to `most`: all small ones, then ever fewer.
 std::vector<int> capture_sizes(int most);
 
-// Runs steps on one rank: host arrays to device memory, model, draws. Owns the key-value and
-// encoder caches.
-// All device memory is allocated by the constructor. Used by the rank's thread only.
+// Runs steps on one rank: host arrays to device memory, model, draws. Owns the key-value cache and
+// the encoder cache. All device memory is allocated by the constructor. Used by the rank's thread
+// only.
 //
 // Decode steps of text are graphs where the backend has them: one graph for each captured batch
 // size, from the resolved tokens to the draw. A batch between two sizes is padded with rows that

@@ -1,6 +1,5 @@
 #include "model/ernie45_vl/ernie45_vl.h"
 
-#include <algorithm>
 #include <numeric>
 #include <optional>
 #include <span>
