@@ -36,7 +36,9 @@ obs::EngineGauges to_gauges(const engine::EngineStats& stats, const engine::Engi
           .total_blocks = stats.total_blocks,
           .free_blocks = stats.free_blocks,
           .available_blocks = stats.available_blocks,
-          .preemptions = stats.preemptions};
+          .preemptions = stats.preemptions,
+          .encoder_cache_queries = stats.encoder_cache_queries,
+          .encoder_cache_hits = stats.encoder_cache_hits};
 }
 
 std::map<std::string, std::string> cache_labels(const engine::Engine& engine) {
@@ -44,6 +46,7 @@ std::map<std::string, std::string> cache_labels(const engine::Engine& engine) {
   return {{"block_size", std::to_string(config.block_size)},
           {"gpu_memory_utilization", std::to_string(config.gpu_memory_utilization)},
           {"num_gpu_blocks", std::to_string(engine.memory().num_blocks)},
+          {"max_encoder_cache", std::to_string(engine.memory().encoder_cache_tokens)},
           {"enable_prefix_caching", config.enable_prefix_caching ? "True" : "False"}};
 }
 

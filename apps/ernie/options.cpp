@@ -112,6 +112,18 @@ void fill_batch_budget(const ServeFlags& f, engine::EngineConfig& engine) {
   engine.max_num_batched_tokens = tokens;
 }
 
+// A smaller cache than a step's pictures would give up what the step has just encoded.
+void fill_encoder_cache(const ServeFlags& f, ServeOptions& out) {
+  require(f.max_encoder_cache >= -1, "--max-encoder-cache", f.max_encoder_cache,
+          "-1 (planned), 0 (off) or a number of tokens");
+  const int least = out.engine.max_num_batched_tokens;
+  out.engine.max_encoder_cache = f.max_encoder_cache;
+  if (f.max_encoder_cache <= 0 || f.max_encoder_cache >= least) return;
+  out.engine.max_encoder_cache = least;
+  out.notes.push_back(fmt::format("--max-encoder-cache {} is raised to --max-num-batched-tokens {}",
+                                  f.max_encoder_cache, least));
+}
+
 ops::SamplingClass sampling_class(const Environment& environment) {
   const std::string name = environment("FD_SAMPLING_CLASS").value_or("base");
   if (name == "rejection") return ops::SamplingClass::kRejection;
@@ -156,6 +168,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   engine.seed = f.seed;
   engine.sampling = sampling_class(environment);
   fill_batch_budget(f, engine);
+  fill_encoder_cache(f, out);
   out.device = lower(f.device);
   require(out.device == "auto" || out.device == "cpu" || out.device == "cuda", "--device", f.device,
           "auto, cpu or cuda");
@@ -170,6 +183,13 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   // One token stands for 28 x 28 pixels of an image, or of two frames of a video.
   const int64_t pixels = std::max(out.processor.image_max_pixels, out.processor.video_max_pixels);
   out.engine.max_media_tokens = static_cast<int>(pixels / (28 * 28));
+
+  require(
+      f.max_processor_cache == -1 || (f.max_processor_cache >= 0 && f.max_processor_cache <= 1024),
+      "--max-processor-cache", f.max_processor_cache, "-1 (0.25), 0 (off) or up to 1024 GiB");
+  // By default 16 pictures of the default limit, 14.5 MB each, as the encoder cache.
+  const double gib = f.max_processor_cache == -1 ? 0.25 : f.max_processor_cache;
+  out.media_cache_bytes = static_cast<size_t>(gib * (size_t{1} << 30));
 
   require(f.max_logprobs >= -1, "--max-logprobs", f.max_logprobs, "-1 (the vocabulary) or more");
   out.service.max_logprobs = f.max_logprobs < 0 ? std::numeric_limits<int>::max() : f.max_logprobs;

@@ -26,12 +26,13 @@ struct ServeOptions {
   engine::EngineConfig engine;
   serve::ServiceConfig service;
   model::ProcessorOptions processor;
+  size_t media_cache_bytes = 0;  // 0: none
   http::ServerOptions server;
   std::optional<uint16_t> metrics_port;      // set: metrics have a listener of their own
   std::chrono::seconds graceful_timeout{0};  // 0: running requests may take as long as they need
   std::string device = "auto";               // auto, cpu or cuda
   int cpu_threads = 0;                       // 0: one per core
-  std::vector<std::string> notes;  // flags that were accepted and change nothing, with the reason
+  std::vector<std::string> notes;  // flags that change nothing or were changed, with the reason
 };
 
 // The command line after "serve". Flag names may be spelled with '_' for '-'. Throws StartError

@@ -114,6 +114,7 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_TRUE(o.engine.enable_prefix_caching);
   EXPECT_TRUE(o.engine.enable_chunked_prefill);
   EXPECT_EQ(o.engine.max_media_tokens, 6177);
+  EXPECT_EQ(o.engine.max_encoder_cache, -1);
   EXPECT_EQ(o.service.max_images_per_prompt, 1);
   EXPECT_EQ(o.service.max_logprobs, 20);
   EXPECT_FALSE(o.service.max_waiting_time);
@@ -128,6 +129,25 @@ TEST(ServeOptions, TheBatchBudgetNeverExceedsWhatSequencesCanHold) {
   EXPECT_EQ(parse({"m", "--max-model-len", "16384", "--no-enable-chunked-prefill"})
                 .engine.max_num_batched_tokens,
             16384);
+}
+
+// Without it the cache could be too small for the pictures of one step, or not be turned off.
+TEST(ServeOptions, TheEncoderCacheHoldsAStepOrNothing) {
+  const ServeOptions raised = parse({"m", "--max_encoder_cache", "100"});
+  EXPECT_EQ(raised.engine.max_encoder_cache, 8192);
+  EXPECT_THAT(raised.notes, testing::ElementsAre(HasSubstr("--max-encoder-cache 100 is raised")));
+  for (const int tokens : {-1, 0, 8192, 20000}) {
+    const ServeOptions o = parse({"m", "--max-encoder-cache", std::to_string(tokens)});
+    EXPECT_EQ(o.engine.max_encoder_cache, tokens);
+    EXPECT_TRUE(o.notes.empty());
+  }
+}
+
+TEST(ServeOptions, TheProcessorCacheIsGivenInGiB) {
+  EXPECT_EQ(parse({"m"}).media_cache_bytes, size_t{256} << 20);
+  EXPECT_EQ(parse({"m", "--max-processor-cache", "-1"}).media_cache_bytes, size_t{256} << 20);
+  EXPECT_EQ(parse({"m", "--max_processor_cache=0.5"}).media_cache_bytes, size_t{512} << 20);
+  EXPECT_EQ(parse({"m", "--max-processor-cache", "0"}).media_cache_bytes, 0u);
 }
 
 // Without it a value out of range would fail later, or not at all, and without the flag's name.
@@ -150,6 +170,11 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-num-batched-tokens", "2047", "--no-enable-chunked-prefill"}, "without chunked"},
       {{"--tensor-parallel-size", "0"}, "--tensor-parallel-size is 0"},
       {{"--block-size", "0"}, "--block-size is 0"},
+      {{"--max-encoder-cache", "-2"},
+       "--max-encoder-cache is -2; it must be -1 (planned), 0 (off)"},
+      {{"--max-encoder-cache", "much"}, "--max-encoder-cache"},
+      {{"--max-processor-cache", "-0.5"}, "--max-processor-cache is -0.5; it must be -1 (0.25)"},
+      {{"--max-processor-cache", "nan"}, "--max-processor-cache is nan"},
       {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
       {{"--max-logprobs", "-2"}, "--max-logprobs is -2"},
       {{"--max-concurrency", "0"}, "--max-concurrency is 0"},
@@ -248,6 +273,7 @@ max_num_seqs: 4
 api-key: [k1, k2]
 limit-mm-per-prompt: {image: 7, video: 2}
 enable-prefix-caching: false
+max-encoder-cache: 0
 max-waiting-time: -1
 )");
   const ServeOptions o = parse({"--config", file.path(), "--port", "9002"});
@@ -256,6 +282,7 @@ max-waiting-time: -1
   EXPECT_EQ(o.engine.max_num_seqs, 4);
   EXPECT_THAT(o.server.api_keys, testing::ElementsAre("k1", "k2"));
   EXPECT_EQ(o.service.max_images_per_prompt, 7);
+  EXPECT_EQ(o.engine.max_encoder_cache, 0);
   EXPECT_FALSE(o.engine.enable_prefix_caching);
   EXPECT_THAT(parse({"--config=" + file.path(), "--api-key", "k3", "--enable-prefix-caching"})
                   .server.api_keys,

@@ -30,8 +30,6 @@ constexpr AcceptedFlag kAccepted[] = {
     {"--use-warmup", true, "the engine always warms up"},
     {"--trust-remote-code", false, "no code of a model folder is ever run"},
     {"--distributed-executor-backend", true, "ranks are threads of one process"},
-    {"--max-processor-cache", true, "prepared pictures are not kept between requests"},
-    {"--max-encoder-cache", true, "features of pictures are kept by the prefix cache only"},
 };
 
 struct RefusedFlag {
@@ -155,6 +153,11 @@ void add_capacity_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--block-size", f.block_size, "Tokens of one KV block")
       ->group(group)
       ->capture_default_str();
+  app.add_option("--max-encoder-cache", f.max_encoder_cache,
+                 "Tokens of pictures kept encoded, at least those of one step; 0: none; -1: 16 of "
+                 "the largest pictures, in 5 % of spare memory at most")
+      ->group(group)
+      ->capture_default_str();
   app.add_flag("--enable-prefix-caching,!--no-enable-prefix-caching", f.prefix_caching,
                "Reuse the cache of equal prompt beginnings (on)")
       ->group(group);
@@ -185,6 +188,10 @@ void add_request_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--mm-processor-kwargs", f.mm_processor_kwargs,
                  R"(JSON, sizes that media are scaled to, as {"image_max_pixels": 1003520})")
       ->group(group);
+  app.add_option("--max-processor-cache", f.max_processor_cache,
+                 "GiB of RAM for decoded pictures; 0: none; -1: a quarter")
+      ->group(group)
+      ->capture_default_str();
   app.add_flag("--allow-private-media", f.allow_private_media,
                "Fetch pictures from private addresses and any port too")
       ->group(group);

@@ -38,6 +38,7 @@ struct ServeFlags {
   double gpu_memory_utilization = 0.9;
   int num_gpu_blocks_override = 0;
   int block_size = 64;
+  int max_encoder_cache = -1;
   bool prefix_caching = true;
   bool chunked_prefill = true;
   bool disable_chunked_mm_input = false;
@@ -47,6 +48,7 @@ struct ServeFlags {
 
   std::string limit_mm_per_prompt;
   std::string mm_processor_kwargs;
+  double max_processor_cache = -1;
   bool allow_private_media = false;
   std::string allowed_local_media_path;
 

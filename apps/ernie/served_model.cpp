@@ -44,6 +44,9 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
       .processor = take(model::Processor::create(config, tokenizer, options.processor)),
       .defaults = take(serve::load_generation_defaults(folder, *tokenizer)),
       .vocab_size = config.vocab_size};
+  if (options.media_cache_bytes > 0) {
+    parts.media_cache = std::make_shared<serve::MediaCache>(options.media_cache_bytes);
+  }
   parts.on_finished = [&metrics](const serve::RequestRecord& record) {
     metrics.record_finished(to_timings(record));
   };

@@ -38,6 +38,10 @@ void check_config(const EngineConfig& c, const model::ModelConfig& model_config)
   require(int64_t{c.num_gpu_blocks_override} * c.block_size <= std::numeric_limits<int32_t>::max(),
           fmt::format("--num-gpu-blocks-override {} times --block-size {} exceeds 2^31 tokens",
                       c.num_gpu_blocks_override, c.block_size));
+  require(c.max_encoder_cache >= -1,
+          fmt::format("--max-encoder-cache must be -1 (planned), 0 (off) or a number of tokens, "
+                      "got {}",
+                      c.max_encoder_cache));
   require(c.max_waiting_requests >= 1,
           fmt::format("the queue must hold at least 1 request, got {}", c.max_waiting_requests));
   require(c.steps_in_flight == 1 || c.steps_in_flight == 2,
@@ -102,17 +106,19 @@ int graph_seqs(const EngineConfig& config) {
 }
 
 RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& model_config,
-                         const ModelSource& source, int num_blocks) {
+                         const ModelSource& source, const MemoryReport& memory) {
   return {.limits = step_limits(config, model_config),
           .max_blocks_per_seq = sched::blocks_for(config.max_model_len, config.block_size),
           .vocab_size = model_config.vocab_size,
-          .num_blocks = num_blocks,
+          .num_blocks = memory.num_blocks,
           .block_size = config.block_size,
           .num_layers = model_config.num_layers,
           .kv_heads = source.kv_heads_per_rank,
           .head_dim = model_config.head_dim,
           .dtype = config.dtype,
-          .max_graph_seqs = config.use_graphs ? graph_seqs(config) : 0};
+          .max_graph_seqs = config.use_graphs ? graph_seqs(config) : 0,
+          .hidden_size = model_config.hidden_size,
+          .encoder_cache_rows = memory.encoder_cache_tokens};
 }
 
 // The largest step as the backend sees it.
@@ -131,11 +137,12 @@ DeviceNeeds rank_needs(EngineConfig config, const model::ModelConfig& model_conf
   config.max_num_batched_tokens = tokens;
   const auto needs = source.plan(load_options(config, model_config, 0), backend);
   if (!needs) throw StartError(needs.error().message);
-  const RunnerSizes sizes = runner_sizes(config, model_config, source, 0);
+  const RunnerSizes sizes = runner_sizes(config, model_config, source, {});
   return {.weight_bytes = needs->weight_bytes,
           .workspace_bytes = needs->workspace_bytes + sizes.step_bytes() +
                              backend.work_bytes(work_shape(config, model_config, source)),
-          .block_bytes = needs->kv_bytes_per_token * config.block_size};
+          .block_bytes = needs->kv_bytes_per_token * config.block_size,
+          .feature_bytes = model_config.vision ? sizes.feature_bytes() : 0};
 }
 
 MemoryReport plan_memory(Ranks& ranks, const EngineConfig& config,
@@ -167,8 +174,8 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
   log::debug("memory: {}", memory.to_string());
   on_all(ranks, [&](RankWorker::Rank& rank, int index) {
     rank.model = source.load(load_options(config, model_config, index), *rank.backend, rank.comm);
-    rank.runner = std::make_unique<ModelRunner>(
-        runner_sizes(config, model_config, source, memory.num_blocks), *rank.backend, *rank.model);
+    rank.runner = std::make_unique<ModelRunner>(runner_sizes(config, model_config, source, memory),
+                                                *rank.backend, *rank.model);
     rank.backend->reserve_work(work_shape(config, model_config, source));
     const bool reports = index == 0 && config.on_capture_progress;
     rank.runner->warm_up(reports ? config.on_capture_progress : [](int, int) {});

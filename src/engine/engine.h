@@ -43,6 +43,7 @@ struct EngineConfig {
   int num_gpu_blocks_override = 0;      // 0 = plan from memory
   int max_waiting_requests = 1024;      // a fuller queue refuses with kRateLimited
   int max_media_tokens = 6177;          // of the largest allowed unit
+  int max_encoder_cache = -1;           // tokens of pictures kept encoded; 0 = none, -1 = plan
   uint64_t seed = 0;                    // of dummy weights
   ops::SamplingClass sampling = ops::SamplingClass::kBase;
   int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
@@ -110,6 +111,8 @@ struct EngineStats {
   uint64_t prompt_tokens = 0;
   uint64_t cached_tokens = 0;
   uint64_t generated_tokens = 0;
+  uint64_t encoder_cache_queries = 0;  // pictures, or pairs of video frames, that steps needed
+  uint64_t encoder_cache_hits = 0;     // of these, those that were not encoded
   Clock::time_point last_step;
 };
 
@@ -120,7 +123,9 @@ struct MemoryReport {
   size_t weight_bytes = 0;
   size_t workspace_bytes = 0;
   size_t kv_bytes = 0;
+  size_t encoder_cache_bytes = 0;
   int num_blocks = 0;
+  int encoder_cache_tokens = 0;
   std::string to_string() const;
 };
 

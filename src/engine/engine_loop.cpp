@@ -21,6 +21,7 @@ Error unavailable(const std::string& message, const std::string& code) {
 EngineLoop::EngineLoop(Parts parts)
     : parts_(std::move(parts)),
       scheduler_(parts_.scheduler),
+      encoder_cache_(parts_.memory.encoder_cache_tokens),
       waiter_([this] { wait_for_device(); }),
       dispatcher_([this] { note_delivered(); }),
       thread_([this] { run(); }) {
@@ -261,11 +262,13 @@ void EngineLoop::launch_steps() {
       continue;
     }
     const BatchInputs* before = in_flight_.empty() ? nullptr : in_flight_.back().batch.get();
-    auto batch = std::make_shared<const BatchInputs>(build_batch(
+    BatchInputs inputs = build_batch(
         reservation->plan(), parts_.scheduler.block_size, before, [this](sched::SequenceId id) {
           const OpenRequest& open = *open_.at(id);
           return BatchSource{scheduler_.find(id), &open.request.prompt, &open.sampler};
-        }));
+        });
+    encoder_cache_.place(inputs.media);  // every rank runs this step, so what it says comes true
+    auto batch = std::make_shared<const BatchInputs>(std::move(inputs));
     in_flight_.push_back({std::move(*reservation), batch, Clock::now()});
     start_on_ranks(std::move(batch));
   }
@@ -369,6 +372,8 @@ void EngineLoop::publish_stats() {
   counters_.free_blocks = scheduler_.blocks().pool().free_count();
   counters_.available_blocks = scheduler_.blocks().available();
   counters_.preemptions = scheduler_.preemptions();
+  counters_.encoder_cache_queries = encoder_cache_.queries();
+  counters_.encoder_cache_hits = encoder_cache_.hits();
   std::lock_guard lock(mutex_);
   shared_stats_ = counters_;
 }

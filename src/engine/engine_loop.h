@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "engine/batch_inputs.h"
+#include "engine/encoder_cache.h"
 #include "engine/event_dispatcher.h"
 #include "engine/rank_worker.h"
 #include "sched/scheduler.h"
@@ -95,6 +96,7 @@ class EngineLoop : public Engine {
 
   Parts parts_;
   sched::Scheduler scheduler_;
+  EncoderCache encoder_cache_;
   std::unordered_map<RequestHandle, std::unique_ptr<OpenRequest>> open_;
   std::set<std::pair<Clock::time_point, RequestHandle>> deadlines_;
   std::deque<StepInFlight> in_flight_;

@@ -27,6 +27,7 @@ EngineConfig random_config(Random& random) {
   config.disable_chunked_mm_input = random() % 2 != 0;
   config.tensor_parallel_size = random() % 3 == 0 ? 2 : 1;
   config.steps_in_flight = between(random, 1, 2);
+  config.max_encoder_cache = between(random, -1, 150);
   return config;
 }
 

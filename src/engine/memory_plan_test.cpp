@@ -81,6 +81,66 @@ TEST(MemoryPlan, TooLittleNamesTheNumbersAndFlagsThatFit) {
   EXPECT_NE(failure(c, 410), "");
 }
 
+// Weights 100 MiB, work buffers 100 MiB, blocks of 1 MiB, 1 MiB for 8 tokens of a picture.
+MemoryReport plan_with_pictures(const EngineConfig& c, size_t free_mib, int ranks = 1) {
+  return plan_device_memory(c, {1000 * kMiB, free_mib * kMiB}, ranks, [](int tokens) {
+    DeviceNeeds n = needs(tokens);
+    n.feature_bytes = kMiB / 8;
+    return n;
+  });
+}
+
+TEST(MemoryPlan, TheEncoderCacheIsTakenFromTheBlocks) {
+  EngineConfig c = config();
+  c.max_encoder_cache = 80;
+  MemoryReport report = plan_with_pictures(c, 600);
+  EXPECT_EQ(report.encoder_cache_tokens, 80);
+  EXPECT_EQ(report.encoder_cache_bytes, 10 * kMiB);
+  EXPECT_EQ(report.num_blocks, 90);
+  report = plan_with_pictures(c, 900, 2);  // each rank keeps all features
+  EXPECT_EQ(report.encoder_cache_tokens, 80);
+  EXPECT_EQ(report.encoder_cache_bytes, 20 * kMiB);
+  EXPECT_EQ(report.num_blocks, 15);
+  c.max_encoder_cache = 0;
+  EXPECT_EQ(plan_with_pictures(c, 600).encoder_cache_bytes, 0u);
+  EXPECT_EQ(plan_with_pictures(c, 600).num_blocks, 100);
+}
+
+TEST(MemoryPlan, ByDefaultTheEncoderCacheHoldsSixteenPicturesOrATwentiethOfSpareMemory) {
+  EngineConfig c = config();
+  c.max_media_tokens = 2;
+  EXPECT_EQ(plan_with_pictures(c, 600).encoder_cache_tokens, 32);
+  EXPECT_EQ(plan_with_pictures(c, 600).num_blocks, 96);
+  c.max_media_tokens = 1000;
+  // 300 MiB less 200 and ten blocks is 90, of which a twentieth holds 36 tokens.
+  EXPECT_EQ(plan_with_pictures(c, 600).encoder_cache_tokens, 36);
+  EXPECT_EQ(plan_with_pictures(c, 600).num_blocks, 95);
+  EXPECT_EQ(plan_with_pictures(c, 420).encoder_cache_tokens, 0) << "one sequence takes all";
+  EXPECT_EQ(plan_with_pictures(c, 420).num_blocks, 10);
+  c.num_gpu_blocks_override = 20;
+  EXPECT_EQ(plan_with_pictures(c, 300).encoder_cache_tokens, 32);  // of 300 - 200 - 20 MiB
+  EXPECT_EQ(plan_with_pictures(c, 300).num_blocks, 20);
+}
+
+TEST(MemoryPlan, TooLargeAnEncoderCacheIsNamed) {
+  for (const int blocks : {0, 20}) {
+    EngineConfig c = config();
+    c.max_encoder_cache = 800;
+    c.num_gpu_blocks_override = blocks;
+    const size_t free_mib = blocks > 0 ? 250 : 500;
+    try {
+      plan_with_pictures(c, free_mib);
+      ADD_FAILURE() << "100 MiB do not fit";
+    } catch (const StartError& e) {
+      EXPECT_NE(std::string(e.what()).find("the encoder cache 100.0 MiB"), std::string::npos)
+          << e.what();
+      EXPECT_NE(std::string(e.what()).find("--max-encoder-cache 0"), std::string::npos) << e.what();
+    }
+    c.max_encoder_cache = 0;
+    plan_with_pictures(c, free_mib);
+  }
+}
+
 TEST(MemoryPlan, SaysSoWhenNoFlagHelps) {
   EXPECT_NE(failure(config(), 90).find("No change of flags would fit"), std::string::npos);
 }
@@ -112,6 +172,7 @@ TEST(EngineStart, RefusesSettingsThatCannotWork) {
   EXPECT_NE(refusal([](auto& c) { c.gpu_memory_utilization = 1.5; }), "");
   EXPECT_NE(refusal([](auto& c) { c.block_size = 0; }), "");
   EXPECT_NE(refusal([](auto& c) { c.steps_in_flight = 3; }), "");
+  EXPECT_NE(refusal([](auto& c) { c.max_encoder_cache = -2; }), "");
   EXPECT_EQ(refusal([](auto&) {}), "");
 }
 

@@ -72,6 +72,10 @@ size_t RunnerSizes::block_bytes() const {
   return size_t{2} * num_layers * kv_heads * head_dim * block_size * dtype_bytes(dtype);
 }
 
+size_t RunnerSizes::feature_bytes() const {
+  return static_cast<size_t>(hidden_size) * dtype_bytes(dtype);
+}
+
 ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model::Model& model)
     : sizes_(sizes), backend_(backend), model_(model) {
   const auto seqs = static_cast<size_t>(sizes.limits.max_seqs);
@@ -79,6 +83,9 @@ ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model:
   inputs_ = backend.allocate(host_inputs_.size());
   drawn_ = backend.allocate(seqs * sizeof(int32_t));
   logits_ = backend.allocate(seqs * sizes.vocab_size * sizeof(float));
+  if (sizes.encoder_cache_rows > 0) {
+    encoder_cache_ = backend.allocate(sizes.feature_bytes() * sizes.encoder_cache_rows);
+  }
   const Shape shape{sizes.num_blocks, sizes.kv_heads, sizes.block_size, sizes.head_dim};
   const size_t bytes = sizes.block_bytes() / (2 * sizes.num_layers) * sizes.num_blocks;
   for (int layer = 0; layer < sizes.num_layers; ++layer) {
@@ -199,6 +206,8 @@ std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch
   input.any_vision = batch.any_vision;
   input.attention.max_query_len = batch.max_query_len;
   input.media = batch.media;
+  input.encoder_cache =
+      encoder_cache_.view(sizes_.dtype, {sizes_.encoder_cache_rows, sizes_.hidden_size});
   model_.forward(input, cache_, logits(samples));
   const int drawn = wants_samples ? samples : 0;
   if (drawn > 0) {

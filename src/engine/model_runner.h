@@ -23,17 +23,21 @@ struct RunnerSizes {
   int head_dim = 0;
   DType dtype = DType::kBF16;
   int max_graph_seqs = 0;  // steps of up to so many sequences are captured; 0 = no graphs
+  int hidden_size = 0;
+  int encoder_cache_rows = 0;  // one for each token of a kept picture
 
   StepShape largest_step() const;
-  size_t step_bytes() const;   // inputs and logits of one step
-  size_t block_bytes() const;  // keys and values of one block, all layers
+  size_t step_bytes() const;     // inputs and logits of one step
+  size_t block_bytes() const;    // keys and values of one block, all layers
+  size_t feature_bytes() const;  // one row of the encoder cache
 };
 
 // The batch sizes that graphs are captured for, up to `most`: all small ones, then ever fewer.
 std::vector<int> capture_sizes(int most);
 
-// Runs steps on one rank: host arrays to device memory, model, draws. Owns the key-value cache.
-// All device memory is allocated by the constructor. Used by the rank's thread only.
+// Runs steps on one rank: host arrays to device memory, model, draws. Owns the key-value cache and
+// the encoder cache. All device memory is allocated by the constructor. Used by the rank's thread
+// only.
 //
 // Decode steps of text are graphs where the backend has them: one graph for each captured batch
 // size, from the resolved tokens to the draw. A batch between two sizes is padded with rows that
@@ -71,6 +75,7 @@ class ModelRunner {
   model::Model& model_;
   std::vector<Buffer> kv_buffers_;
   model::KvCache cache_;
+  Buffer encoder_cache_;
   Buffer inputs_, logits_;
   Buffer drawn_;  // [max_seqs] int32: tokens of the last step, by sample
   std::vector<char> host_inputs_;

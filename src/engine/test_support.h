@@ -118,15 +118,12 @@ inline std::vector<int32_t> expected(const model::Prompt& p, int max_tokens,
     for (int k = 0; k < kFeatures; ++k) sums[k] += f[k];
   };
   for (size_t i = 0; i < p.tokens.size(); ++i) {
-    const Hash128* unit = nullptr;
-    int32_t feature = 0;
+    uint64_t feature = 0;
     for (const auto& u : p.media) {
       const int32_t offset = static_cast<int32_t>(i) - u.begin;
-      if (offset < 0 || offset >= u.length) continue;
-      unit = &u.hash;
-      feature = offset;
+      if (offset >= 0 && offset < u.length) feature = feature_of(u.hash, offset);
     }
-    feed(record(p.tokens[i], p.positions[i], p.is_vision[i] != 0, unit, feature));
+    feed(record(p.tokens[i], p.positions[i], p.is_vision[i] != 0, feature));
   }
   std::vector<int32_t> out;
   for (int n = 0; n < max_tokens; ++n) {
@@ -137,7 +134,7 @@ inline std::vector<int32_t> expected(const model::Prompt& p, int max_tokens,
     out.push_back(best);
     if (std::ranges::find(stops, best) != stops.end()) break;
     const int32_t at = p.next_position + n;
-    feed(record(best, {at, at, at}, false, nullptr, 0));
+    feed(record(best, {at, at, at}, false, 0));
   }
   return out;
 }

@@ -41,6 +41,7 @@ struct Controls {
   std::atomic<int32_t> nan_after{-1};  // logits are NaN after this token
   std::atomic<uint64_t> forwards{0};   // on rank 0
   std::atomic<uint64_t> tokens{0};     // computed on rank 0
+  std::atomic<int> encoded{0};         // pictures, by rank 0
   std::atomic<int> max_tokens_in_step{0};
 };
 
@@ -48,12 +49,17 @@ inline uint64_t mix(std::initializer_list<uint64_t> words) {
   return hash_bytes(words.begin(), words.size() * sizeof(uint64_t)).low;
 }
 
-// The record of one token: its id, place and picture.
+// What encoding a picture gives for one of its tokens.
+inline uint64_t feature_of(const Hash128& unit, int32_t index) {
+  return mix({unit.low, unit.high, static_cast<uint32_t>(index)});
+}
+
+// The record of one token: its id, place and picture (0: none).
 inline uint64_t record(int32_t token, const std::array<int32_t, 3>& position, bool is_vision,
-                       const Hash128* unit, int32_t feature) {
+                       uint64_t feature) {
   return mix({static_cast<uint32_t>(token), static_cast<uint32_t>(position[0]),
               static_cast<uint32_t>(position[1]), static_cast<uint32_t>(position[2]), is_vision,
-              unit ? unit->low : 0, unit ? unit->high : 0, static_cast<uint32_t>(feature)});
+              feature});
 }
 
 // Small integers, so that float sums over ranks are exact.
@@ -117,20 +123,36 @@ class Model : public model::Model {
   void write(const model::ModelInput& in, const ops::KvLayer& kv) {
     const auto* ids = in.token_ids.as<int32_t>();
     const auto* positions = in.positions.as<int32_t>();
+    const std::vector<uint64_t> features = features_by_row(in);
     for (int t = 0; t < in.num_tokens; ++t) {
-      const Hash128* unit = nullptr;
-      int32_t feature = 0;
-      for (const auto& m : in.media) {
-        if (t < m.first_row || t >= m.first_row + m.count) continue;
-        unit = &m.unit->hash;
-        feature = m.first_feature + t - m.first_row;
-      }
       const uint64_t r =
           record(ids[t], {positions[3 * t], positions[3 * t + 1], positions[3 * t + 2]},
-                 in.is_vision.as<uint8_t>()[t] != 0, unit, feature);
+                 in.is_vision.as<uint8_t>()[t] != 0, features[t]);
       const int32_t at = in.slots.as<int32_t>()[t];
       if (at >= 0) std::memcpy(slot(kv, at), &r, sizeof(r));
     }
+  }
+
+  // Takes features from the encoder cache, or makes them and puts them there.
+  std::vector<uint64_t> features_by_row(const model::ModelInput& in) {
+    std::vector<uint64_t> rows(in.num_tokens, 0);
+    for (const auto& m : in.media) {
+      std::vector<uint64_t> unit(m.unit->length);
+      const auto kept = [&](int32_t i) {
+        return in.encoder_cache.slice_rows(m.cache_row + i, 1).data;
+      };
+      if (!m.encoded && comm_.rank() == 0) ++controls_->encoded;
+      for (int32_t i = 0; i < m.unit->length; ++i) {
+        if (m.encoded) {
+          std::memcpy(&unit[i], kept(i), sizeof(unit[i]));
+          continue;
+        }
+        unit[i] = feature_of(m.unit->hash, i);
+        if (m.cache_row >= 0) std::memcpy(kept(i), &unit[i], sizeof(unit[i]));
+      }
+      std::copy_n(unit.begin() + m.first_feature, m.count, rows.begin() + m.first_row);
+    }
+    return rows;
   }
 
   // This rank's share of the sum over the context of the query in `row`.

@@ -24,15 +24,19 @@ struct ModelInput {
   ops::AttentionBatch attention;
 
   // Features [first_feature, first_feature + count) of this unit replace the embeddings of rows
-  // [first_row, first_row + count). A step that starts inside a unit encodes it whole and uses the
-  // rest.
+  // [first_row, first_row + count). A step that starts inside a unit takes it whole and uses the
+  // rest. Rows [cache_row, cache_row + length of the unit) of encoder_cache hold all features if
+  // `encoded`, else they receive them; -1: they are not kept.
   struct Media {
     const MediaUnit* unit = nullptr;
     int32_t first_row = 0;
     int32_t first_feature = 0;
     int32_t count = 0;
+    int32_t cache_row = -1;
+    bool encoded = false;
   };
-  std::vector<Media> media;
+  std::vector<Media> media;  // in this order: rows of encoder_cache may serve several, in turn
+  TensorView encoder_cache;  // [rows, hidden] T
 
   // [m] int32: the rows whose logits are wanted, rising and distinct; m may be 0 and is at most
   // StepLimits::max_seqs.
@@ -60,8 +64,7 @@ class Model {
   // (the whole vocabulary on every rank).
   virtual void forward(const ModelInput& input, const KvCache& cache, TensorView logits) = 0;
 
-  // Features [tokens, hidden] of one unit, in the model's dtype; for tests and for an encoder
-  // cache.
+  // Features [tokens, hidden] of one unit, in the model's dtype; for tests and for warming up.
   virtual TensorView encode(const MediaUnit& unit) = 0;
 
   virtual size_t weight_bytes() const = 0;

@@ -115,6 +115,10 @@ struct Metrics::Impl {
       counter("prefix_cache_token_num_total", "Prompt tokens taken from the prefix cache");
   Counter& gpu_cached_total =
       counter("prefix_gpu_cache_token_num_total", "Same: there is one cache tier");
+  Counter& encoder_cache_queries = counter("encoder_cache_queries_total",
+                                           "Pictures, or pairs of video frames, that steps needed");
+  Counter& encoder_cache_hits =
+      counter("encoder_cache_hits_total", "Of these, those that the encoder cache held");
 
   prometheus::Family<Counter>& http_requests =
       BuildCounter().Name("http_requests_total").Help("Answered HTTP requests").Register(registry);
@@ -127,7 +131,7 @@ struct Metrics::Impl {
   std::mutex mutex;  // guards what follows
   uint64_t finished = 0;
   uint64_t finished_with_hit = 0;
-  uint64_t preemptions_seen = 0;
+  EngineGauges seen;  // totals that the counters hold already
 };
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
@@ -193,10 +197,14 @@ void Metrics::set_engine(const EngineGauges& g) {
   m.cache_usage.Set(g.total_blocks > 0 ? 1 - available : 0);
 
   std::lock_guard lock(m.mutex);
-  if (g.preemptions > m.preemptions_seen) {
-    m.preempted.Increment(static_cast<double>(g.preemptions - m.preemptions_seen));
-    m.preemptions_seen = g.preemptions;
-  }
+  const auto advance = [](Counter& counter, uint64_t& seen, uint64_t total) {
+    if (total <= seen) return;
+    counter.Increment(static_cast<double>(total - seen));
+    seen = total;
+  };
+  advance(m.preempted, m.seen.preemptions, g.preemptions);
+  advance(m.encoder_cache_queries, m.seen.encoder_cache_queries, g.encoder_cache_queries);
+  advance(m.encoder_cache_hits, m.seen.encoder_cache_hits, g.encoder_cache_hits);
 }
 
 void Metrics::set_cache_config(const std::map<std::string, std::string>& labels) {

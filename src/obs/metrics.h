@@ -31,6 +31,8 @@ struct EngineGauges {
   int free_blocks = 0;       // hold nothing
   int available_blocks = 0;  // free, or held by the prefix cache only
   uint64_t preemptions = 0;
+  uint64_t encoder_cache_queries = 0;  // pictures, or pairs of video frames, that steps needed
+  uint64_t encoder_cache_hits = 0;     // of these, those that were not encoded
 };
 
 // Prometheus metrics under FastDeploy's names ("fastdeploy:..."), so that its dashboards work.

@@ -95,7 +95,9 @@ TEST(Metrics, ShowsTheEnginesState) {
                             .total_blocks = 100,
                             .free_blocks = 20,
                             .available_blocks = 75,
-                            .preemptions = 2};
+                            .preemptions = 2,
+                            .encoder_cache_queries = 9,
+                            .encoder_cache_hits = 4};
   metrics.set_engine(gauges);
   metrics.set_engine(gauges);
   metrics.set_cache_config({{"block_size", "64"}});
@@ -105,6 +107,7 @@ TEST(Metrics, ShowsTheEnginesState) {
         "fastdeploy:available_batch_size 5\n", "fastdeploy:gpu_cache_usage_perc 0.25\n",
         "fastdeploy:available_gpu_block_num 75\n", "fastdeploy:free_gpu_block_num 20\n",
         "fastdeploy:available_gpu_resource 0.75\n", "fastdeploy:request_preempted_total 2\n",
+        "fastdeploy:encoder_cache_queries_total 9\n", "fastdeploy:encoder_cache_hits_total 4\n",
         "fastdeploy:cache_config_info{block_size=\"64\"} 1\n"})
     EXPECT_THAT(text, HasSubstr(line));
 }

@@ -10,6 +10,7 @@
 #include "media/fetch.h"
 #include "media/image.h"
 #include "model/processor.h"
+#include "serve/media_cache.h"
 #include "serve/output.h"
 #include "serve/request.h"
 #include "text/chat_template.h"
@@ -58,6 +59,7 @@ class ChatService {
     std::shared_ptr<const text::Tokenizer> tokenizer;
     std::shared_ptr<const text::ChatTemplate> chat_template;
     std::shared_ptr<const model::Processor> processor;
+    std::shared_ptr<MediaCache> media_cache;  // of that processor; may be null
     GenerationDefaults defaults;
     int vocab_size = 0;                                     // rows of the embedding
     std::function<void(const RequestRecord&)> on_finished;  // per choice, for metrics; may be empty

@@ -47,12 +47,19 @@ Result<model::PreparedMedia> prepare(const Slot& slot, const ChatService::Parts&
                                      const std::atomic<bool>& cancelled) {
   model::MediaItem item;
   item.is_video = slot.part->kind == PartKind::kVideo;
+  // A video is not kept: all its files would have to be held to see whether it is known.
+  MediaCache* cache = item.is_video ? nullptr : parts.media_cache.get();
+  Hash128 key;
   for (const std::string& url : slot.part->urls) {
     auto bytes = media::fetch_media(url, config.fetch, &cancelled);
     if (!bytes) {
       Error error = bytes.error();
       error.param = slot.param;
       return error;
+    }
+    if (cache) {
+      key = cache->key_of(*bytes);
+      if (auto known = cache->find(key)) return std::move(*known);
     }
     auto image = media::decode_image(*bytes, config.decode);
     if (!image) {
@@ -68,6 +75,7 @@ Result<model::PreparedMedia> prepare(const Slot& slot, const ChatService::Parts&
     if (error.param.empty()) error.param = slot.param;
     return error;
   }
+  if (cache) cache->insert(key, *prepared);
   return prepared;
 }
 

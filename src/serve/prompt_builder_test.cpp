@@ -147,6 +147,26 @@ TEST_F(PromptBuilderTest, A64CacheKeysTellPicturesApart) {
   EXPECT_FALSE(key("png_1x300.png") == key("png_300x1.png"));
 }
 
+// Without it a picture that comes again would be decoded, resized and cut up again.
+TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
+  parts_.media_cache = std::make_shared<MediaCache>(size_t{1} << 20);
+  const auto patches = [&](const std::string& name) {
+    const auto prompt = chat({text("What is this?"), image(picture(name))});
+    EXPECT_TRUE(prompt) << name;
+    return (*prompt)->media.at(0).patches;
+  };
+  const auto first = patches("png_rgb.png");
+  EXPECT_EQ(patches("png_rgb.png"), first);
+  EXPECT_NE(patches("png_grey.png"), first);
+  EXPECT_EQ(patches("png_rgb.png"), first);
+  const ContentPart video{PartKind::kVideo, {}, {picture("png_rgb.png")}};
+  const auto prompt = chat({video});
+  ASSERT_TRUE(prompt) << prompt.error().message;
+  EXPECT_EQ((*prompt)->media.at(0).patches->frames, 2) << "a video is no picture";
+  EXPECT_EQ(error_of("data:image/png;base64," + base64("no picture")).code,
+            error_of("data:image/png;base64," + base64("no picture")).code);
+}
+
 TEST_F(PromptBuilderTest, A65FormsOfBase64) {
   const std::string bytes = file_bytes("png_grey_1bit.png");
   const std::string plain = base64(bytes);

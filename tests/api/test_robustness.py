@@ -128,6 +128,24 @@ def test_cache_tells_pictures_apart_by_pixels_and_size(server):
     assert cached(grey(252, 308)) == 0  # one colour, nearly the same number of tokens, another shape
 
 
+@pytest.mark.parametrize("flags, kept", [([], True), (["--max_encoder_cache", "0", "--max-processor-cache=0"], False)])
+def test_a_known_picture_is_not_encoded_again(make_server, flags, kept):
+    server = make_server(*flags)
+
+    def ask(*content):
+        return server.chat(messages=user(*content)["messages"])[1]["choices"][0]["message"]
+
+    look = image(picture(9, 280, 280))
+    first = ask(look, text("What is it?"))
+    assert ask(look, text("What is it?")) == first
+    behind = ask(text("Look:"), look, text("What is it?"))
+    assert ask(text("Look:"), look, text("What is it?")) == behind
+    metrics = server.metrics()
+    needed = metrics["fastdeploy:encoder_cache_queries_total"]
+    assert needed >= 2  # the prefix cache may have covered it when the same question came again
+    assert metrics["fastdeploy:encoder_cache_hits_total"] == (needed - 1 if kept else 0)
+
+
 @pytest.mark.parametrize("change, good", [
     (lambda b: b, True), (lambda b: b.rstrip("="), True), (lambda b: b[:40] + "\r\n" + b[40:], True),
     (lambda b: b[:40] + " " + b[40:], True), (lambda b: b.replace("+", "-").replace("/", "_"), False),

@@ -5,6 +5,8 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <set>
+#include <thread>
 
 #include "engine/engine.h"
 #include "golden/golden_files.h"
@@ -70,6 +72,7 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
     c.block_size = 16;
     c.num_gpu_blocks_override = 512;
     c.max_media_tokens = 1024;
+    c.max_encoder_cache = 0;
     c.enable_prefix_caching = false;
     c.enable_chunked_prefill = false;
     return c;
@@ -186,6 +189,7 @@ TEST_P(EngineCheckpoint, CacheHitsChangeNothing) {
       EngineConfig config = plain();
       config.enable_prefix_caching = true;
       config.disable_chunked_mm_input = move_hits;
+      config.max_encoder_cache = move_hits ? 16384 : 0;
       config.block_size = block_size;
       config.num_gpu_blocks_override = 8192 / block_size;
       const auto engine = start(config);
@@ -208,6 +212,84 @@ TEST_P(EngineCheckpoint, CacheHitsChangeNothing) {
         }
       }
     }
+  }
+}
+
+// Without it features could be kept that are not those of the picture, or of another rank's share.
+TEST_P(EngineCheckpoint, EncodedPicturesAreKeptAndChangeNothing) {
+  if (!config_.vision) GTEST_SKIP() << "a text model";
+  const auto behind_another_beginning = [](const PromptPtr& prompt, int32_t first) {
+    auto other = std::make_shared<model::Prompt>(*prompt);
+    if (!other->is_vision[0]) other->tokens[0] = first;
+    return other;
+  };
+  std::vector<PromptPtr> prompts;  // each three times, the last of them other from its first token
+  for (const PromptPtr& prompt : prompts_) {
+    if (prompt->media.empty()) continue;
+    prompts.insert(prompts.end(),
+                   {prompt, prompt, behind_another_beginning(prompt, prompt->tokens[1])});
+  }
+  ASSERT_FALSE(prompts.empty());
+  int largest = 0;
+  for (const PromptPtr& prompt : prompts) {
+    for (const model::MediaUnit& unit : prompt->media) largest = std::max(largest, unit.length);
+  }
+  std::vector<Tokens> expected;
+  const auto without = start(plain());
+  for (const PromptPtr& prompt : prompts) expected.push_back(submit(*without, prompt)->wait());
+  EXPECT_EQ(without->stats().encoder_cache_hits, 0u);
+
+  const bool exact = !golden::tests_use_cuda() || std::get<1>(GetParam()) == DType::kF32;
+  const bool two =
+      exact && golden::has_devices_for(2) && model::check_tensor_parallel(config_, 2).ok();
+  for (const int ranks : two ? std::vector{1, 2} : std::vector{1}) {
+    for (const int tokens : {16384, largest, 1}) {  // all, one at a time, none
+      EngineConfig config = plain();
+      config.tensor_parallel_size = ranks;
+      config.max_encoder_cache = tokens;
+      const auto engine = start(config);
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        EXPECT_EQ(submit(*engine, prompts[i])->wait(), expected[i]) << tokens << " " << i;
+      }
+      std::vector<std::shared_ptr<Collector>> sinks;
+      for (const PromptPtr& prompt : prompts) sinks.push_back(submit(*engine, prompt));
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        EXPECT_EQ(sinks[i]->wait(), expected[i]) << tokens << " at once " << i;
+      }
+      const engine::EngineStats stats = engine->stats();
+      if (tokens == 16384) {
+        std::set<std::pair<uint64_t, uint64_t>> contents;
+        for (const PromptPtr& prompt : prompts) {
+          for (const auto& unit : prompt->media) contents.insert({unit.hash.low, unit.hash.high});
+        }
+        EXPECT_EQ(stats.encoder_cache_queries - stats.encoder_cache_hits, contents.size());
+      }
+      EXPECT_EQ(stats.encoder_cache_hits > 0, tokens > 1);
+    }
+  }
+}
+
+TEST_P(EngineCheckpoint, CancellingARequestLeavesItsPictureWhole) {
+  if (!config_.vision) GTEST_SKIP() << "a text model";
+  const auto expected = one_by_one(plain());
+  EngineConfig config = plain();
+  config.max_encoder_cache = 16384;
+  const auto engine = start(config);
+  for (size_t i = 0; i < prompts_.size(); ++i) {
+    if (prompts_[i]->media.empty()) continue;
+    struct Ignore : engine::EventSink {
+      void on_token(const engine::TokenEvent&) override {}
+      void on_finish(engine::FinishReason, const engine::RequestStats&,
+                     const std::optional<Error>&) override {}
+    };
+    sched::SamplingParams params;
+    params.max_tokens = 100;
+    const auto handle = engine->submit(
+        {.id = "t", .prompt = prompts_[i], .sampling = params, .sink = std::make_shared<Ignore>()});
+    ASSERT_TRUE(handle.ok());
+    while (engine->stats().encoder_cache_queries == 0) std::this_thread::yield();
+    engine->cancel(*handle);
+    EXPECT_EQ(submit(*engine, prompts_[i])->wait(), expected[i]) << cases_[i].name;
   }
 }
 

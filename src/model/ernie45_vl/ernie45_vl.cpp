@@ -1,6 +1,5 @@
 #include "model/ernie45_vl/ernie45_vl.h"
 
-#include <algorithm>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -83,11 +82,7 @@ class Ernie45Vl : public Model {
 
   void forward(const ModelInput& input, const KvCache& cache, TensorView logits) override {
     const TensorView embeddings = decoder_->embed(input);
-    const std::span<const ModelInput::Media> media = input.media;
-    const auto ranks = static_cast<size_t>(shard_.size);
-    for (size_t i = 0; i < media.size(); i += ranks) {
-      place_media(media.subspan(i, std::min(ranks, media.size() - i)), embeddings);
-    }
+    place_media(input, embeddings);
     decoder_->run(input, cache, logits);
   }
 
@@ -100,21 +95,46 @@ class Ernie45Vl : public Model {
   size_t workspace_bytes() const override { return workspace_.bytes(); }
 
  private:
-  // Rank r encodes the r-th of at most as many units as there are ranks; all get all features.
-  void place_media(std::span<const ModelInput::Media> media, TensorView embeddings) {
-    const auto own = static_cast<size_t>(shard_.rank);
-    TensorView encoded;
-    if (own < media.size()) encoded = encode(*media[own].unit);
+  // Of the units that are not in the cache, rank r encodes the r-th of at most as many as there are
+  // ranks; all get all features.
+  void place_media(const ModelInput& input, TensorView embeddings) {
+    const std::span<const ModelInput::Media> media = input.media;
+    TensorView own;
+    int root = shard_.size;  // whose unit is the next; none is left
     for (size_t i = 0; i < media.size(); ++i) {
       const ModelInput::Media& m = media[i];
       CHECK(m.count > 0 && m.first_feature + m.count <= m.unit->length,
             "media rows outside their unit");
-      TensorView features = encoded;
-      if (i != own) features = received_features_.slice_rows(0, m.unit->length);
-      if (shard_.size > 1) comm_.broadcast(features, static_cast<int>(i));
-      const TensorView rows{row_numbers_.as<int32_t>() + m.first_feature, DType::kI32, {m.count}};
-      backend_.gather_rows(features, rows, embeddings.slice_rows(m.first_row, m.count));
+      TensorView kept;
+      if (m.cache_row >= 0) kept = input.encoder_cache.slice_rows(m.cache_row, m.unit->length);
+      if (m.encoded) {
+        copy_rows(kept, m.first_feature, embeddings.slice_rows(m.first_row, m.count));
+        continue;
+      }
+      if (root == shard_.size) {
+        own = encode_own(media.subspan(i));
+        root = 0;
+      }
+      const TensorView features =
+          root == shard_.rank ? own : received_features_.slice_rows(0, m.unit->length);
+      if (shard_.size > 1) comm_.broadcast(features, root);
+      ++root;
+      if (m.cache_row >= 0) copy_rows(features, 0, kept);
+      copy_rows(features, m.first_feature, embeddings.slice_rows(m.first_row, m.count));
     }
+  }
+
+  // Encodes this rank's unit among those that come next, if there are so many.
+  TensorView encode_own(std::span<const ModelInput::Media> next) {
+    int rank = 0;
+    for (const ModelInput::Media& m : next) {
+      if (!m.encoded && rank++ == shard_.rank) return encode(*m.unit);
+    }
+    return {};
+  }
+
+  void copy_rows(TensorView from, int32_t first, TensorView to) {
+    backend_.gather_rows(from, {row_numbers_.as<int32_t>() + first, DType::kI32, {to.rows()}}, to);
   }
 
   std::function<void(size_t)> progress(const LoadOptions& options) const {

@@ -1,0 +1,50 @@
+#include "serve/media_cache.h"
+
+#include <random>
+
+namespace ernie::serve {
+namespace {
+
+uint64_t random_seed() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
+size_t bytes_of(const model::PreparedMedia& media) {
+  size_t bytes = 0;
+  for (const auto& unit : media.units) bytes += unit->pixels.size();
+  return bytes;
+}
+
+}  // namespace
+
+MediaCache::MediaCache(size_t max_bytes) : max_bytes_(max_bytes), seed_(random_seed()) {}
+
+Hash128 MediaCache::key_of(std::span<const uint8_t> encoded) const {
+  return hash_bytes(encoded.data(), encoded.size(), seed_);
+}
+
+std::optional<model::PreparedMedia> MediaCache::find(const Hash128& key) {
+  std::lock_guard lock(mutex_);
+  const auto known = by_key_.find(key);
+  if (known == by_key_.end()) return std::nullopt;
+  entries_.splice(entries_.end(), entries_, known->second);
+  return known->second->media;
+}
+
+void MediaCache::insert(const Hash128& key, const model::PreparedMedia& media) {
+  const size_t bytes = bytes_of(media);
+  if (bytes > max_bytes_) return;
+  std::list<Entry> dropped;  // freed without the lock
+  std::lock_guard lock(mutex_);
+  if (by_key_.contains(key)) return;  // another thread was first
+  while (bytes_ + bytes > max_bytes_) {
+    bytes_ -= entries_.front().bytes;
+    by_key_.erase(entries_.front().key);
+    dropped.splice(dropped.end(), entries_, entries_.begin());
+  }
+  by_key_[key] = entries_.insert(entries_.end(), {key, media, bytes});
+  bytes_ += bytes;
+}
+
+}  // namespace ernie::serve
