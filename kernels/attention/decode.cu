@@ -218,8 +218,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   const int lane = threadIdx.x % 32;
   const PagedAttentionParams& p = a.p;
 
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   scan_sequences(p.num_seqs, first, [&](int s) {
     const int queries = p.query_start[s + 1] - p.query_start[s];
     return queries == 1 ? static_cast<int>(split_count(p.context_len[s])) : 0;

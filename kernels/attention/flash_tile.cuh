@@ -155,8 +155,9 @@ __device__ __forceinline__ void flash_attention(Source& source, unsigned char* s
         largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
         largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
         // Key 0 is in the first tile and every row sees it, so `largest` is finite from there on.
-        const float scaled = largest * scale_log2;
-        rescale[m][half] = fast_exp2(top[m][half] * scale_log2 - scaled);
+        // Rounded products: contracted with the subtraction, equal maxima would not give exactly 1.
+        const float scaled = __fmul_rn(largest, scale_log2);
+        rescale[m][half] = fast_exp2(__fmul_rn(top[m][half], scale_log2) - scaled);
         changed |= top[m][half] != largest;
         top[m][half] = largest;
         float sum = 0.0f;

@@ -19,8 +19,8 @@ __global__ void __launch_bounds__(kSimpleWarps * 32)
   __shared__ float queries[kSimpleWarps][kMaxSimpleHeadDim];
   const int row = blockIdx.x;
   const int head = blockIdx.y * kSimpleWarps + threadIdx.x / 32;
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   if (head >= p.q_heads || row >= p.query_start[p.num_seqs]) return;
 
   int low = 0;

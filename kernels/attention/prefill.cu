@@ -67,8 +67,8 @@ __global__ void __launch_bounds__(Shape<kDim>::kThreads)
   __shared__ unsigned rows_of_cache[2][64];
   constexpr int kRows = Shape<kDim>::kRows;
   const int group = p.q_heads / p.kv_heads;
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   scan_sequences(p.num_seqs, first, [&](int s) {
     const int queries = p.query_start[s + 1] - p.query_start[s];
     return queries > 1 ? (queries * group + kRows - 1) / kRows : 0;

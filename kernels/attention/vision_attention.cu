@@ -38,8 +38,8 @@ template <int kDim>
 __global__ void __launch_bounds__(Shape<kDim>::kThreads)
     segment_kernel(const __grid_constant__ VisionAttentionParams p, float scale_log2) {
   extern __shared__ __align__(16) unsigned char shared[];
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int begin = p.segment_start[blockIdx.z];
   const int length = p.segment_start[blockIdx.z + 1] - begin;
   const int first_row = blockIdx.x * Shape<kDim>::kRows;
@@ -70,8 +70,8 @@ __global__ void __launch_bounds__(kSimpleWarps * 32)
     simple_segment_kernel(const __grid_constant__ VisionAttentionParams p, float scale) {
   __shared__ float queries[kSimpleWarps][kMaxSimpleHeadDim];
   const int head = blockIdx.y * kSimpleWarps + threadIdx.x / 32;
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int begin = p.segment_start[blockIdx.z];
   const int length = p.segment_start[blockIdx.z + 1] - begin;
   const int row = blockIdx.x;

@@ -43,8 +43,8 @@ KERNEL_TEST(BlockReductionsMatchFloat64) {
 
 template <class T>
 __global__ void copy_kernel(const T* in, T* out, int count) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int i = (blockIdx.x * blockDim.x + threadIdx.x) * kVectorElements<T>;
   if (i >= count) return;
   float values[kVectorElements<T>];

@@ -2,6 +2,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdint>
 #include <initializer_list>
 #include <utility>
 
@@ -18,6 +19,8 @@ struct LaunchShape {
   // memory that another kernel reads or writes, and every block must have a thread that calls it:
   // a kernel that ended without waiting would hide an unfinished one from its successor.
   bool overlap_previous = false;
+  // sm_90: so many neighbours along x form a cluster (at most 8).
+  unsigned cluster = 1;
 };
 
 // Launches and returns the error, if any, of this launch. An empty grid is nothing to do.
@@ -30,19 +33,29 @@ cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cuda
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  cudaLaunchAttribute overlap{};
-  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  overlap.val.programmaticStreamSerializationAllowed = 1;
-  config.attrs = &overlap;
-  config.numAttrs = shape.overlap_previous && arch() >= 90 ? 1 : 0;
+  cudaLaunchAttribute attributes[2]{};
+  config.attrs = attributes;
+  if (shape.overlap_previous && arch() >= 90) {
+    cudaLaunchAttribute& overlap = attributes[config.numAttrs++];
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster > 1) {
+    cudaLaunchAttribute& cluster = attributes[config.numAttrs++];
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = shape.cluster;
+    cluster.val.clusterDim.y = 1;
+    cluster.val.clusterDim.z = 1;
+  }
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
-// Allows `kernel` more than 48 KB of dynamic shared memory. Not a stream operation, so it may be
+// Allows `kernel` `bytes` of dynamic shared memory. Not a stream operation, so it may be
 // called before every launch, also inside a capture.
 template <class Kernel>
 cudaError_t allow_shared_memory(Kernel kernel, size_t bytes) {
-  if (bytes <= 48 * 1024) return cudaSuccess;
+  // 48 KB are allowed anyway, but for static and dynamic memory together.
+  if (bytes <= 16 * 1024) return cudaSuccess;
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(bytes));
 }
@@ -55,10 +68,20 @@ __device__ __forceinline__ void wait_for_previous_kernel() {
 #endif
 }
 
-// Allows the next kernel to start once every block has called this or ended.
+// Allows the next kernel to start once every block has called this or ended. It waits on its own
+// for the end of this one, so this can be called first of all: what the next kernel does before its
+// wait (it fetches weights, which never change) then fills the gaps that small kernels leave.
 __device__ __forceinline__ void let_next_kernel_start() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+// Asks for `bytes`, a multiple of 16, at the 16-byte aligned `from` to be brought into L2. For one
+// thread; does nothing before sm_90.
+__device__ __forceinline__ void prefetch_to_l2(const void* from, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 #endif
 }
 

@@ -16,8 +16,8 @@ constexpr int kUnroll = 2;
 // once.
 template <class Load, class Store>
 __device__ __forceinline__ void for_vectors(int64_t vectors, const Load& load, const Store& store) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int64_t first = static_cast<int64_t>(blockIdx.x) * (kThreads * kUnroll) + threadIdx.x;
   using Loaded = decltype(load(int64_t{0}));
   Loaded loaded[kUnroll];

@@ -15,8 +15,8 @@ constexpr int kUnroll = 4;  // vectors of W in flight for each lane
 // then the lanes are added as a tree.
 template <class T, int N>
 __global__ __launch_bounds__(kWarps * 32) void dot_kernel(LinearParams p) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int lane = threadIdx.x % 32;
   const int64_t output = int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
   if (output >= p.out_features) return;

@@ -39,7 +39,7 @@ struct Shape {
 __device__ __forceinline__ void copy16_async(uint4* to, const __nv_bfloat16* from, bool inside) {
   const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const int bytes = inside ? 16 : 0;  // what is not copied is zero
-  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
+  asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
                "r"(bytes)
                : "memory");
 }
@@ -66,6 +66,7 @@ __global__ __launch_bounds__(
     kThreads, Shape<kRowTiles, kTokenTiles>::kBlocksPerSm) void small_kernel(LinearParams p) {
   using S = Shape<kRowTiles, kTokenTiles>;
   extern __shared__ __align__(16) unsigned char shared[];
+  let_next_kernel_start();
   uint4* ring = reinterpret_cast<uint4*>(shared);
   float* sums = reinterpret_cast<float*>(shared + S::kStages * S::kStageBytes);
 
@@ -133,7 +134,6 @@ __global__ __launch_bounds__(
     if (tile < tiles) copy_weights(s, tile, static_cast<int>(flat % pieces));
   }
   wait_for_previous_kernel();
-  let_next_kernel_start();
 #pragma unroll
   for (int s = 0; s < S::kStages - 1; ++s) {
     if (ahead_inside()) {

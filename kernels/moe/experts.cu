@@ -34,8 +34,8 @@ __global__ __launch_bounds__(kThreads) void combine_kernel(
   const MoeExpertsParams& p = problem.p;
   __shared__ int rows[kSlots];  // -1: no row
   __shared__ float weights[kSlots];
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int token = static_cast<int>(blockIdx.x);
   if (threadIdx.x < 32) {
     const int k = static_cast<int>(threadIdx.x);
@@ -134,8 +134,8 @@ template <bool kGateUp>
 __global__ __launch_bounds__(kThreads) void float32_kernel(const __grid_constant__ Problem problem,
                                                            int rows) {
   const MoeExpertsParams& p = problem.p;
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int64_t columns = kGateUp ? problem.inner_stride : p.hidden;
   float* inner = static_cast<float*>(problem.scratch.inner);
   for (int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) / 32; i < rows * columns;
@@ -246,15 +246,17 @@ cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
   const bool can_hopper = arch() >= 90 && p.weight_maps != nullptr;
   MoePath path = p.path;
   if (path == MoePath::kAuto) {
-    path = p.tokens <= kMaxDecodeTokens ? MoePath::kDecode
-           : can_hopper                 ? MoePath::kHopper
-                                        : MoePath::kAmpere;
+    const int most_decode = can_hopper ? kBestDecodeTokens : kMaxDecodeTokens;
+    path = p.tokens <= most_decode ? MoePath::kDecode
+           : can_hopper            ? MoePath::kHopper
+                                   : MoePath::kAmpere;
   }
   if (p.type == ElementType::kF32) path = MoePath::kAmpere;
   if ((path == MoePath::kDecode && p.tokens > kMaxDecodeTokens) ||
       (path == MoePath::kHopper && !can_hopper)) {
     return cudaErrorInvalidValue;
   }
+  if (path == MoePath::kDecode && p.tokens == 1) return moe::launch_single(problem, stream);
   return first_error(
       {moe::launch_products(problem, path, stream), moe::launch_combine(problem, stream)});
 }

@@ -9,8 +9,8 @@
 
 namespace ernie::kernels {
 
-// How a bfloat16 expert MLP is computed. kAuto: kDecode up to kMaxDecodeTokens tokens, else
-// kHopper on sm_90a where weight maps are given, else kAmpere.
+// How a bfloat16 expert MLP is computed. kAuto on sm_90a where weight maps are given: kDecode up to
+// kBestDecodeTokens tokens, else kHopper; elsewhere kDecode up to kMaxDecodeTokens, else kAmpere.
 enum class MoePath : uint8_t {
   kAuto,
   kDecode,  // bound by memory: every active expert's weights are read once
@@ -19,6 +19,7 @@ enum class MoePath : uint8_t {
 };
 
 constexpr int kMaxDecodeTokens = 64;
+constexpr int kBestDecodeTokens = 1;
 
 // A TMA descriptor (CUtensorMap) of one bfloat16 weight matrix in device memory.
 struct alignas(128) MoeWeightMap {
@@ -63,8 +64,8 @@ size_t moe_experts_workspace_bytes(const MoeExpertsParams& params);
 //
 // A token's result does not depend on the other tokens of the batch, but for the choice of the
 // path: kDecode adds up k in another order than kAmpere and kHopper do, and wgmma rounds its sums
-// in its own way, so a token may differ in the last bits between batches of up to and more than
-// kMaxDecodeTokens.
+// in its own way, so a token may differ in the last bits between a batch that takes one path and a
+// batch that takes another.
 cudaError_t launch_moe_experts(const MoeExpertsParams& params, cudaStream_t stream);
 
 }  // namespace ernie::kernels

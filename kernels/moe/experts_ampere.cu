@@ -46,8 +46,8 @@ __global__ __launch_bounds__(kThreads,
   const int warp_column = warp % 4;
   const int groups = 1 + problem.experts;
 
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   for (int e = threadIdx.x; e <= problem.experts; e += kThreads) {
     offsets[e] = problem.scratch.offsets[e];
   }

@@ -4,85 +4,26 @@
 
 #include "kernels/common/launch.cuh"
 #include "kernels/moe/experts_groups.cuh"
-#include "kernels/moe/mma.cuh"
+#include "kernels/moe/weight_stream.cuh"
 
-// The expert MLP for few tokens: time is the reading of the weights. The weights are the 16-row
-// operand of the matrix product and the tokens its 8 columns, so up to 8 tokens cost what one
-// does. Work is cut into items of 16 weight rows over all of k; each warp takes items on its own,
-// without barriers, and streams their weights through a ring in shared memory that no other lane
-// reads. An item serves all tokens of its expert, so weights are read once.
-//
-// Inside 32 neighbours of k, lane q of a row's four holds 8 neighbours and feeds them to two matrix
-// products, 4 to each; both operands are permuted alike.
+// The expert MLP for few tokens: time is the reading of the weights. Work is cut into items of 16
+// weight rows over all of k; each warp takes items on its own, without barriers. An item serves all
+// tokens of its expert, so weights are read once.
 namespace ernie::kernels::moe {
 namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / 32;
 constexpr int kBlocksPerMultiprocessor = 3;
-constexpr int kChunk = 32;  // of k
 
 // Chunks under way, 1 KB each. With few tokens there may be few items for each multiprocessor, and
 // each must keep more under way; with more, L1 has better use for the memory.
 template <int kMaxTiles>
 constexpr int kDepth = kMaxTiles == 1 ? 16 : 8;
 
-template <int kSlots>
-struct Ring {
-  uint4 slot[kSlots][2][32];  // weight rows g and g + 8 of the item
-};
-
-// sums[i] += weights[16 rows] * tokens[8 of tile i]^T. `low` and `high` are the lane's weight rows
-// and `columns` its token row of each tile, all at element 8 * (lane % 4).
-template <int kSlots, int kTiles>
-__device__ __forceinline__ void stream_weights(Ring<kSlots>& ring, const __nv_bfloat16* low,
-                                               const __nv_bfloat16* high,
-                                               const __nv_bfloat16* const (&columns)[kTiles], int k,
-                                               float (&sums)[kTiles][4]) {
-  const int lane = threadIdx.x % 32;
-  const int mine = k - 8 * (lane % 4);  // the lane's elements of chunk c exist if 32 c < mine
-  const int chunks = (k + kChunk - 1) / kChunk;
-  const uint32_t slots = shared_address(&ring.slot[0][0][lane]);
-  const auto fetch = [&](int chunk) {
-    const int at = chunk * kChunk;
-    const bool valid = at < mine;
-    const uint32_t slot = slots + static_cast<uint32_t>(chunk % kSlots) * sizeof(ring.slot[0]);
-    if (chunk < chunks) {
-      copy16_async(slot, low + (valid ? at : 0), valid);
-      copy16_async(slot + sizeof(ring.slot[0][0]), high + (valid ? at : 0), valid);
-    }
-    commit_copies();
-  };
-  const auto load = [&](int chunk, uint4(&b)[kTiles]) {
-    const int at = chunk * kChunk;
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      b[i] = at < mine ? *reinterpret_cast<const uint4*>(columns[i] + at) : uint4{};
-    }
-  };
-#pragma unroll
-  for (int c = 0; c < kSlots - 1; ++c) fetch(c);
-  uint4 next[kTiles];
-  load(0, next);
-  constexpr int kUnroll = kTiles > 4 ? 1 : 4;
-#pragma unroll kUnroll
-  for (int c = 0; c < chunks; ++c) {
-    uint4 b[kTiles];
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) b[i] = next[i];
-    load(c + 1, next);
-    fetch(c + kSlots - 1);  // into the slot that the previous chunk's products have read
-    wait_for_copies<kSlots - 1>();
-    const uint4 a = ring.slot[c % kSlots][0][lane];
-    const uint4 h = ring.slot[c % kSlots][1][lane];
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      multiply_add(sums[i], a.x, h.x, a.y, h.y, b[i].x, b[i].y);
-      multiply_add(sums[i], a.z, h.z, a.w, h.w, b[i].z, b[i].w);
-    }
-  }
-  wait_for_copies<0>();
-}
+// Of the shared expert, which every token takes, so much is fetched into L2 before the router has
+// ended.
+constexpr int64_t kPrefetchBytes = int64_t{24} << 20;
 
 struct Tables {
   PairSorter<kThreads> sorter;
@@ -112,7 +53,7 @@ __device__ __forceinline__ void gate_up_item(const Problem& problem, const int* 
         static_cast<const __nv_bfloat16*>(p.x) + static_cast<size_t>(token) * p.hidden + 8 * q;
   }
   float sums[kTiles][4] = {};
-  stream_weights(ring, gate, up, columns, p.hidden, sums);
+  stream_weights(ring, gate, up, columns, p.hidden, sums, [] {});
   auto* inner = static_cast<__nv_bfloat16*>(problem.scratch.inner) +
                 static_cast<size_t>(group.first_row) * problem.inner_stride + 8 * tile + g;
 #pragma unroll
@@ -148,7 +89,7 @@ __device__ __forceinline__ void down_item(const Problem& problem, const int*, Ri
                  static_cast<size_t>(row) * problem.inner_stride + 8 * q;
   }
   float sums[kTiles][4] = {};
-  stream_weights(ring, low, high, columns, group.width, sums);
+  stream_weights(ring, low, high, columns, group.width, sums, [] {});
   float* result =
       problem.scratch.result + static_cast<size_t>(group.first_row) * p.hidden + 16 * tile + g;
 #pragma unroll
@@ -163,6 +104,20 @@ __device__ __forceinline__ void down_item(const Problem& problem, const int*, Ri
   }
 }
 
+// Each warp's part of the beginning of the shared expert's matrix.
+template <bool kGateUp>
+__device__ __forceinline__ void prefetch_shared(const MoeExpertsParams& p) {
+  const int expert = p.text_experts + p.vision_experts;
+  const auto* weights = static_cast<const char*>(kGateUp ? p.gate_up[expert] : p.down[expert]);
+  const int64_t bytes = min(kPrefetchBytes, int64_t{kGateUp ? 4 : 2} * p.shared_width * p.hidden);
+  const int64_t warps = int64_t{gridDim.x} * kWarps;
+  const int64_t part = ceil_div(ceil_div(bytes, warps), 256) * 256;
+  const int64_t begin = (int64_t{blockIdx.x} * kWarps + threadIdx.x / 32) * part;
+  if (begin < bytes) {
+    prefetch_to_l2(weights + begin, static_cast<uint32_t>(min(part, bytes - begin)));
+  }
+}
+
 // kMaxTiles tiles of 8 tokens hold the step's tokens, so no expert has more.
 template <bool kGateUp, int kMaxTiles>
 __global__ __launch_bounds__(kThreads, kBlocksPerMultiprocessor) void decode_kernel(
@@ -172,8 +127,9 @@ __global__ __launch_bounds__(kThreads, kBlocksPerMultiprocessor) void decode_ker
   const MoeExpertsParams& p = problem.p;
   auto& ring = reinterpret_cast<Ring<kDepth<kMaxTiles>>*>(shared_memory)[threadIdx.x / 32];
   const int groups = 1 + problem.experts;
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  if (p.shared_width > 0 && threadIdx.x % 32 == 0) prefetch_shared<kGateUp>(p);
+  wait_for_previous_kernel();
   int* offsets = tables.sorter.offsets;
   if constexpr (kGateUp) {
     const bool writes = blockIdx.x == 0;

@@ -275,8 +275,8 @@ __global__ __launch_bounds__(kThreads,
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     publish_to_async_proxy();
   }
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   for (int e = threadIdx.x; e <= problem.experts; e += kThreads) {
     shared.offsets[e] = problem.scratch.offsets[e];
   }

@@ -101,10 +101,11 @@ void measure_experts(const Geometry& g) {
   std::vector<Run> runs;
   for (const int tokens : {1, 2, 4, 8, 16, 32, 64}) {
     runs.push_back({tokens, 0, MoePath::kDecode, "decode"});
+    if (arch() >= 90) runs.push_back({tokens, 0, MoePath::kHopper, "hopper"});
   }
   for (const int tokens : {64, 256, 1024, 2048, 8192}) {
     runs.push_back({tokens, 0, MoePath::kAmpere, "ampere"});
-    if (arch() >= 90) runs.push_back({tokens, 0, MoePath::kHopper, "hopper"});
+    if (arch() >= 90 && tokens > 64) runs.push_back({tokens, 0, MoePath::kHopper, "hopper"});
   }
   runs.push_back({8192, 50, MoePath::kAuto, "auto, half vision"});
 

@@ -9,8 +9,8 @@ constexpr int kThreads = 1024;
 __global__ __launch_bounds__(kThreads) void permute_kernel(
     const __grid_constant__ MoePermuteParams p) {
   __shared__ PairSorter<kThreads> sorter;
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int pairs = p.tokens * p.top_k;
   if (blockIdx.x > 0) {  // the rows of the shared expert need no sorting
     const int token = (blockIdx.x - 1) * kThreads + threadIdx.x;

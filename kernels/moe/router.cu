@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "kernels/common/cluster.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vector.cuh"
@@ -8,8 +9,9 @@
 
 // A block has one warp for each of the 16 slices of hidden and a tile of tokens (rows of the matrix
 // product) by experts (columns). Small batches take 16 tokens x 8 experts a block, so that many
-// multiprocessors share the reading of the weights; large ones 32 x 64. The block that is the last
-// to write logits of a token tile goes on to choose its experts.
+// multiprocessors share the reading of the weights; large ones 32 x 64. One block of a token tile
+// gets the logits of all and chooses the experts: where the blocks form a cluster, the first one,
+// through its shared memory; else the one that is the last to write them.
 namespace ernie::kernels {
 namespace {
 
@@ -41,17 +43,23 @@ __device__ __forceinline__ void split(const float* x, Parts<3>& out) {
   }
 }
 
-__device__ __forceinline__ Parts<3> load_parts(const float* p, bool valid) {
-  float x[8] = {};
-  if (valid) {
-    const float4 a = *reinterpret_cast<const float4*>(p);
-    const float4 b = *reinterpret_cast<const float4*>(p + 4);
-    x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w;
-    x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
-  }
+// 8 neighbours, not split yet.
+struct Raw {
+  float4 v[2];
+};
+__device__ __forceinline__ Raw load_raw(const float* p, bool valid) {
+  if (!valid) return {};
+  return {{*reinterpret_cast<const float4*>(p), *reinterpret_cast<const float4*>(p + 4)}};
+}
+__device__ __forceinline__ Parts<3> split(const Raw& raw) {
+  const float x[8] = {raw.v[0].x, raw.v[0].y, raw.v[0].z, raw.v[0].w,
+                      raw.v[1].x, raw.v[1].y, raw.v[1].z, raw.v[1].w};
   Parts<3> out;
   split(x, out);
   return out;
+}
+__device__ __forceinline__ Parts<3> load_parts(const float* p, bool valid) {
+  return split(load_raw(p, valid));
 }
 __device__ __forceinline__ Parts<1> load_parts(const __nv_bfloat16* p, bool valid) {
   uint4 x{};
@@ -68,19 +76,36 @@ __device__ __forceinline__ uint32_t sortable(float x) {
   return max(1u, bits & 0x80000000u ? ~bits : bits | 0x80000000u);
 }
 
-// One warp chooses the experts of one token.
-template <class T>
-__device__ void choose_experts(const MoeRouterParams& p, int token, int modality) {
+// The correction biases of experts lane + 32 i, of both modalities.
+struct Biases {
+  float v[2][kLaneExperts];
+};
+
+__device__ __forceinline__ Biases load_biases(const MoeRouterParams& p) {
+  Biases biases{};
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int i = 0; i < kLaneExperts; ++i) {
+      const int e = static_cast<int>(threadIdx.x) % 32 + 32 * i;
+      if (p.bias[m] != nullptr && e < p.experts[m]) biases.v[m][i] = p.bias[m][e];
+    }
+  }
+  return biases;
+}
+
+// One warp chooses the experts of one token; logit(expert) reads a logit.
+template <class T, class Logit>
+__device__ void choose_experts(const MoeRouterParams& p, const Biases& biases, int token,
+                               int modality, Logit logit) {
   const int lane = threadIdx.x % 32;
   const int experts = p.experts[modality];
-  const float* bias = p.bias[modality];
-  const float* logits = p.logits + static_cast<size_t>(token) * max(p.experts[0], p.experts[1]);
   float probability[kLaneExperts];
   float top = -INFINITY;
 #pragma unroll
   for (int i = 0; i < kLaneExperts; ++i) {
     const int e = lane + 32 * i;
-    probability[i] = e < experts ? __ldcg(logits + e) : -INFINITY;
+    probability[i] = e < experts ? logit(e) : -INFINITY;
     top = fmaxf(top, probability[i]);
   }
   top = warp_max(top);
@@ -96,7 +121,9 @@ __device__ void choose_experts(const MoeRouterParams& p, int token, int modality
   for (int i = 0; i < kLaneExperts; ++i) {
     const int e = lane + 32 * i;
     probability[i] /= sum;
-    key[i] = e < experts ? sortable(probability[i] + (bias != nullptr ? bias[e] : 0.0f)) : 0;
+    key[i] = e < experts
+                 ? sortable(probability[i] + (modality == 0 ? biases.v[0][i] : biases.v[1][i]))
+                 : 0;
   }
 
   float chosen_sum = 0;
@@ -138,7 +165,7 @@ template <int kTokenTiles, int kExpertTiles>
 constexpr size_t kSharedBytes = size_t{kSlices} * 16 * kTokenTiles * 8 * kExpertTiles *
                                 sizeof(float);
 
-template <class T, int kTokenTiles, int kExpertTiles>
+template <class T, int kTokenTiles, int kExpertTiles, bool kCluster>
 __global__ __launch_bounds__(kThreads) void router_kernel(
     const __grid_constant__ MoeRouterParams p) {
   constexpr int kTokens = 16 * kTokenTiles;
@@ -146,6 +173,8 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
   extern __shared__ float4 shared_memory[];
   float* partial = reinterpret_cast<float*>(shared_memory);  // [slice][token][expert]
   __shared__ bool is_last;
+  __shared__ float all_logits[kCluster ? kTokens : 1][kMaxRouterExperts];
+  let_next_kernel_start();
 
   const int text_tiles = static_cast<int>(ceil_div(p.experts[0], kExperts));
   const int modality = static_cast<int>(blockIdx.x) < text_tiles ? 0 : 1;
@@ -161,17 +190,26 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
   const int begin = warp * chunks / kSlices;
   const int end = (warp + 1) * chunks / kSlices;
 
-  // Weights depend on no other kernel: they can be on their way while the one before still runs.
-  if constexpr (kExpertTiles == 1) {
-    const int expert = min(first_expert + g, experts - 1);
-    const float* row = p.router[modality] + static_cast<size_t>(expert) * p.hidden;
-    for (int c = begin + q; c < end; c += 4) {
-      asm volatile("prefetch.global.L2 [%0];" ::"l"(row + c * kChunk));
-    }
+  // Weights and biases depend on no other kernel: they are loaded while the one before still runs.
+  constexpr int kEarly = kExpertTiles == 1 ? 5 : 0;  // chunks
+  const float* weights = p.router[modality] + 8 * q;
+  const auto weight_at = [&](int e, int chunk) {
+    const int expert = min(first_expert + 8 * e + g, experts - 1);
+    return weights + static_cast<size_t>(expert) * p.hidden + chunk * kChunk;
+  };
+  const auto is_valid = [&](int chunk) { return chunk * kChunk + 8 * q < p.hidden; };
+  Raw early[kEarly > 0 ? kEarly : 1];
+#pragma unroll
+  for (int i = 0; i < kEarly; ++i) {
+    const int c = begin + i;
+    early[i] = load_raw(weight_at(0, c), c < end && is_valid(c));
   }
+  Biases biases{};
+  if constexpr (kEarly > 0) biases = load_biases(p);
+  if constexpr (kCluster) cluster_sync();  // the first block is there
   wait_for_previous_kernel();
-  let_next_kernel_start();
 
+  const int stride = max(p.experts[0], p.experts[1]);
   const auto is_mine = [&](int token) {
     return token < p.tokens && (!p.any_vision || (p.is_vision[token] != 0) == (modality == 1));
   };
@@ -188,23 +226,20 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
         rows[t][half] = x + static_cast<size_t>(token) * p.hidden + 8 * q;
       }
     }
-    const float* weights = p.router[modality] + 8 * q;
     float sums[kTokenTiles][kExpertTiles][4] = {};
-    constexpr int kUnroll = kExpertTiles == 1 && !std::is_same_v<T, float> ? 5 : 1;
-#pragma unroll kUnroll
-    for (int c = begin; c < end; ++c) {
+    const auto add_chunk = [&](int c, auto weights_of) {
       const int k = c * kChunk;
-      const bool valid = k + 8 * q < p.hidden;
       Parts<kActivationParts<T>> a[kTokenTiles][2];
 #pragma unroll
       for (int t = 0; t < kTokenTiles; ++t) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) a[t][half] = load_parts(rows[t][half] + k, valid);
+        for (int half = 0; half < 2; ++half) {
+          a[t][half] = load_parts(rows[t][half] + k, is_valid(c));
+        }
       }
 #pragma unroll
       for (int e = 0; e < kExpertTiles; ++e) {
-        const int expert = min(first_expert + 8 * e + g, experts - 1);
-        const Parts<3> b = load_parts(weights + static_cast<size_t>(expert) * p.hidden + k, valid);
+        const Parts<3> b = weights_of(e);
 #pragma unroll
         for (int step = 0; step < 4; step += 2) {
 #pragma unroll
@@ -221,6 +256,15 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
           }
         }
       }
+    };
+#pragma unroll
+    for (int i = 0; i < kEarly; ++i) {
+      if (begin + i < end) add_chunk(begin + i, [&](int) { return split(early[i]); });
+    }
+    constexpr int kUnroll = kExpertTiles == 1 && !std::is_same_v<T, float> ? 4 : 1;
+#pragma unroll kUnroll
+    for (int c = begin + kEarly; c < end; ++c) {
+      add_chunk(c, [&](int e) { return load_parts(weight_at(e, c), is_valid(c)); });
     }
     float* slice = partial + warp * kTokens * kExperts;
 #pragma unroll
@@ -233,7 +277,6 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
       }
     }
     __syncthreads();
-    const int stride = max(p.experts[0], p.experts[1]);
     for (int i = threadIdx.x; i < kTokens * kExperts; i += kThreads) {
       const int token = first_token + i / kExperts;
       const int expert = first_expert + i % kExperts;
@@ -241,8 +284,26 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
       float sum = 0;
 #pragma unroll
       for (int s = 0; s < kSlices; ++s) sum += partial[s * kTokens * kExperts + i];
-      p.logits[static_cast<size_t>(token) * stride + expert] = sum;
+      if constexpr (kCluster) {
+        *cluster_address(&all_logits[i / kExperts][expert], 0) = sum;
+      } else {
+        p.logits[static_cast<size_t>(token) * stride + expert] = sum;
+      }
     }
+  }
+  const auto choose_all = [&](auto logit) {
+    if constexpr (kEarly == 0) biases = load_biases(p);
+    for (int t = warp; t < kTokens; t += kSlices) {
+      const int token = first_token + t;
+      if (token >= p.tokens) break;
+      choose_experts<T>(p, biases, token, p.any_vision && p.is_vision[token] != 0 ? 1 : 0,
+                        [&](int expert) { return logit(t, expert); });
+    }
+  };
+  if constexpr (kCluster) {
+    cluster_sync();
+    if (blockIdx.x == 0) choose_all([&](int t, int expert) { return all_logits[t][expert]; });
+    return;
   }
 
   // The block that arrives last sees the logits of all. Which one that is changes nothing.
@@ -257,28 +318,30 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
     __syncthreads();
     if (!is_last) return;
   }
-  for (int t = warp; t < kTokens; t += kSlices) {
-    const int token = first_token + t;
-    if (token >= p.tokens) break;
-    choose_experts<T>(p, token, p.any_vision && p.is_vision[token] != 0 ? 1 : 0);
-  }
+  choose_all([&](int t, int expert) {
+    return __ldcg(p.logits + static_cast<size_t>(first_token + t) * stride + expert);
+  });
 }
 
 template <class T, int kTokenTiles, int kExpertTiles>
 cudaError_t launch_tiled(const MoeRouterParams& p, cudaStream_t stream) {
   constexpr size_t kBytes = kSharedBytes<kTokenTiles, kExpertTiles>;
-  const auto kernel = router_kernel<T, kTokenTiles, kExpertTiles>;
+  constexpr unsigned kMostClusterBlocks = 8;
+  const auto blocks =
+      static_cast<unsigned>(ceil_div(p.experts[0], 8 * kExpertTiles) +
+                            (p.any_vision ? ceil_div(p.experts[1], 8 * kExpertTiles) : 0));
+  const bool cluster = kExpertTiles == 1 && arch() >= 90 && blocks <= kMostClusterBlocks;
+  const auto kernel = cluster ? router_kernel<T, kTokenTiles, kExpertTiles, kExpertTiles == 1>
+                              : router_kernel<T, kTokenTiles, kExpertTiles, false>;
   if (const cudaError_t error = allow_shared_memory(kernel, kBytes); error != cudaSuccess) {
     return error;
   }
-  const int64_t expert_tiles = ceil_div(p.experts[0], 8 * kExpertTiles) +
-                               (p.any_vision ? ceil_div(p.experts[1], 8 * kExpertTiles) : 0);
   return launch(kernel,
-                {.grid = dim3(static_cast<unsigned>(expert_tiles),
-                              static_cast<unsigned>(ceil_div(p.tokens, 16 * kTokenTiles))),
+                {.grid = dim3(blocks, static_cast<unsigned>(ceil_div(p.tokens, 16 * kTokenTiles))),
                  .block = dim3(kThreads),
                  .shared_bytes = kBytes,
-                 .overlap_previous = true},
+                 .overlap_previous = true,
+                 .cluster = cluster ? blocks : 1},
                 stream, p);
 }
 

@@ -23,8 +23,8 @@ __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(RopeKvWritePara
   for (int i = threadIdx.x; i < p.head_dim / 2; i += kThreads) {
     turn[i] = make_float2(p.inv_freq[i], 0.0f);  // tables are not written by any kernel
   }
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   Vector16<T> data[kVectorsPerThread];
 #pragma unroll
   for (int j = 0; j < kVectorsPerThread; ++j) {

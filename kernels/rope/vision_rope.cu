@@ -25,8 +25,8 @@ __global__ void __launch_bounds__(kThreads)
   const int quarter = p.head_dim / 4;
   const int first = blockIdx.x * kPatchesPerBlock;
   const int count = min(kPatchesPerBlock, p.patches - first);
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   for (int i = threadIdx.x; i < count * half; i += kThreads) {
     const int patch = i / half;
     const int j = i % half;

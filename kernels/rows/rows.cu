@@ -13,8 +13,8 @@ constexpr int64_t kUnitsPerBlock = 4 * kThreads;
 
 template <class Unit, bool kScatter>
 __global__ __launch_bounds__(kThreads) void copy_rows_kernel(CopyRowsParams p, int64_t units) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int64_t i = blockIdx.x;
   const int64_t row = static_cast<int64_t>(p.index[i]) - p.first_row;
   const bool inside = row >= 0 && row < p.table_rows;
@@ -50,8 +50,8 @@ cudaError_t launch_copy(const CopyRowsParams& p, cudaStream_t stream) {
 }
 
 __global__ __launch_bounds__(kThreads) void resolve_tokens_kernel(ResolveTokensParams p) {
-  wait_for_previous_kernel();
   let_next_kernel_start();
+  wait_for_previous_kernel();
   const int i = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
   if (i >= p.count) return;
   const int32_t source = p.sources[i];

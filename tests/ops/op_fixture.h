@@ -22,9 +22,11 @@ namespace ernie::op_tests {
 
 // What a backend promises beyond correct results.
 struct Promises {
-  // Products and experts give a row the same bits in any batch of up to this many rows.
+  // Products give a row the same bits in any batch of up to this many rows.
   int64_t same_bits_up_to_rows = INT64_MAX;
-  int64_t same_bits_up_to_expert_tokens = INT64_MAX;
+  // Experts give a token the same bits in any two batches that are both of up to, or both of more
+  // than, this many tokens.
+  int64_t expert_tokens_of_one_way = INT64_MAX;
   // Attention gives the same bits however prompts are cut into steps.
   bool same_bits_however_cut = true;
   // HostMatrix::sum_parts is heeded.

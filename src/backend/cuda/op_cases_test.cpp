@@ -1,4 +1,5 @@
 #include "backend/cuda_factory.h"
+#include "kernels/common/arch.h"
 #include "kernels/linear/linear.h"
 #include "kernels/moe/experts.h"
 #include "tests/ops/host_view_backend.h"
@@ -9,14 +10,16 @@ namespace ernie::op_tests {
 namespace {
 
 OpCase make_case(DType dtype, const std::string& name) {
-  return {.name = name,
-          .dtype = dtype,
-          .make_backend = [] { return make_host_view_backend(cuda::make_cuda_backend(0)); },
-          .promises = {.same_bits_up_to_rows = kernels::kMaxSmallRows,
-                       .same_bits_up_to_expert_tokens = kernels::kMaxDecodeTokens,
-                       .same_bits_however_cut = false,
-                       .sums_in_parts = false,
-                       .width_granule = 8}};
+  return {
+      .name = name,
+      .dtype = dtype,
+      .make_backend = [] { return make_host_view_backend(cuda::make_cuda_backend(0)); },
+      .promises = {.same_bits_up_to_rows = kernels::kMaxSmallRows,
+                   .expert_tokens_of_one_way = kernels::arch() >= 90 ? kernels::kBestDecodeTokens
+                                                                     : kernels::kMaxDecodeTokens,
+                   .same_bits_however_cut = false,
+                   .sums_in_parts = false,
+                   .width_granule = 8}};
 }
 
 }  // namespace
