@@ -39,7 +39,7 @@ struct Shape {
 __device__ __forceinline__ void copy16_async(uint4* to, const __nv_bfloat16* from, bool inside) {
   const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
   const int bytes = inside ? 16 : 0;  // what is not copied is zero
-  asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(address), "l"(from),
                "r"(bytes)
                : "memory");
 }

@@ -81,6 +81,71 @@ TEST_P(MoeTest, RouterWithoutBiasAndVision) {
   }
 }
 
+// Also when they follow each other, and for a token of either modality.
+TEST_P(MoeTest, RoutingAndExpertsAtOnceGiveTheBitsOfBothInTurn) {
+  const int text = 40, vision = 24, experts = text + vision, top_k = 6;
+  const int hidden = fit(264);
+  const auto width_of = [&](int e) { return e < text ? 96 : e < experts ? 40 : 64; };
+  std::vector<std::unique_ptr<Weight>> gate_up, down;
+  std::vector<const Weight*> g, d;
+  for (int e = 0; e <= experts; ++e) {
+    gate_up.push_back(pack(random({2 * width_of(e), hidden}, 0.2), 2 * width_of(e), hidden));
+    down.push_back(pack(random({hidden, width_of(e)}, 0.2), hidden, width_of(e)));
+    g.push_back(gate_up.back().get());
+    d.push_back(down.back().get());
+  }
+  const HostTensor text_router = random(DType::kF32, {text, hidden});
+  const HostTensor vision_router = random(DType::kF32, {vision, hidden});
+  const HostTensor text_bias = random(DType::kF32, {text});
+  for (const int tokens : {1, 1, 1, 5}) {
+    for (const bool any_vision : {false, true}) {
+      for (const bool shared : {true, false}) {
+        const HostTensor x = random({tokens, hidden});
+        HostTensor is_vision(DType::kU8, {tokens});
+        is_vision.set(0, any_vision ? 1 : 0);
+        struct Results {
+          HostTensor ids, weights, out;
+        };
+        const auto run = [&](bool at_once) {
+          Results results{{DType::kI32, {tokens, top_k}},
+                          {DType::kF32, {tokens, top_k}},
+                          {DType::kF32, {tokens, hidden}}};
+          ops::MoeRouteArgs route{.x = x.view(),
+                                  .is_vision = is_vision.view(),
+                                  .any_vision = any_vision,
+                                  .top_k = top_k,
+                                  .expert_ids = results.ids.view(),
+                                  .expert_weights = results.weights.view()};
+          route.router[0] = text_router.view();
+          route.router[1] = vision_router.view();
+          route.bias[0] = text_bias.view();
+          const auto all = static_cast<size_t>(experts);
+          const ops::MoeExpertsArgs both{.x = x.view(),
+                                         .expert_ids = results.ids.view(),
+                                         .expert_weights = results.weights.view(),
+                                         .gate_up = std::span(g).first(all),
+                                         .down = std::span(d).first(all),
+                                         .shared_gate_up = shared ? g.back() : nullptr,
+                                         .shared_down = shared ? d.back() : nullptr,
+                                         .out = results.out.view()};
+          if (at_once) {
+            backend_->moe(route, both);
+          } else {
+            backend_->moe_route(route);
+            backend_->moe_experts(both);
+          }
+          return results;
+        };
+        const Results in_turn = run(false);
+        const Results at_once = run(true);
+        EXPECT_EQ(at_once.ids.row_bits(0, tokens), in_turn.ids.row_bits(0, tokens));
+        EXPECT_EQ(at_once.weights.row_bits(0, tokens), in_turn.weights.row_bits(0, tokens));
+        EXPECT_EQ(at_once.out.row_bits(0, tokens), in_turn.out.row_bits(0, tokens));
+      }
+    }
+  }
+}
+
 TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
   // Experts 0-3 are wide, 4-7 narrow with a width that is no multiple of a panel; the last is
   // shared.
