@@ -263,8 +263,8 @@ void register_all() {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  ernie::bench::machine();
-  ernie::bench::register_all();
+  ernie::cpu::machine();
+  ernie::cpu::register_all();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
