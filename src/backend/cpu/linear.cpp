@@ -18,6 +18,8 @@ constexpr size_t kCachedBytes = size_t{1600} << 10;
 constexpr size_t kKeptBytes = size_t{1} << 20;
 // Multiply-adds that one thread should at least get.
 constexpr int64_t kGrainWork = 65536;
+// From so many rows on linear_in_slices() is the faster way, with kernels that know it.
+constexpr int64_t kSlicedRows = 33;
 // With many rows one thread takes neighbouring tiles, and results may be written past the caches.
 constexpr int64_t kManyRows = 65;
 constexpr int64_t kMostNeighbours = 4;
@@ -164,7 +166,7 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
         "linear: bias " + a.bias.shape.to_string());
   const TypedKernels& kernels = typed(w->dtype());
   const size_t in_size = dtype_bytes(a.x.dtype);
-  if (kernels.gemm_slice > 0 && a.x.rows() >= kManyRows) return linear_in_slices(a, *w);
+  if (kernels.gemm_slice > 0 && a.x.rows() >= kSlicedRows) return linear_in_slices(a, *w);
 
   const int64_t step = kernels.gemm_row_step;
   const auto cached = static_cast<int64_t>(kCachedBytes / kernels.packed_rows_bytes(step, k));

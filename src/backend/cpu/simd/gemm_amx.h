@@ -142,7 +142,7 @@ class PairAhead {
 constexpr int kSliceBlocks = 16;
 
 void gemm_tile_rows(const GemmTile& t) {
-  constexpr int kFewGroups = 4;
+  constexpr int kFewGroups = 2;
   _tile_loadconfig(&kTileConfig);
   const int64_t begin = t.k_begin / kBf16KStep;
   const int64_t end = tile_depth(t.k_end);
