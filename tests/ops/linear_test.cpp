@@ -75,6 +75,7 @@ TEST_P(LinearTest, MatchesFloat64AndRowsAreIndependent) {
 TEST_P(LinearTest, ManyRowsInSeveralTasks) {
   check(130, 1040, 150, true, Activation::kNone, dtype_);
   check(300, 64, 70, true, Activation::kNone, dtype_);
+  check(240, 2251, 70, true, Activation::kNone, dtype_);  // rows are too long to stay in a cache
 }
 
 TEST_P(LinearTest, Activations) {
@@ -102,8 +103,8 @@ TEST_P(LinearTest, ConvertsTheCheckpointTypeWhenPacking) {
 // Without it the tokens of a model would depend on the number of ranks it runs on.
 TEST_P(LinearTest, SumsInHalvesHaveTheBitsOfTwoRanks) {
   if (!promises_.sums_in_parts) GTEST_SKIP() << "this backend adds up in one part";
-  for (const int64_t half : {32, 96, 544}) {
-    for (const int64_t rows : {1, 5, 40}) {
+  for (const int64_t half : {32, 96, 544, 1120}) {
+    for (const int64_t rows : {1, 5, 40, 240}) {
       const int64_t n = 70;
       HostTensor x = random({rows, 2 * half}), w = random({n, 2 * half});
       std::vector<HostTensor> parts;

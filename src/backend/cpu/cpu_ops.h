@@ -34,10 +34,6 @@ class Scratch {
   Buffer buffer_;
 };
 
-// tile.c = A * B, whose sums over k are taken in `parts` equal parts that are then added in order.
-// `spare` has the size of tile.c; it is not used for one part.
-void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare);
-
 class CpuBackend final : public ops::Backend {
  public:
   explicit CpuBackend(const CpuBackendOptions& options);
@@ -83,6 +79,7 @@ class CpuBackend final : public ops::Backend {
   void for_ranges(int64_t n, int64_t grain, const Body& body);
   // Room for `bytes` on each thread; thread t's begins at t * returned stride.
   char* thread_scratch(size_t bytes, size_t& stride);
+  void linear_in_slices(const ops::LinearArgs& args, const PackedWeight& weight);
   void run_attention(const TypedKernels& kernels, std::vector<AttentionTask>& tasks);
   void norm_rows(const TypedKernels& kernels, NormRows rows, DType dtype,
                  void (*kernel)(const NormRows&));

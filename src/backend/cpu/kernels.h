@@ -49,13 +49,10 @@ struct GemmTile {
   int64_t k_end = 0;    // a multiple of gemm_k_step, or k
   float* c = nullptr;   // with room for whole gemm_row_step rows
   int64_t ldc = 0;
-  const void* next_b =
-      nullptr;  // what is likely to be read next, as far as it matters; may be null
-  // When given, A as it lies, from row 0 on: whole groups of gemm_row_step rows are read from here,
-  // packed A holds only the rows behind the last of them. Only with gemm_reads_rows and a k that is
-  // a multiple of kBf16KStep.
-  const void* raw = nullptr;
-  int64_t raw_stride = 0;  // elements
+  // The rest only matters to kernels with gemm_slice.
+  bool slice = false;            // packed A holds columns [k_begin, k_end) only
+  bool add = false;              // C += A * B
+  const void* next_b = nullptr;  // read next, probably: a first panel at its first k
 };
 
 // out = act(C + bias)
@@ -119,10 +116,10 @@ struct AttentionTask {
 
 // The functions that depend on the activation type T.
 struct TypedKernels {
-  int element_bytes = 0;  // of T
-  int gemm_row_step = 1;  // a tile starts at a multiple of this
-  int gemm_k_step = 1;    // sums begin and end at multiples of this
-  bool gemm_reads_rows = false;
+  int element_bytes = 0;   // of T
+  int gemm_row_step = 1;   // a tile starts at a multiple of this
+  int gemm_k_step = 1;     // sums begin and end at multiples of this
+  int gemm_slice = 0;      // columns of A that many rows are best packed and multiplied by; 0 = all
   int gemm_tile_rows = 0;  // rows of A that suit the second-level cache; a multiple of the step
   size_t (*packed_rows_bytes)(int64_t rows, int64_t k) = nullptr;
   void (*pack_rows)(const PackRows&) = nullptr;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "backend/cpu/cpu_ops.h"
 #include "base/check.h"
@@ -12,34 +14,143 @@ constexpr int kTileColumns = 4 * kPanel;
 constexpr size_t kPackedBytesPerPass = size_t{16} << 20;
 // The packed rows of a tile stay in the second-level cache while all columns pass by.
 constexpr size_t kCachedBytes = size_t{1600} << 10;
+// The same where C and the weights pass through that cache as well.
+constexpr size_t kKeptBytes = size_t{1} << 20;
 // Multiply-adds that one thread should at least get.
 constexpr int64_t kGrainWork = 65536;
-// With many rows one thread takes neighbouring tiles, so that the weights fetched ahead are those
-// it wants next, and results may be written past the caches.
+// From so many rows on linear_in_slices() is the faster way, with kernels that know it.
+constexpr int64_t kSlicedRows = 33;
+// With many rows one thread takes neighbouring tiles, and results may be written past the caches.
 constexpr int64_t kManyRows = 65;
 constexpr int64_t kMostNeighbours = 4;
 
-}  // namespace
-
-void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare) {
-  const auto element_bytes = static_cast<int64_t>(kernels.element_bytes);
+// Sums over k are taken in `parts` equal parts that are then added in order. multiply(tile) takes
+// one; `spare` has the size of tile.c and is not used for one part.
+template <class Multiply>
+void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare,
+                       const Multiply& multiply) {
   const int64_t part = tile.k / parts;
-  const void* const next_tile = tile.next_b;
   const int64_t columns = int64_t{tile.panels} * kPanel;
   float* const sum = tile.c;
   for (int p = 0; p < parts; ++p) {
     tile.k_begin = p * part;
     tile.k_end = p + 1 < parts ? (p + 1) * part : tile.k;
     tile.c = p == 0 ? sum : spare;
-    tile.next_b = p + 1 < parts
-                      ? static_cast<const char*>(tile.b) + tile.k_end * kPanel * element_bytes
-                      : next_tile;
-    kernels.gemm(tile);
+    multiply(tile);
     if (p == 0) continue;
     for (int r = 0; r < tile.rows; ++r) {
       kernels.add_scaled(sum + r * tile.ldc, spare + r * tile.ldc, 1.0f, columns);
     }
   }
+}
+
+// Stores a tile of C as columns [column, column + columns) of rows [row, row + tile.rows).
+void store(const TypedKernels& kernels, const ops::LinearArgs& a, const GemmTile& tile, int64_t row,
+           int64_t column, int64_t columns) {
+  StoreTile s;
+  s.c = tile.c;
+  s.ldc = tile.ldc;
+  s.rows = tile.rows;
+  s.cols = static_cast<int>(columns);
+  if (a.bias.data) {
+    s.bias = a.bias.as<char>() + static_cast<size_t>(column) * dtype_bytes(a.bias.dtype);
+  }
+  s.activation = static_cast<int>(a.activation);
+  s.out = a.out.as<char>() +
+          static_cast<size_t>(row * a.out.cols() + column) * dtype_bytes(a.out.dtype);
+  s.out_stride = a.out.cols();
+  s.out_f32 = a.out.dtype == DType::kF32;
+  s.many_rows = a.out.rows() >= kManyRows;
+  kernels.store_tile(s);
+}
+
+int64_t parts_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+// Blocks of rows and of columns, each pair a task for one thread, which packs the rows for itself:
+// the wider the columns, the less often rows are packed; the more rows, the less often weights are
+// read.
+struct TaskBlocks {
+  int64_t row_blocks;
+  int64_t column_blocks;
+
+  TaskBlocks(int64_t rows, int64_t columns, int64_t threads) {
+    constexpr int64_t kMostRows = 512, kMostColumns = 512, kFewColumns = 256, kFewRows = 128;
+    row_blocks = parts_of(rows, kMostRows);
+    while (true) {
+      const int64_t even = threads / std::gcd(threads, row_blocks);
+      column_blocks = parts_of(parts_of(columns, kMostColumns), even) * even;
+      if (columns / column_blocks >= kFewColumns || rows / row_blocks < 2 * kFewRows) return;
+      row_blocks *= 2;
+    }
+  }
+};
+
+}  // namespace
+
+// For many rows: sums are added up slice by slice of k in C, which stays in the second-level cache
+// with the rows of the slice, while weights come from memory once.
+void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& w) {
+  const TypedKernels& kernels = typed(w.dtype());
+  const int64_t k = w.in_features();
+  const int64_t n = w.out_features();
+  const auto size = static_cast<int64_t>(dtype_bytes(w.dtype()));
+  const TaskBlocks blocks(a.x.rows(), n, pool_.threads());
+  const int64_t step = kernels.gemm_row_step;
+  const int64_t block_rows = parts_of(parts_of(a.x.rows(), blocks.row_blocks), step) * step;
+  const int64_t pairs = parts_of(n, 2 * kPanel);
+  const int64_t block_columns = parts_of(pairs, blocks.column_blocks) * 2 * kPanel;
+  // Few slices stay packed while narrow tiles of C pass by.
+  const bool keep = kernels.packed_rows_bytes(block_rows, k) <= kKeptBytes;
+  const int64_t tile_columns = keep ? kTileColumns : block_columns;
+  const int64_t ldc = tile_columns + kPanel;  // rows of C in different sets of the caches
+  const int parts = w.sum_parts(kernels.gemm_k_step);
+  const size_t packed_bytes =
+      kernels.packed_rows_bytes(block_rows, keep ? k : int64_t{kernels.gemm_slice});
+  size_t stride = 0;
+  char* scratch = thread_scratch(
+      packed_bytes + static_cast<size_t>(block_rows * ldc) * (parts > 1 ? 2 : 1) * sizeof(float),
+      stride);
+  std::vector<int64_t> kept(static_cast<size_t>(pool_.threads()), -1);  // rows that are packed
+  pool_.parallel_for(blocks.row_blocks * blocks.column_blocks, [&](int64_t task, int thread) {
+    const int64_t row = task / blocks.column_blocks * block_rows;
+    const int64_t block = task % blocks.column_blocks;
+    const int64_t first = pairs * block / blocks.column_blocks * 2 * kPanel;
+    const int64_t last = std::min(n, pairs * (block + 1) / blocks.column_blocks * 2 * kPanel);
+    char* packed = scratch + stride * static_cast<size_t>(thread);
+    GemmTile tile;
+    tile.rows = static_cast<int>(std::min(block_rows, a.x.rows() - row));
+    if (tile.rows <= 0) return;
+    tile.k = k;
+    tile.c = reinterpret_cast<float*>(packed + packed_bytes);
+    tile.ldc = ldc;
+    tile.slice = true;
+    for (int64_t column = first; column < last; column += tile_columns) {
+      const int64_t columns = std::min(tile_columns, last - column);
+      const bool pack = kept[static_cast<size_t>(thread)] != row;
+      tile.b = w.panel(column / kPanel);
+      tile.panels = static_cast<int>(parts_of(columns, kPanel));
+      const char* next_tile = column + columns < n ? w.panel((column + columns) / kPanel) : nullptr;
+      multiply_in_parts(kernels, tile, parts, tile.c + block_rows * ldc, [&](const GemmTile& part) {
+        GemmTile g = part;
+        for (int64_t begin = part.k_begin; begin < part.k_end; begin = g.k_end) {
+          char* rows = packed + (keep ? kernels.packed_rows_bytes(block_rows, begin) : 0);
+          g.a = rows;
+          g.add = begin > part.k_begin;
+          g.k_begin = begin;
+          g.k_end = std::min(begin + kernels.gemm_slice, part.k_end);
+          g.next_b =
+              g.k_end < k ? static_cast<const char*>(g.b) + g.k_end * kPanel * size : next_tile;
+          if (pack) {
+            kernels.pack_rows({a.x.as<char>() + (row * k + begin) * size, k, nullptr,
+                               g.k_end - begin, 0, g.rows, rows});
+          }
+          kernels.gemm(g);
+        }
+      });
+      if (keep) kept[static_cast<size_t>(thread)] = row;
+      store(kernels, a, tile, row, column, columns);
+    }
+  });
 }
 
 void CpuBackend::linear(const ops::LinearArgs& a) {
@@ -55,7 +166,7 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
         "linear: bias " + a.bias.shape.to_string());
   const TypedKernels& kernels = typed(w->dtype());
   const size_t in_size = dtype_bytes(a.x.dtype);
-  const size_t out_size = dtype_bytes(a.out.dtype);
+  if (kernels.gemm_slice > 0 && a.x.rows() >= kSlicedRows) return linear_in_slices(a, *w);
 
   const int64_t step = kernels.gemm_row_step;
   const auto cached = static_cast<int64_t>(kCachedBytes / kernels.packed_rows_bytes(step, k));
@@ -76,16 +187,12 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
     pack.k = k;
     pack.dst = packed_.get(kernels.packed_rows_bytes(rows, k));
     const int64_t steps = (rows + step - 1) / step;
-    const bool raw = kernels.gemm_reads_rows && k % kBf16KStep == 0;
-    const int64_t unpacked = raw ? rows / step : 0;
-    const int64_t to_pack = steps - unpacked;
-    for_ranges(to_pack, std::max<int64_t>(1, 32768 / (k * step)),
-               [&](int64_t first, int64_t count) {
-                 PackRows part = pack;
-                 part.first = (unpacked + first) * step;
-                 part.count = std::min(count * step, rows - part.first);
-                 kernels.pack_rows(part);
-               });
+    for_ranges(steps, std::max<int64_t>(1, 32768 / (k * step)), [&](int64_t first, int64_t count) {
+      PackRows part = pack;
+      part.first = first * step;
+      part.count = std::min(count * step, rows - part.first);
+      kernels.pack_rows(part);
+    });
 
     const int64_t row_blocks = (rows + tile_rows - 1) / tile_rows;
     const int64_t tiles = row_blocks * column_tiles;
@@ -109,27 +216,13 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
             g.a = pack.dst;
             g.row = row;
             g.rows = static_cast<int>(std::min(tile_rows, rows - row));
-            if (raw) g.raw = pack.src;
-            g.raw_stride = k;
             g.b = w->panel(column / kPanel);
             g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
             g.k = k;
             g.c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
             g.ldc = kTileColumns;
-            if (column + kTileColumns < n) g.next_b = w->panel((column + kTileColumns) / kPanel);
-            multiply_in_parts(kernels, g, parts, g.c + tile_floats);
-            StoreTile s;
-            s.c = g.c;
-            s.ldc = g.ldc;
-            s.rows = g.rows;
-            s.cols = static_cast<int>(columns);
-            if (a.bias.data) s.bias = a.bias.as<char>() + static_cast<size_t>(column) * in_size;
-            s.activation = static_cast<int>(a.activation);
-            s.out = a.out.as<char>() + static_cast<size_t>((begin + row) * n + column) * out_size;
-            s.out_stride = n;
-            s.out_f32 = a.out.dtype == DType::kF32;
-            s.many_rows = rows >= kManyRows;
-            kernels.store_tile(s);
+            multiply_in_parts(kernels, g, parts, g.c + tile_floats, kernels.gemm);
+            store(kernels, a, g, begin + row, column, columns);
           }
         });
   }

@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kHeader = 64;  // holds the length of a mapping; keeps the alignment
 constexpr size_t kMapFrom = size_t{1} << 20;
+constexpr size_t kHugePage = size_t{2} << 20;  // Linux aligns mappings of whole ones to them
 
 std::optional<uint64_t> read_number(const std::string& path) {
   std::ifstream in(path);
@@ -120,7 +121,7 @@ Buffer allocate_host(size_t bytes) {
     return Buffer(p, bytes, [](void* q) { std::free(q); });
   }
   if (bytes > host_memory().free_bytes) throw full();
-  const size_t length = bytes + kHeader;
+  const size_t length = (bytes + kHeader + kHugePage - 1) / kHugePage * kHugePage;
   void* base = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) throw full();
   madvise(base, length, MADV_HUGEPAGE);

@@ -18,7 +18,7 @@ constexpr Kernels make_amx_kernels() {
   Kernels k = make_kernels();
   k.bf16.gemm_row_step = kTileRows;
   k.bf16.gemm_k_step = kBf16KStep;
-  k.bf16.gemm_reads_rows = true;
+  k.bf16.gemm_slice = kSliceBlocks * kBf16KStep;
   k.bf16.gemm_tile_rows = 512;
   k.bf16.packed_rows_bytes = packed_tile_rows_bytes;
   k.bf16.pack_rows = pack_tile_rows;

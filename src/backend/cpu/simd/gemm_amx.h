@@ -7,6 +7,7 @@ namespace ernie::cpu {
 namespace {
 
 constexpr int kTileRows = 16;
+constexpr size_t kLineBytes = kBf16KStep * sizeof(Bf16Bits);        // a row of a tile
 constexpr int64_t kTileElements = int64_t{kTileRows} * kBf16KStep;  // 1 KiB of bfloat16
 
 // Packed rows: tiles [rows / 16][k / 32][16][32] bfloat16, padded with zeros.
@@ -17,23 +18,30 @@ inline size_t packed_tile_rows_bytes(int64_t rows, int64_t k) {
   return static_cast<size_t>(groups * tile_depth(k) * kTileElements) * sizeof(Bf16Bits);
 }
 
+// All rows of a tile at once: many short streams from memory are faster than one.
 void pack_tile_rows(const PackRows& p) {
   const int64_t depth = tile_depth(p.k);
   const int64_t last = p.first + p.count;
-  const int64_t padded = (last + kTileRows - 1) / kTileRows * kTileRows;
-  for (int64_t r = p.first; r < padded; ++r) {
-    Bf16Bits* out = static_cast<Bf16Bits*>(p.dst) + r / kTileRows * depth * kTileElements +
-                    r % kTileRows * kBf16KStep;
-    const Bf16Bits* in =
-        r < last ? static_cast<const Bf16Bits*>(p.src) + (p.index ? p.index[r] : r) * p.src_stride
-                 : nullptr;
-    for (int64_t block = 0; block < depth; ++block) {
-      const int64_t k = block * kBf16KStep;
-      const int64_t left = p.k - k < kBf16KStep ? p.k - k : kBf16KStep;
-      const int64_t n = in ? left : 0;
-      Bf16Bits* to = out + block * kTileElements;
-      if (n > 0) __builtin_memcpy(to, in + k, static_cast<size_t>(n) * sizeof(Bf16Bits));
-      for (int64_t i = n; i < kBf16KStep; ++i) to[i] = 0;
+  for (int64_t first = p.first; first < last; first += kTileRows) {
+    Bf16Bits* out = static_cast<Bf16Bits*>(p.dst) + first / kTileRows * depth * kTileElements;
+    const int rows = last - first < kTileRows ? static_cast<int>(last - first) : kTileRows;
+    const Bf16Bits* in[kTileRows];
+    for (int r = 0; r < rows; ++r) {
+      const int64_t row = p.index ? p.index[first + r] : first + r;
+      in[r] = static_cast<const Bf16Bits*>(p.src) + row * p.src_stride;
+    }
+    for (int64_t k = 0; k < p.k; k += kBf16KStep) {
+      if (rows < kTileRows || p.k - k < kBf16KStep) {
+        __builtin_memset(out, 0, kTileElements * sizeof(Bf16Bits));
+      }
+      for (int r = 0; r < rows; ++r, out += kBf16KStep) {
+        if (p.k - k >= kBf16KStep) {
+          __builtin_memcpy(out, in[r] + k, kBf16KStep * sizeof(Bf16Bits));
+        } else {
+          __builtin_memcpy(out, in[r] + k, static_cast<size_t>(p.k - k) * sizeof(Bf16Bits));
+        }
+      }
+      out += (kTileRows - rows) * kBf16KStep;
     }
   }
 }
@@ -49,23 +57,19 @@ struct alignas(64) TileConfig {
 };
 constexpr TileConfig kTileConfig;
 
-// Lines of 64 bytes to fetch into the second-level cache, so many with each block of k.
+// What to fetch into the first-level cache meanwhile.
 struct Ahead {
-  const Bf16Bits* at;
-  int lines_per_step;
+  const Bf16Bits* b = nullptr;  // `lines` of 64 bytes with each block of k
+  int lines = 0;
+  const float* c = nullptr;  // 32 x 32, unless null
 };
 
-// A group of 16 rows of A at some block of k, packed or as it lies.
-struct TileRows {
-  const Bf16Bits* at;
-  int64_t row_bytes;  // from one row to the next
-  int64_t block;      // elements from one block of k to the next
-};
+inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 // c[32 or 16 rows][32 or 16 columns] (+)= a * b over `depth` blocks of k. Tiles 0-3 hold C, 4-5 A,
 // 6-7 B. `c` has room for whole tiles.
 template <int kRowTiles, int kColumnTiles>
-inline void tile_kernel(TileRows a0, TileRows a1, const Bf16Bits* b, int64_t b_stride,
+inline void tile_kernel(const Bf16Bits* a, int64_t a_stride, const Bf16Bits* b, int64_t b_stride,
                         int64_t depth, float* c, int64_t ldc, bool accumulate, Ahead ahead) {
   const int64_t c_bytes = ldc * static_cast<int64_t>(sizeof(float));
   if (accumulate) {
@@ -83,19 +87,23 @@ inline void tile_kernel(TileRows a0, TileRows a1, const Bf16Bits* b, int64_t b_s
   }
   for (int64_t i = 0; i < depth; ++i) {
     _tile_loadd(6, b + i * kTileElements, 64);
-    _tile_stream_loadd(4, a0.at + i * a0.block, a0.row_bytes);
+    _tile_stream_loadd(4, a + i * kTileElements, 64);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kColumnTiles > 1) {
       _tile_loadd(7, b + b_stride + i * kTileElements, 64);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kRowTiles > 1) {
-      _tile_stream_loadd(5, a1.at + i * a1.block, a1.row_bytes);
+      _tile_stream_loadd(5, a + a_stride + i * kTileElements, 64);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (kColumnTiles > 1) _tile_dpbf16ps(3, 5, 7);
     }
-    for (int line = 0; line < ahead.lines_per_step; ++line, ahead.at += kBf16KStep) {
-      _mm_prefetch(reinterpret_cast<const char*>(ahead.at), _MM_HINT_T1);
+    for (int line = 0; line < ahead.lines; ++line, ahead.b += kBf16KStep) prefetch(ahead.b);
+    if (ahead.c != nullptr && i < kTileRows) {
+      for (int row = 0; row < 2; ++row, ahead.c += ldc) {
+        prefetch(ahead.c);
+        prefetch(ahead.c + kPanel);
+      }
     }
   }
   _tile_stored(0, c, c_bytes);
@@ -106,90 +114,77 @@ inline void tile_kernel(TileRows a0, TileRows a1, const Bf16Bits* b, int64_t b_s
   }
 }
 
-// Hands out the next slice of all panels in runs of lines, one run for each call of the kernel,
-// which fetches them while it multiplies: weights come from memory into the second-level cache in
-// time.
-class SliceAhead {
+// Spreads the fetching of two panels over `blocks` of k among the calls of the kernel before them,
+// half of the lines, in runs: the processor foresees the others.
+class PairAhead {
  public:
-  SliceAhead(const Bf16Bits* first, int64_t b_stride, int64_t blocks, int panels, int calls)
-      : first_(first), b_stride_(b_stride), panel_lines_(blocks * kTileRows) {
-    left_ = panel_lines_ * panels;
-    share_ = (left_ + calls - 1) / calls;
+  PairAhead(const Bf16Bits* first, int64_t b_stride, int64_t blocks, int calls)
+      : first_(first), b_stride_(b_stride), calls_((calls + 1) / 2) {
+    lines_ = (kTileRows / 2 + calls_ - 1) / calls_;
+    step_ = 2 * blocks * lines_ * kBf16KStep;
   }
-  Ahead next(int64_t steps) {
-    if (left_ <= 0) return {first_, 0};
-    const int64_t line = done_ % panel_lines_;
-    const int64_t rest = panel_lines_ - line;
-    const int64_t run = share_ < rest ? share_ : rest;
-    const Ahead ahead{first_ + done_ / panel_lines_ * b_stride_ + line * kBf16KStep,
-                      static_cast<int>((run + steps - 1) / steps)};
-    done_ += run;
-    left_ -= run;
-    return ahead;
+  // For one call; c is the tile of the call after it.
+  Ahead next(int call, const float* c) const {
+    const bool second = call >= calls_;
+    return {first_ + (second ? b_stride_ : 0) + (second ? call - calls_ : call) * step_, lines_, c};
   }
 
  private:
   const Bf16Bits* first_;
   int64_t b_stride_;
-  int64_t panel_lines_;  // lines of 64 bytes in a slice of one panel
-  int64_t share_;
-  int64_t done_ = 0;
-  int64_t left_;
+  int64_t step_;  // elements from one call to the next
+  int calls_;     // for one panel
+  int lines_;
 };
 
+// Blocks of k per step: two panels of it stay in the first-level cache, where A, loaded with a hint
+// that it will not be wanted soon, does not displace them.
+constexpr int kSliceBlocks = 16;
+
 void gemm_tile_rows(const GemmTile& t) {
-  // Blocks of k per step: two panels of it stay in the first-level cache, where A, loaded with a
-  // hint that it will not be wanted soon, does not displace them.
-  constexpr int64_t kSlice = 16;
-  constexpr int kFewGroups = 4;
+  constexpr int kFewGroups = 2;
   _tile_loadconfig(&kTileConfig);
-  const int64_t depth = tile_depth(t.k);
-  const int64_t a_stride = depth * kTileElements;  // one group of 16 rows to the next
-  const int64_t b_stride = depth * kBf16KStep * kPanel;
-  const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
-  const auto* raw = static_cast<const Bf16Bits*>(t.raw);
-  const auto group_rows = [&](int g, int64_t block) -> TileRows {
-    const int64_t first = int64_t{g} * kTileRows;
-    if (raw != nullptr && first + kTileRows <= t.rows) {
-      return {raw + (t.row + first) * t.raw_stride + block * kBf16KStep,
-              t.raw_stride * static_cast<int64_t>(sizeof(Bf16Bits)), kBf16KStep};
-    }
-    return {a + g * a_stride + block * kTileElements, kBf16KStep * sizeof(Bf16Bits), kTileElements};
-  };
-  const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
-  const int groups = (t.rows + kTileRows - 1) / kTileRows;
-  const bool few = groups <= kFewGroups;
-  const int64_t slice = few ? depth : kSlice;
   const int64_t begin = t.k_begin / kBf16KStep;
   const int64_t end = tile_depth(t.k_end);
+  const int64_t a_begin = t.slice ? begin : 0;
+  const int64_t a_depth = t.slice ? end - begin : tile_depth(t.k);
+  const int64_t a_stride = a_depth * kTileElements;  // one group of 16 rows to the next
+  const int64_t b_stride = tile_depth(t.k) * kTileElements;
+  const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
+  const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
+  const int groups = (t.rows + kTileRows - 1) / kTileRows;
+  // Few rows read all of a panel in one go, which the processor foresees by itself.
+  const bool few = groups <= kFewGroups;
+  const int64_t slice = few ? end - begin : kSliceBlocks;
   for (int64_t k = begin; k < end; k += slice) {
     const int64_t n = end - k < slice ? end - k : slice;
-    const bool more = k > begin;
-    // The next slice, or the first of the next tile. Few rows read all of a panel in one go, which
-    // the processor foresees by itself.
-    const int64_t rest = end - k - n;
-    const Bf16Bits* next =
-        rest > 0 ? b + (k + n) * kTileElements : static_cast<const Bf16Bits*>(t.next_b);
-    const int64_t blocks = few || next == nullptr ? 0 : rest > 0 && rest < n ? rest : n;
-    SliceAhead slice_ahead(next, b_stride, blocks, t.panels,
-                           (groups + 1) / 2 * ((t.panels + 1) / 2));
+    const bool add = t.add || k > begin;
     for (int p = 0; p < t.panels; p += 2) {
       const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
+      const Bf16Bits* next = bp;
+      if (p + 2 < t.panels) {
+        next = bp + 2 * b_stride;
+      } else if (k + n < end) {
+        next = b + (k + n) * kTileElements;
+      } else if (t.next_b != nullptr) {
+        next = static_cast<const Bf16Bits*>(t.next_b);
+      }
+      const PairAhead pair_ahead(next, b_stride, n, (groups + 1) / 2);
       for (int g = 0; g < groups; g += 2) {
-        const TileRows a0 = group_rows(g, k);
-        const TileRows a1 = g + 1 < groups ? group_rows(g + 1, k) : a0;
+        const Bf16Bits* ag = a + g * a_stride + (k - a_begin) * kTileElements;
         float* c = t.c + static_cast<int64_t>(g) * kTileRows * t.ldc + p * kPanel;
+        const float* next_c = g + 2 < groups ? c + 2 * kTileRows * t.ldc : t.c + (p + 2) * kPanel;
         const bool two_rows = groups - g > 1;
         const bool two_columns = t.panels - p > 1;
-        const Ahead ahead = slice_ahead.next(n);
+        const Ahead ahead = few ? Ahead{} : pair_ahead.next(g / 2, next_c);
         if (two_rows && two_columns) {
-          tile_kernel<2, 2>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<2, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, add, ahead);
         } else if (two_rows) {
-          tile_kernel<2, 1>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<2, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, add, ahead);
         } else if (two_columns) {
-          tile_kernel<1, 2>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<1, 2>(ag, a_stride, bp, b_stride, n, c, t.ldc, add, ahead);
         } else {
-          tile_kernel<1, 1>(a0, a1, bp, b_stride, n, c, t.ldc, more, ahead);
+          tile_kernel<1, 1>(ag, a_stride, bp, b_stride, n, c, t.ldc, add, ahead);
         }
       }
     }
