@@ -125,6 +125,7 @@ struct Call {
 // The same for all threads of a block, whatever happens to the state meanwhile.
 __device__ Call begin_call(const Job& job) {
   __shared__ Call call;
+  let_next_kernel_start();
   wait_for_previous_kernel();
   if (threadIdx.x == 0) {
     const uint32_t next = load_volatile(&job.state()->epoch) + 1;

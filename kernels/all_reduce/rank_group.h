@@ -15,7 +15,8 @@
 
 // Ranks for the test and the benchmark: one thread, stream and buffer for each, on a GPU of its own
 // or all on the first one. Ranks that share a GPU wait for each other inside kernels that must
-// therefore be resident together, so their grids are small and they measure nothing.
+// therefore be resident together, each with the next one of its stream, which may start early, and in
+// clusters, which need neighbouring multiprocessors: their grids are small and they measure nothing.
 namespace ernie::kernels {
 
 // Set before the first CUDA call. Where ranks share a GPU, a kernel that is loaded at its first
@@ -124,7 +125,7 @@ inline cudaError_t RankGroup::set_up(const Options& options) {
     std::copy(buffers.begin(), buffers.end(), setup.buffers);
     setup.max_bytes = options.max_bytes;
     setup.one_shot_bytes = one_shot;
-    if (options.one_gpu) setup.max_blocks = std::max(4, multiprocessors() / size / 4 * 4);
+    if (options.one_gpu) setup.max_blocks = std::max(4, multiprocessors() / (4 * size) / 4 * 4);
     setup.abort = host_;
     setup.time_limit_ms = host_ + 1;
     setup.fault = host_ + 2 + r;

@@ -256,24 +256,9 @@ cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
       (path == MoePath::kHopper && !can_hopper)) {
     return cudaErrorInvalidValue;
   }
-  if (path == MoePath::kDecode && p.tokens == 1)
-    return moe::launch_single(problem, nullptr, stream);
+  if (path == MoePath::kDecode && p.tokens == 1) return moe::launch_single(problem, stream);
   return first_error(
       {moe::launch_products(problem, path, stream), moe::launch_combine(problem, stream)});
-}
-
-cudaError_t launch_moe(const MoeRouterParams& router, const MoeExpertsParams& experts,
-                       cudaStream_t stream) {
-  const bool decode = experts.path == MoePath::kAuto || experts.path == MoePath::kDecode;
-  if (experts.tokens == 1 && experts.type == ElementType::kBF16 && decode) {
-    if (!moe::is_valid(experts) || !is_valid(router) || router.x != experts.x) {
-      return cudaErrorInvalidValue;
-    }
-    moe::Problem problem;
-    moe::lay_out(experts, static_cast<char*>(experts.workspace), problem);
-    return moe::launch_single(problem, &router, stream);
-  }
-  return first_error({launch_moe_router(router, stream), launch_moe_experts(experts, stream)});
 }
 
 }  // namespace ernie::kernels

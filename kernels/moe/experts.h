@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "kernels/common/element_type.h"
-#include "kernels/moe/router.h"
 
 namespace ernie::kernels {
 
@@ -68,10 +67,5 @@ size_t moe_experts_workspace_bytes(const MoeExpertsParams& params);
 // in its own way, so a token may differ in the last bits between a batch that takes one path and a
 // batch that takes another.
 cudaError_t launch_moe_experts(const MoeExpertsParams& params, cudaStream_t stream);
-
-// launch_moe_router, then launch_moe_experts with what it chose, with the same bits: of one token,
-// in one launch less. `experts` has the same x as `router`, whose results are its ids and weights.
-cudaError_t launch_moe(const MoeRouterParams& router, const MoeExpertsParams& experts,
-                       cudaStream_t stream);
 
 }  // namespace ernie::kernels

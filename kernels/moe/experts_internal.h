@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "kernels/moe/experts.h"
-#include "kernels/moe/router.h"
 
 // What the ways of computing the expert MLP share.
 namespace ernie::kernels::moe {
@@ -29,9 +28,7 @@ struct Problem {
 // Each launches both matrix products; the sort is left to the caller except in decode, which does
 // its own and leaves offsets, row_token and pair_row in the workspace.
 cudaError_t launch_decode(const Problem& problem, cudaStream_t stream);
-// All of the MLP of one token; of its routing too, if there is a router.
-cudaError_t launch_single(const Problem& problem, const MoeRouterParams* router,
-                          cudaStream_t stream);
+cudaError_t launch_single(const Problem& problem, cudaStream_t stream);  // all of the MLP
 cudaError_t launch_ampere(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_hopper(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_float32(const Problem& problem, cudaStream_t stream);

@@ -181,8 +181,7 @@ void measure_router(const Geometry& g) {
   p.hidden = g.hidden;
   p.top_k = g.top_k;
   p.logits = static_cast<float*>(bench::allocate_zeroed(experts * kMostTokens * sizeof(float)));
-  p.arrivals = static_cast<uint32_t*>(
-      bench::allocate_zeroed(sizeof(uint32_t) * router_arrivals(kMostTokens)));
+  p.arrivals = static_cast<uint32_t*>(bench::allocate_zeroed(kMostTokens));
   p.expert_ids = static_cast<int32_t*>(
       bench::allocate_zeroed(size_t{kMostTokens} * static_cast<size_t>(g.top_k) * 4));
   p.expert_weights = static_cast<float*>(
@@ -217,79 +216,6 @@ void measure_router(const Geometry& g) {
   }
 }
 
-// What launch_moe saves: the router and the experts of one token, in turn and at once.
-void measure_single(const Geometry& g) {
-  const int all = g.experts[0] + g.experts[1] + 1;
-  std::vector<const void*> gate_up, down;
-  std::vector<const float*> routers;
-  std::vector<void*> owned;
-  const auto own = [&](void* p) {
-    owned.push_back(p);
-    return p;
-  };
-  for (int layer = 0; layer < kLayers; ++layer) {
-    std::vector<const void*> gate_up_pointers, down_pointers;
-    for (int e = 0; e < all; ++e) {
-      const int width = e == all - 1 ? g.shared_width : e < g.experts[0] ? g.width[0] : 0;
-      const size_t bytes = size_t{2} * g.hidden * width;
-      gate_up_pointers.push_back(bytes > 0 ? own(bench::allocate_random(2 * bytes, true, 0.05f))
-                                           : nullptr);
-      down_pointers.push_back(bytes > 0 ? own(bench::allocate_random(bytes, true, 0.05f))
-                                        : nullptr);
-    }
-    gate_up.push_back(own(upload(gate_up_pointers)));
-    down.push_back(own(upload(down_pointers)));
-    routers.push_back(static_cast<const float*>(own(bench::allocate_random(
-        static_cast<size_t>(g.experts[0]) * static_cast<size_t>(g.hidden) * sizeof(float), false,
-        0.05f))));
-  }
-  MoeExpertsParams p;
-  p.tokens = 1;
-  p.hidden = g.hidden;
-  p.top_k = g.top_k;
-  p.text_experts = g.experts[0];
-  p.text_width = g.width[0];
-  p.shared_width = g.shared_width;
-  p.x = own(bench::allocate_random(size_t{2} * g.hidden, true));
-  p.out = own(bench::allocate_zeroed(size_t{2} * g.hidden));
-  p.workspace = own(bench::allocate_zeroed(moe_experts_workspace_bytes(p)));
-  MoeRouterParams r;
-  r.x = p.x;
-  r.experts[0] = g.experts[0];
-  r.tokens = 1;
-  r.hidden = g.hidden;
-  r.top_k = g.top_k;
-  r.logits = static_cast<float*>(own(bench::allocate_zeroed(sizeof(float) * kMaxRouterExperts)));
-  r.arrivals =
-      static_cast<uint32_t*>(own(bench::allocate_zeroed(sizeof(uint32_t) * router_arrivals(1))));
-  r.expert_ids = static_cast<int32_t*>(own(bench::allocate_zeroed(sizeof(int32_t) * kMaxTopK)));
-  r.expert_weights = static_cast<float*>(own(bench::allocate_zeroed(sizeof(float) * kMaxTopK)));
-  p.expert_ids = r.expert_ids;
-  p.expert_weights = r.expert_weights;
-  for (const bool at_once : {false, true}) {
-    const double time = bench::time_launches(
-        [&](cudaStream_t stream, int index) {
-          const auto layer = static_cast<size_t>(index % kLayers);
-          MoeRouterParams router = r;
-          router.router[0] = routers[layer];
-          MoeExpertsParams experts = p;
-          experts.gate_up = static_cast<const void* const*>(gate_up[layer]);
-          experts.down = static_cast<const void* const*>(down[layer]);
-          if (at_once) return launch_moe(router, experts, stream);
-          const cudaError_t error = launch_moe_router(router, stream);
-          return error != cudaSuccess ? error : launch_moe_experts(experts, stream);
-        },
-        {.launches_per_graph = 30, .replays = 10});
-    const double bytes =
-        6.0 * g.hidden * (g.top_k * g.width[0] + g.shared_width) + 4.0 * g.hidden * g.experts[0];
-    bench::report(
-        std::string(g.name) + ", 1 token, router and experts" + (at_once ? " at once" : " in turn"),
-        time, bytes);
-  }
-  for (void* memory : owned) cudaFree(memory);
-}
-
-KERNEL_BENCH(Single28B) { measure_single(k28B); }
 KERNEL_BENCH(Router28B) { measure_router(k28B); }
 KERNEL_BENCH(Router424B) { measure_router(k424B); }
 KERNEL_BENCH(Experts28B) { measure_experts(k28B); }

@@ -4,18 +4,136 @@
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vector.cuh"
+#include "kernels/moe/mma.cuh"
 #include "kernels/moe/router.h"
-#include "kernels/moe/router_parts.cuh"
 
 // A block has one warp for each of the 16 slices of hidden and a tile of tokens (rows of the matrix
 // product) by experts (columns). Small batches take 16 tokens x 8 experts a block, so that many
 // multiprocessors share the reading of the weights; large ones 32 x 64. One block of a token tile
 // gets the logits of all and chooses the experts: where the blocks form a cluster, the first one,
 // through its shared memory; else the one that is the last to write them.
-namespace ernie::kernels::router {
+namespace ernie::kernels {
 namespace {
 
+constexpr int kSlices = 16;
 constexpr int kThreads = kSlices * 32;
+constexpr int kChunk = 32;  // of hidden: two matrix products; a lane holds 8 neighbours of each row
+constexpr int kLaneExperts = kMaxRouterExperts / 32;
+
+// Values as sums of bfloat16 parts, packed in pairs: part i of 8 neighbours is v[i][0..3].
+template <int kParts>
+struct Parts {
+  uint32_t v[kParts][4];
+};
+
+// x as the sum of three bfloat16: each part takes the next 8 bits of the mantissa, so nothing is
+// lost (but for parts below the smallest normal number).
+__device__ __forceinline__ void split(const float* x, Parts<3>& out) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float low = x[2 * i];
+    float high = x[2 * i + 1];
+#pragma unroll
+    for (int part = 0; part < 3; ++part) {
+      const uint32_t packed = pack_bf16(low, high);
+      out.v[part][i] = packed;
+      low -= __uint_as_float(packed << 16);
+      high -= __uint_as_float(packed & 0xffff0000u);
+    }
+  }
+}
+
+__device__ __forceinline__ Parts<3> load_parts(const float* p, bool valid) {
+  float x[8] = {};
+  if (valid) {
+    const float4 a = *reinterpret_cast<const float4*>(p);
+    const float4 b = *reinterpret_cast<const float4*>(p + 4);
+    x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w;
+    x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
+  }
+  Parts<3> out;
+  split(x, out);
+  return out;
+}
+__device__ __forceinline__ Parts<1> load_parts(const __nv_bfloat16* p, bool valid) {
+  uint4 x{};
+  if (valid) x = *reinterpret_cast<const uint4*>(p);
+  return {{{x.x, x.y, x.z, x.w}}};
+}
+
+template <class T>
+constexpr int kActivationParts = std::is_same_v<T, float> ? 3 : 1;
+
+// Scores in the order of unsigned integers; 0 stands for "not there".
+__device__ __forceinline__ uint32_t sortable(float x) {
+  const uint32_t bits = __float_as_uint(x);
+  return max(1u, bits & 0x80000000u ? ~bits : bits | 0x80000000u);
+}
+
+// One warp chooses the experts of one token; logit(expert) reads a logit.
+template <class T, class Logit>
+__device__ void choose_experts(const MoeRouterParams& p, int token, int modality, Logit logit) {
+  const int lane = threadIdx.x % 32;
+  const int experts = p.experts[modality];
+  const float* bias = p.bias[modality];
+  float probability[kLaneExperts];
+  float top = -INFINITY;
+#pragma unroll
+  for (int i = 0; i < kLaneExperts; ++i) {
+    const int e = lane + 32 * i;
+    probability[i] = e < experts ? logit(e) : -INFINITY;
+    top = fmaxf(top, probability[i]);
+  }
+  top = warp_max(top);
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kLaneExperts; ++i) {
+    probability[i] = lane + 32 * i < experts ? expf(probability[i] - top) : 0.0f;
+    sum += probability[i];
+  }
+  sum = warp_sum(sum);
+  uint32_t key[kLaneExperts];
+#pragma unroll
+  for (int i = 0; i < kLaneExperts; ++i) {
+    const int e = lane + 32 * i;
+    probability[i] /= sum;
+    key[i] = e < experts ? sortable(probability[i] + (bias != nullptr ? bias[e] : 0.0f)) : 0;
+  }
+
+  float chosen_sum = 0;
+  float my_probability = 0;
+  int my_expert = 0;
+  for (int k = 0; k < p.top_k; ++k) {
+    uint32_t best = 0;
+#pragma unroll
+    for (int i = 0; i < kLaneExperts; ++i) best = max(best, key[i]);
+    best = __reduce_max_sync(kAllLanes, best);
+    unsigned candidate = ~0u;
+#pragma unroll
+    for (int i = kLaneExperts - 1; i >= 0; --i) {
+      if (key[i] == best) candidate = static_cast<unsigned>(lane + 32 * i);
+    }
+    const int expert = static_cast<int>(__reduce_min_sync(kAllLanes, candidate));
+    float mine = 0;
+#pragma unroll
+    for (int i = 0; i < kLaneExperts; ++i) {
+      if (lane + 32 * i != expert) continue;
+      mine = probability[i];
+      key[i] = 0;
+    }
+    const float chosen = __shfl_sync(kAllLanes, mine, expert % 32);
+    chosen_sum += chosen;
+    if (lane == k) {
+      my_probability = chosen;
+      my_expert = expert;
+    }
+  }
+  if (lane < p.top_k) {
+    const size_t at = static_cast<size_t>(token) * p.top_k + lane;
+    p.expert_ids[at] = my_expert + (modality == 1 ? p.experts[0] : 0);
+    p.expert_weights[at] = to_float(from_float<T>(my_probability / fmaxf(chosen_sum, p.norm_min)));
+  }
+}
 
 template <int kTokenTiles, int kExpertTiles>
 constexpr size_t kSharedBytes = size_t{kSlices} * 16 * kTokenTiles * 8 * kExpertTiles *
@@ -46,22 +164,14 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
   const int begin = warp * chunks / kSlices;
   const int end = (warp + 1) * chunks / kSlices;
 
-  // Weights and biases depend on no other kernel: they are loaded while the one before still runs.
-  constexpr int kEarly = kExpertTiles == 1 ? 5 : 0;  // chunks
-  const float* weights = p.router[modality] + 8 * q;
-  const auto weight_at = [&](int e, int chunk) {
-    const int expert = min(first_expert + 8 * e + g, experts - 1);
-    return weights + static_cast<size_t>(expert) * p.hidden + chunk * kChunk;
-  };
-  const auto is_valid = [&](int chunk) { return chunk * kChunk + 8 * q < p.hidden; };
-  Raw early[kEarly > 0 ? kEarly : 1];
-#pragma unroll
-  for (int i = 0; i < kEarly; ++i) {
-    const int c = begin + i;
-    early[i] = load_raw(weight_at(0, c), c < end && is_valid(c));
+  // Weights depend on no other kernel: they can be on their way while the one before still runs.
+  if constexpr (kExpertTiles == 1) {
+    const int expert = min(first_expert + g, experts - 1);
+    const float* row = p.router[modality] + static_cast<size_t>(expert) * p.hidden;
+    for (int c = begin + q; c < end; c += 4) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(row + c * kChunk));
+    }
   }
-  Biases biases{};
-  if constexpr (kEarly > 0) biases = load_biases(p);
   if constexpr (kCluster) cluster_sync();  // the first block is there
   wait_for_previous_kernel();
 
@@ -82,27 +192,39 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
         rows[t][half] = x + static_cast<size_t>(token) * p.hidden + 8 * q;
       }
     }
+    const float* weights = p.router[modality] + 8 * q;
     float sums[kTokenTiles][kExpertTiles][4] = {};
-    const auto add_chunk = [&](int c, auto weights_of) {
+    constexpr int kUnroll = kExpertTiles == 1 && !std::is_same_v<T, float> ? 5 : 1;
+#pragma unroll kUnroll
+    for (int c = begin; c < end; ++c) {
       const int k = c * kChunk;
+      const bool valid = k + 8 * q < p.hidden;
       Parts<kActivationParts<T>> a[kTokenTiles][2];
 #pragma unroll
       for (int t = 0; t < kTokenTiles; ++t) {
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          a[t][half] = load_parts(rows[t][half] + k, is_valid(c));
+        for (int half = 0; half < 2; ++half) a[t][half] = load_parts(rows[t][half] + k, valid);
+      }
+#pragma unroll
+      for (int e = 0; e < kExpertTiles; ++e) {
+        const int expert = min(first_expert + 8 * e + g, experts - 1);
+        const Parts<3> b = load_parts(weights + static_cast<size_t>(expert) * p.hidden + k, valid);
+#pragma unroll
+        for (int step = 0; step < 4; step += 2) {
+#pragma unroll
+          for (int i = kActivationParts<T> - 1; i >= 0; --i) {
+#pragma unroll
+            for (int j = 2; j >= 0; --j) {
+#pragma unroll
+              for (int t = 0; t < kTokenTiles; ++t) {
+                multiply_add(sums[t][e], a[t][0].v[i][step], a[t][1].v[i][step],
+                             a[t][0].v[i][step + 1], a[t][1].v[i][step + 1], b.v[j][step],
+                             b.v[j][step + 1]);
+              }
+            }
+          }
         }
       }
-      multiply_chunk<T>(sums, a, weights_of);
-    };
-#pragma unroll
-    for (int i = 0; i < kEarly; ++i) {
-      if (begin + i < end) add_chunk(begin + i, [&](int) { return split(early[i]); });
-    }
-    constexpr int kUnroll = kExpertTiles == 1 && !std::is_same_v<T, float> ? 4 : 1;
-#pragma unroll kUnroll
-    for (int c = begin + kEarly; c < end; ++c) {
-      add_chunk(c, [&](int e) { return load_parts(weight_at(e, c), is_valid(c)); });
     }
     float* slice = partial + warp * kTokens * kExperts;
 #pragma unroll
@@ -130,11 +252,10 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
     }
   }
   const auto choose_all = [&](auto logit) {
-    if constexpr (kEarly == 0) biases = load_biases(p);
     for (int t = warp; t < kTokens; t += kSlices) {
       const int token = first_token + t;
       if (token >= p.tokens) break;
-      choose_experts<T>(p, biases, token, p.any_vision && p.is_vision[token] != 0 ? 1 : 0,
+      choose_experts<T>(p, token, p.any_vision && p.is_vision[token] != 0 ? 1 : 0,
                         [&](int expert) { return logit(t, expert); });
     }
   };
@@ -192,31 +313,23 @@ cudaError_t launch_typed(const MoeRouterParams& p, cudaStream_t stream) {
 }
 
 }  // namespace
-}  // namespace ernie::kernels::router
 
-namespace ernie::kernels {
-
-bool is_valid(const MoeRouterParams& p) {
+cudaError_t launch_moe_router(const MoeRouterParams& p, cudaStream_t stream) {
+  if (p.tokens == 0) return cudaSuccess;
   if (p.tokens < 0 || p.hidden <= 0 || p.hidden % 8 != 0 || p.top_k <= 0 || p.top_k > kMaxTopK ||
       (p.any_vision && p.is_vision == nullptr)) {
-    return false;
+    return cudaErrorInvalidValue;
   }
   for (int m = 0; m < 2; ++m) {
     const bool used = m == 1 ? p.any_vision : !p.any_vision;
     if (p.experts[m] < 0 || p.experts[m] > kMaxRouterExperts ||
         (p.experts[m] > 0 && (p.experts[m] < p.top_k || p.router[m] == nullptr)) ||
         (used && p.experts[m] == 0)) {
-      return false;
+      return cudaErrorInvalidValue;
     }
   }
-  return true;
-}
-
-cudaError_t launch_moe_router(const MoeRouterParams& p, cudaStream_t stream) {
-  if (p.tokens == 0) return cudaSuccess;
-  if (!is_valid(p)) return cudaErrorInvalidValue;
-  return p.type == ElementType::kBF16 ? router::launch_typed<__nv_bfloat16>(p, stream)
-                                      : router::launch_typed<float>(p, stream);
+  return p.type == ElementType::kBF16 ? launch_typed<__nv_bfloat16>(p, stream)
+                                      : launch_typed<float>(p, stream);
 }
 
 }  // namespace ernie::kernels

@@ -33,21 +33,13 @@ struct MoeRouterParams {
   int top_k = 0;
   float norm_min = 1e-12f;
   float* logits = nullptr;          // scratch [tokens, max(experts)]
-  uint32_t* arrivals = nullptr;     // scratch [router_arrivals(tokens)]: zeros before the first
-                                    // launch; every launch leaves zeros
+  uint32_t* arrivals = nullptr;     // scratch [ceil(tokens / kRouterTokenTile)]: zeros before the
+                                    // first launch; every launch leaves zeros
   int32_t* expert_ids = nullptr;    // out [tokens, top_k]; vision ids count on from experts[0]
   float* expert_weights = nullptr;  // out [tokens, top_k]
 };
 
-// One for each tile of tokens and one more, which launch_moe uses.
-constexpr int router_arrivals(int tokens) {
-  return (tokens + kRouterTokenTile - 1) / kRouterTokenTile + 1;
-}
-
-// Whether all shapes are inside the limits above.
-bool is_valid(const MoeRouterParams& params);
-
-// cudaErrorInvalidValue when params are not valid.
+// cudaErrorInvalidValue when a shape is outside the limits above.
 cudaError_t launch_moe_router(const MoeRouterParams& params, cudaStream_t stream);
 
 }  // namespace ernie::kernels

@@ -13,8 +13,6 @@ int main(int argc, char** argv) {
   // A kernel that is loaded at its first launch may have to wait for the device, which would end a
   // capture.
   setenv("CUDA_MODULE_LOADING", "EAGER", 0);
-  // Ranks that share a GPU wait for each other, so no two of their streams may share a queue.
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
     std::printf("no CUDA device: nothing was tested\n");

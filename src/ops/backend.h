@@ -107,11 +107,6 @@ class Backend {
   virtual void paged_attention(const PagedAttentionArgs& args) = 0;
   virtual void moe_route(const MoeRouteArgs& args) = 0;
   virtual void moe_experts(const MoeExpertsArgs& args) = 0;
-  // moe_route, then moe_experts with its results, to the bit; a backend may do both at once.
-  virtual void moe(const MoeRouteArgs& route, const MoeExpertsArgs& experts) {
-    moe_route(route);
-    moe_experts(experts);
-  }
   virtual void vision_rope(const VisionRopeArgs& args) = 0;
   virtual void vision_attention(const VisionAttentionArgs& args) = 0;
   virtual void normalize_patches(const NormalizePatchesArgs& args) = 0;

@@ -15,7 +15,8 @@ import sys
 import time
 
 ALLOWED_SECONDS = 5  # 2 to find the rank, the rest to tell the clients and to end
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207  # linux/ptrace.h
+WALL = 0x40000000  # linux/wait.h
 
 
 def free_port():
@@ -45,8 +46,14 @@ def stop_thread(pid, name):
             for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
                 if libc.ptrace(request, int(task.name), None, None) < 0:
                     sys.exit(f"hung_rank: ptrace: {os.strerror(ctypes.get_errno())}")
-            return
+            return int(task.name)
     sys.exit(f"hung_rank: no thread {name}")
+
+
+def thread_ends(thread):
+    """Waits for a change of a traced thread; its exit status, or None if it only stopped."""
+    _, status = os.waitpid(thread, WALL)
+    return None if os.WIFSTOPPED(status) else status
 
 
 def main():
@@ -64,11 +71,12 @@ def main():
         if line.startswith(b"data: "):
             events.append(line[6:].decode().strip())
             if len(events) == 20:
-                stop_thread(server.pid, "ernie-rank1")
+                thread = stop_thread(server.pid, "ernie-rank1")
                 stopped = time.monotonic()
     told = time.monotonic() - stopped
-    # A stopped thread keeps the process from ending while it is traced; the tracer is this process.
     errors = server.stderr.read()
+    while thread_ends(thread) is None:  # a traced thread ends when its tracer has been told
+        pass
     code = server.wait(timeout=30)
     ended = time.monotonic() - stopped
     print(f"client told after {told:.2f} s: {events[-1]}")

@@ -161,25 +161,6 @@ class HostViewBackend final : public ops::Backend {
       device_->moe_experts(a);
     });
   }
-  void moe(const ops::MoeRouteArgs& route, const ops::MoeExpertsArgs& experts) override {
-    with_operands([&](Operands& o) {
-      ops::MoeRouteArgs r = route;
-      r.x = o.read(r.x);
-      r.is_vision = o.read(r.is_vision);
-      for (int m = 0; m < 2; ++m) {
-        r.router[m] = o.read(r.router[m]);
-        r.bias[m] = o.read(r.bias[m]);
-      }
-      r.expert_ids = o.write(r.expert_ids);
-      r.expert_weights = o.write(r.expert_weights);
-      ops::MoeExpertsArgs e = experts;
-      e.x = r.x;
-      e.expert_ids = r.expert_ids;
-      e.expert_weights = r.expert_weights;
-      e.out = o.write(e.out);
-      device_->moe(r, e);
-    });
-  }
   void vision_rope(const ops::VisionRopeArgs& args) override {
     with_operands([&](Operands& o) {
       ops::VisionRopeArgs a = args;

@@ -16,11 +16,6 @@
 #include "kernels/linear/linear.h"
 #include "ops/backend.h"
 
-namespace ernie::kernels {
-struct MoeExpertsParams;
-struct MoeRouterParams;
-}  // namespace ernie::kernels
-
 namespace ernie::cuda {
 
 // The operators on one device and one stream.
@@ -54,7 +49,6 @@ class CudaBackend final : public ops::Backend {
   void paged_attention(const ops::PagedAttentionArgs& args) override;
   void moe_route(const ops::MoeRouteArgs& args) override;
   void moe_experts(const ops::MoeExpertsArgs& args) override;
-  void moe(const ops::MoeRouteArgs& route, const ops::MoeExpertsArgs& experts) override;
   void vision_rope(const ops::VisionRopeArgs& args) override;
   void vision_attention(const ops::VisionAttentionArgs& args) override;
   void normalize_patches(const ops::NormalizePatchesArgs& args) override;
@@ -83,8 +77,6 @@ class CudaBackend final : public ops::Backend {
   // Pointers to the experts' weights of one layer in device memory, made on its first step.
   struct ExpertTable;
   const ExpertTable& expert_table(const ops::MoeExpertsArgs& args, DType dtype);
-  kernels::MoeRouterParams router_params(const ops::MoeRouteArgs& args);
-  kernels::MoeExpertsParams experts_params(const ops::MoeExpertsArgs& args);
 
   int device_;
   Stream stream_;  // made first: it sets the thread's device

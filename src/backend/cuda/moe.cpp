@@ -28,7 +28,7 @@ void check_expert(const Weight& gate_up, const Weight& down, int64_t hidden, int
 
 }  // namespace
 
-kernels::MoeRouterParams CudaBackend::router_params(const ops::MoeRouteArgs& a) {
+void CudaBackend::moe_route(const ops::MoeRouteArgs& a) {
   const int tokens = static_cast<int>(a.x.rows());
   const int experts[2] = {experts_of(a.router[0]), experts_of(a.router[1])};
   CHECK(a.x.cols() == a.router[0].cols() && a.router[0].dtype == DType::kF32 &&
@@ -39,26 +39,26 @@ kernels::MoeRouterParams CudaBackend::router_params(const ops::MoeRouteArgs& a) 
             a.expert_weights.shape == a.expert_ids.shape,
         "moe_route: x " + a.x.shape.to_string() + ", router " + a.router[0].shape.to_string() +
             ", expert_ids " + a.expert_ids.shape.to_string());
-  return {
-      .type = element_type(a.x.dtype),
-      .x = a.x.data,
-      .is_vision = a.is_vision.as<const uint8_t>(),
-      .any_vision = a.any_vision,
-      .router = {a.router[0].as<const float>(), a.router[1].as<const float>()},
-      .bias = {a.bias[0].as<const float>(), a.bias[1].as<const float>()},
-      .experts = {experts[0], experts[1]},
-      .tokens = tokens,
-      .hidden = static_cast<int>(a.x.cols()),
-      .top_k = a.top_k,
-      .norm_min = a.norm_min,
-      .logits = router_logits_.get_array<float>(int64_t{tokens} * std::max(experts[0], experts[1])),
-      .arrivals = router_arrivals_.get_array<uint32_t>(kernels::router_arrivals(tokens)),
-      .expert_ids = a.expert_ids.as<int32_t>(),
-      .expert_weights = a.expert_weights.as<float>()};
-}
-
-void CudaBackend::moe_route(const ops::MoeRouteArgs& a) {
-  check(kernels::launch_moe_router(router_params(a), stream()), "launch of moe_route");
+  const int tiles = (tokens + kernels::kRouterTokenTile - 1) / kernels::kRouterTokenTile;
+  check(kernels::launch_moe_router(
+            {.type = element_type(a.x.dtype),
+             .x = a.x.data,
+             .is_vision = a.is_vision.as<const uint8_t>(),
+             .any_vision = a.any_vision,
+             .router = {a.router[0].as<const float>(), a.router[1].as<const float>()},
+             .bias = {a.bias[0].as<const float>(), a.bias[1].as<const float>()},
+             .experts = {experts[0], experts[1]},
+             .tokens = tokens,
+             .hidden = static_cast<int>(a.x.cols()),
+             .top_k = a.top_k,
+             .norm_min = a.norm_min,
+             .logits = router_logits_.get_array<float>(int64_t{tokens} *
+                                                       std::max(experts[0], experts[1])),
+             .arrivals = router_arrivals_.get_array<uint32_t>(tiles),
+             .expert_ids = a.expert_ids.as<int32_t>(),
+             .expert_weights = a.expert_weights.as<float>()},
+            stream()),
+        "launch of moe_route");
 }
 
 const CudaBackend::ExpertTable& CudaBackend::expert_table(const ops::MoeExpertsArgs& a,
@@ -123,7 +123,7 @@ const CudaBackend::ExpertTable& CudaBackend::expert_table(const ops::MoeExpertsA
   return *slot;
 }
 
-kernels::MoeExpertsParams CudaBackend::experts_params(const ops::MoeExpertsArgs& a) {
+void CudaBackend::moe_experts(const ops::MoeExpertsArgs& a) {
   CHECK(a.out.shape == a.x.shape && (a.out.dtype == a.x.dtype || a.out.dtype == DType::kF32) &&
             a.expert_ids.dtype == DType::kI32 && a.expert_weights.dtype == DType::kF32 &&
             a.expert_ids.rows() == a.x.rows() && a.expert_ids.shape == a.expert_weights.shape,
@@ -149,16 +149,7 @@ kernels::MoeExpertsParams CudaBackend::experts_params(const ops::MoeExpertsArgs&
       .out = a.out.data,
       .out_type = element_type(a.out.dtype)};
   params.workspace = experts_.get(kernels::moe_experts_workspace_bytes(params));
-  return params;
-}
-
-void CudaBackend::moe_experts(const ops::MoeExpertsArgs& a) {
-  check(kernels::launch_moe_experts(experts_params(a), stream()), "launch of moe_experts");
-}
-
-void CudaBackend::moe(const ops::MoeRouteArgs& route, const ops::MoeExpertsArgs& experts) {
-  check(kernels::launch_moe(router_params(route), experts_params(experts), stream()),
-        "launch of moe");
+  check(kernels::launch_moe_experts(params, stream()), "launch of moe_experts");
 }
 
 }  // namespace ernie::cuda

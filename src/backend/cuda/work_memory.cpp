@@ -28,7 +28,7 @@ WorkSizes sizes_of(const ops::WorkShape& s) {
   sizes.router_logits =
       tokens * static_cast<size_t>(std::max(s.text_experts, s.vision_experts)) * sizeof(float);
   sizes.router_arrivals =
-      static_cast<size_t>(kernels::router_arrivals(s.max_tokens)) * sizeof(uint32_t);
+      (tokens + kernels::kRouterTokenTile - 1) / kernels::kRouterTokenTile * sizeof(uint32_t);
   sizes.experts = kernels::moe_experts_workspace_bytes({.type = element_type(s.dtype),
                                                         .tokens = s.max_tokens,
                                                         .hidden = s.hidden,

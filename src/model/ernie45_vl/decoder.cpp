@@ -131,23 +131,23 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
   const TensorView x = rows_of(a_.buffers.normed, n);
   const TensorView ids = rows_of(a_.buffers.expert_ids, n);
   const TensorView weights = rows_of(a_.buffers.expert_weights, n);
-  a_.backend.moe({.x = x,
-                  .is_vision = input.is_vision,
-                  .any_vision = input.any_vision,
-                  .router = {moe.router[0], moe.router[1]},
-                  .bias = {moe.bias[0], moe.bias[1]},
-                  .top_k = a_.config.moe->top_k,
-                  .norm_min = a_.config.moe->norm_min,
-                  .expert_ids = ids,
-                  .expert_weights = weights},
-                 {.x = x,
-                  .expert_ids = ids,
-                  .expert_weights = weights,
-                  .gate_up = moe.gate_up,
-                  .down = moe.down,
-                  .shared_gate_up = moe.shared ? moe.shared->gate_up.get() : nullptr,
-                  .shared_down = moe.shared ? moe.shared->down.get() : nullptr,
-                  .out = sum_view(n)});
+  a_.backend.moe_route({.x = x,
+                        .is_vision = input.is_vision,
+                        .any_vision = input.any_vision,
+                        .router = {moe.router[0], moe.router[1]},
+                        .bias = {moe.bias[0], moe.bias[1]},
+                        .top_k = a_.config.moe->top_k,
+                        .norm_min = a_.config.moe->norm_min,
+                        .expert_ids = ids,
+                        .expert_weights = weights});
+  a_.backend.moe_experts({.x = x,
+                          .expert_ids = ids,
+                          .expert_weights = weights,
+                          .gate_up = moe.gate_up,
+                          .down = moe.down,
+                          .shared_gate_up = moe.shared ? moe.shared->gate_up.get() : nullptr,
+                          .shared_down = moe.shared ? moe.shared->down.get() : nullptr,
+                          .out = sum_view(n)});
 }
 
 void Decoder::mlp_tile(const Mlp& mlp, TensorView x, TensorView out) {
