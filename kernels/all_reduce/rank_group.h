@@ -15,8 +15,9 @@
 
 // Ranks for the test and the benchmark: one thread, stream and buffer for each, on a GPU of its own
 // or all on the first one. Ranks that share a GPU wait for each other inside kernels that must
-// therefore be resident together, each with the next one of its stream, which may start early, and in
-// clusters, which need neighbouring multiprocessors: their grids are small and they measure nothing.
+// therefore be resident together, each with the next one of its stream, which may start early, and
+// in clusters, which need neighbouring multiprocessors: their grids are small and they measure
+// nothing.
 namespace ernie::kernels {
 
 // Set before the first CUDA call. Where ranks share a GPU, a kernel that is loaded at its first
