@@ -104,8 +104,8 @@ TEST_P(LinearTest, ConvertsTheCheckpointTypeWhenPacking) {
 TEST_P(LinearTest, SumsInHalvesHaveTheBitsOfTwoRanks) {
   if (!promises_.sums_in_parts) GTEST_SKIP() << "this backend adds up in one part";
   for (const int64_t half : {32, 96, 544, 1120}) {
-    for (const int64_t rows : {1, 5, 40, 240}) {
-      const int64_t n = 70;
+    for (const auto& [rows, n] :
+         {std::pair<int64_t, int64_t>{1, 70}, {5, 70}, {40, 70}, {240, 96}}) {
       HostTensor x = random({rows, 2 * half}), w = random({n, 2 * half});
       std::vector<HostTensor> parts;
       for (int64_t part = 0; part < 2; ++part) {
@@ -121,10 +121,14 @@ TEST_P(LinearTest, SumsInHalvesHaveTheBitsOfTwoRanks) {
       HostTensor y(DType::kF32, {rows, n});
       const auto weight = pack(w, n, 2 * half, 2);
       backend_->linear({weight.get(), x.view(), {}, Activation::kNone, y.view()});
+      HostTensor rounded = zeros({rows, n}), expected = zeros({rows, n});
+      backend_->linear({weight.get(), x.view(), {}, Activation::kNone, rounded.view()});
       for (int64_t i = 0; i < rows * n; ++i) {
         ASSERT_EQ(static_cast<float>(y.at(i)),
                   static_cast<float>(parts[0].at(i)) + static_cast<float>(parts[1].at(i)));
+        expected.set(i, y.at(i));
       }
+      ASSERT_EQ(rounded.row_bits(0, rows), expected.row_bits(0, rows));
     }
   }
 }

@@ -55,9 +55,10 @@ struct GemmTile {
   const void* next_b = nullptr;  // read next, probably: a first panel at its first k
 };
 
-// out = act(C + bias)
+// out = act(C + more + bias)
 struct StoreTile {
   const float* c = nullptr;
+  const float* more = nullptr;  // a second part of the sums, laid out as C; may be null
   int64_t ldc = 0;
   int rows = 0;
   int cols = 0;

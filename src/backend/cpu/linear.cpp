@@ -24,8 +24,9 @@ constexpr int64_t kSlicedRows = 33;
 constexpr int64_t kManyRows = 65;
 constexpr int64_t kMostNeighbours = 4;
 
-// Sums over k are taken in `parts` equal parts that are then added in order. multiply(tile) takes
-// one; `spare` has the size of tile.c and is not used for one part.
+// Sums over k are taken in `parts` equal parts that are then added in order: all but the last in
+// tile.c, the last, which store() adds, in `spare`. multiply(tile) takes one; `spare` has the size
+// of tile.c and is not used for one part.
 template <class Multiply>
 void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, float* spare,
                        const Multiply& multiply) {
@@ -37,18 +38,20 @@ void multiply_in_parts(const TypedKernels& kernels, GemmTile tile, int parts, fl
     tile.k_end = p + 1 < parts ? (p + 1) * part : tile.k;
     tile.c = p == 0 ? sum : spare;
     multiply(tile);
-    if (p == 0) continue;
+    if (p == 0 || p + 1 == parts) continue;
     for (int r = 0; r < tile.rows; ++r) {
       kernels.add_scaled(sum + r * tile.ldc, spare + r * tile.ldc, 1.0f, columns);
     }
   }
 }
 
-// Stores a tile of C as columns [column, column + columns) of rows [row, row + tile.rows).
-void store(const TypedKernels& kernels, const ops::LinearArgs& a, const GemmTile& tile, int64_t row,
-           int64_t column, int64_t columns) {
+// Stores a tile of C, plus `more` unless null, as columns [column, column + columns) of rows
+// [row, row + tile.rows).
+void store(const TypedKernels& kernels, const ops::LinearArgs& a, const GemmTile& tile,
+           const float* more, int64_t row, int64_t column, int64_t columns) {
   StoreTile s;
   s.c = tile.c;
+  s.more = more;
   s.ldc = tile.ldc;
   s.rows = tile.rows;
   s.cols = static_cast<int>(columns);
@@ -130,7 +133,8 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
       tile.b = w.panel(column / kPanel);
       tile.panels = static_cast<int>(parts_of(columns, kPanel));
       const char* next_tile = column + columns < n ? w.panel((column + columns) / kPanel) : nullptr;
-      multiply_in_parts(kernels, tile, parts, tile.c + block_rows * ldc, [&](const GemmTile& part) {
+      float* const spare = parts > 1 ? tile.c + block_rows * ldc : nullptr;
+      multiply_in_parts(kernels, tile, parts, spare, [&](const GemmTile& part) {
         GemmTile g = part;
         for (int64_t begin = part.k_begin; begin < part.k_end; begin = g.k_end) {
           char* rows = packed + (keep ? kernels.packed_rows_bytes(block_rows, begin) : 0);
@@ -148,7 +152,7 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
         }
       });
       if (keep) kept[static_cast<size_t>(thread)] = row;
-      store(kernels, a, tile, row, column, columns);
+      store(kernels, a, tile, spare, row, column, columns);
     }
   });
 }
@@ -221,8 +225,9 @@ void CpuBackend::linear(const ops::LinearArgs& a) {
             g.k = k;
             g.c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
             g.ldc = kTileColumns;
-            multiply_in_parts(kernels, g, parts, g.c + tile_floats, kernels.gemm);
-            store(kernels, a, g, begin + row, column, columns);
+            float* const spare = parts > 1 ? g.c + tile_floats : nullptr;
+            multiply_in_parts(kernels, g, parts, spare, kernels.gemm);
+            store(kernels, a, g, spare, begin + row, column, columns);
           }
         });
   }

@@ -38,14 +38,18 @@ inline bool stream_rows(const StoreTile& t, Function act) {
       return false;
     }
     const T* bias = static_cast<const T*>(t.bias);
-    const auto value = [&](const float* c, int i) {
-      return act(bias ? load(c + i) + load(bias + i) : load(c + i));
-    };
     for (int r = 0; r < t.rows; ++r) {
       const float* c = t.c + r * t.ldc;
+      const float* more = t.more ? t.more + r * t.ldc : nullptr;
       Out* out = static_cast<Out*>(t.out) + r * t.out_stride;
+      const auto value = [&](int i) {
+        Vec v = load(c + i);
+        if (more) v = v + load(more + i);
+        if (bias) v = v + load(bias + i);
+        return act(v);
+      };
       for (int i = 0; i < t.cols; i += kLine) {
-        stream_line(out + i, value(c, i), value(c, i + Vec::kLanes));
+        stream_line(out + i, value(i), value(i + Vec::kLanes));
       }
     }
     _mm_sfence();  // other threads read what was streamed
@@ -60,9 +64,11 @@ inline void store_rows(const StoreTile& t, Function act) {
   const T* bias = static_cast<const T*>(t.bias);
   for (int r = 0; r < t.rows; ++r) {
     const float* c = t.c + r * t.ldc;
+    const float* more = t.more ? t.more + r * t.ldc : nullptr;
     Out* out = static_cast<Out*>(t.out) + r * t.out_stride;
     for_vectors(t.cols, [&](int64_t i, auto get, auto put) {
       Vec v = get(c + i);
+      if (more) v = v + get(more + i);
       if (bias) v = v + get(bias + i);
       put(out + i, act(v));
     });
