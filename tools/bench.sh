@@ -54,6 +54,10 @@ rows += [("whole prefill of 512", f"{prefill['tokens_per_s']:.0f} tok/s",
           f"{prefill['floor_share']:.0%} of the {prefill['bound']} floor"),
          ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
 rows += [(f"{name}, 512 rows", f"{product['gflop_s']:.0f} GFLOP/s", f"{product['of_peak']:.0%} of peak") for name, product in products.items()]
+# A prompt runs each once in every layer.
+FLOPS = {"linear_qkv": 2560 * 1024, "linear_attention_out": 1024 * 2048, "linear_gate_up": 6144 * 1024, "linear_down": 1024 * 3072}
+whole = sum(FLOPS.values()) / sum(FLOPS[name] / product["gflop_s"] for name, product in products.items())
+rows.append(("all products of a layer", f"{whole:.0f} GFLOP/s", f"{whole * 1e9 / engine['peak_flops']:.0%} of peak"))
 rows.append(("serving 64 streams", f"{serving['serving_us_per_token']:.1f} us/token",
              f"{serving['serving_share_of_core']:.1%} of one core at {serving['tokens_per_s']:.0f} tok/s"))
 for test in llama or []:

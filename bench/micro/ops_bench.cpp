@@ -69,9 +69,10 @@ class Tensor {
   TensorView view_;
 };
 
-std::unique_ptr<Weight> random_weight(int64_t out, int64_t in) {
+std::unique_ptr<Weight> random_weight(int64_t out, int64_t in, int sum_parts = 1) {
   const Tensor matrix(DType::kBF16, {out, in});
-  return machine().backend->pack({matrix.view().data, DType::kBF16, out, in}, DType::kBF16);
+  return machine().backend->pack({matrix.view().data, DType::kBF16, out, in, sum_parts},
+                                 DType::kBF16);
 }
 
 // Reports rates of `flops` and `bytes` per iteration against the machine's ceilings.
@@ -90,12 +91,12 @@ void count(benchmark::State& state, double flops, double bytes) {
 }
 
 // Enough copies that no cache holds them, as the layers of a model.
-void linear(benchmark::State& state, int64_t out, int64_t in) {
+void linear(benchmark::State& state, int64_t out, int64_t in, int sum_parts) {
   const int64_t rows = state.range(0);
   const size_t bytes = static_cast<size_t>(out * in * 2);
   std::vector<std::unique_ptr<Weight>> weights;
   for (size_t total = 0; total < size_t{256} << 20; total += bytes) {
-    weights.push_back(random_weight(out, in));
+    weights.push_back(random_weight(out, in, sum_parts));
   }
   const Tensor x(DType::kBF16, {rows, in});
   const Tensor y(DType::kBF16, {rows, out});
@@ -218,13 +219,14 @@ void register_all() {
   struct Matrix {
     const char* name;
     int64_t out, in;
+    int sum_parts = 1;  // as the model takes the sum
   };
-  for (const Matrix m :
-       {Matrix{"qkv", 2560, 1024}, Matrix{"attention_out", 1024, 2048},
-        Matrix{"gate_up", 6144, 1024}, Matrix{"down", 1024, 3072}, Matrix{"head", 103424, 1024}}) {
-    auto* b =
-        benchmark::RegisterBenchmark((std::string("linear_") + m.name).c_str(),
-                                     [m](benchmark::State& state) { linear(state, m.out, m.in); });
+  for (const Matrix m : {Matrix{"qkv", 2560, 1024}, Matrix{"attention_out", 1024, 2048, 2},
+                         Matrix{"gate_up", 6144, 1024}, Matrix{"down", 1024, 3072, 2},
+                         Matrix{"head", 103424, 1024}}) {
+    auto* b = benchmark::RegisterBenchmark(
+        (std::string("linear_") + m.name).c_str(),
+        [m](benchmark::State& state) { linear(state, m.out, m.in, m.sum_parts); });
     for (int rows : {1, 8, 64, 512}) {
       if (m.out < 100000 || rows < 512) b->Arg(rows);
     }
