@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?"usage: tools/sanitize.sh address,undefined | thread"}
 case $kind in
-  thread) tests=(base_test comm_test sched_test engine_test http_test) ;;
+  thread) tests=(base_test comm_test sched_test engine_test serve_test http_test) ;;
   *) tests=(base_test media_test text_test sched_test model_test obs_test serve_test http_test backend_cpu_test) ;;
 esac
 build=build-${kind%%,*}

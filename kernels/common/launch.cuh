@@ -50,12 +50,11 @@ cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cuda
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
-// Allows `kernel` `bytes` of dynamic shared memory. Not a stream operation, so it may be
-// called before every launch, also inside a capture.
+// Allows `kernel` `bytes` of dynamic shared memory. Static and dynamic memory together have 48 KB
+// without it, so smaller sizes may need it too. Not a stream operation: it may be called before
+// every launch, also inside a capture.
 template <class Kernel>
 cudaError_t allow_shared_memory(Kernel kernel, size_t bytes) {
-  // 48 KB are allowed anyway, but for static and dynamic memory together.
-  if (bytes <= 16 * 1024) return cudaSuccess;
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                               static_cast<int>(bytes));
 }

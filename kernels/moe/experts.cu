@@ -41,12 +41,9 @@ __global__ __launch_bounds__(kThreads) void combine_kernel(
     const int k = static_cast<int>(threadIdx.x);
     const size_t pair = static_cast<size_t>(token) * p.top_k + min(k, p.top_k - 1);
     const int id = p.expert_ids[pair];
-    int rank = k < p.top_k ? 0 : k;
-    for (int other = 0; other < p.top_k; ++other) {
-      const int other_id = __shfl_sync(kAllLanes, id, other);
-      if (k < p.top_k) rank += other_id < id || (other_id == id && other < k) ? 1 : 0;
-    }
+    const int by_expert = rank_by_expert(id, p.top_k);
     if (k < kSlots) {
+      const int rank = k < p.top_k ? by_expert : k;
       rows[rank] = k < p.top_k ? problem.scratch.pair_row[pair] : -1;
       weights[rank] = p.expert_weights[pair];
     }

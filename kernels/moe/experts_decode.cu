@@ -21,10 +21,6 @@ constexpr int kBlocksPerMultiprocessor = 3;
 template <int kMaxTiles>
 constexpr int kDepth = kMaxTiles == 1 ? 16 : 8;
 
-// Of the shared expert, which every token takes, so much is fetched into L2 before the router has
-// ended.
-constexpr int64_t kPrefetchBytes = int64_t{24} << 20;
-
 struct Tables {
   PairSorter<kThreads> sorter;
   int row_token[kMaxDecodeTokens * 8];
@@ -104,20 +100,6 @@ __device__ __forceinline__ void down_item(const Problem& problem, const int*, Ri
   }
 }
 
-// Each warp's part of the beginning of the shared expert's matrix.
-template <bool kGateUp>
-__device__ __forceinline__ void prefetch_shared(const MoeExpertsParams& p) {
-  const int expert = p.text_experts + p.vision_experts;
-  const auto* weights = static_cast<const char*>(kGateUp ? p.gate_up[expert] : p.down[expert]);
-  const int64_t bytes = min(kPrefetchBytes, int64_t{kGateUp ? 4 : 2} * p.shared_width * p.hidden);
-  const int64_t warps = int64_t{gridDim.x} * kWarps;
-  const int64_t part = ceil_div(ceil_div(bytes, warps), 256) * 256;
-  const int64_t begin = (int64_t{blockIdx.x} * kWarps + threadIdx.x / 32) * part;
-  if (begin < bytes) {
-    prefetch_to_l2(weights + begin, static_cast<uint32_t>(min(part, bytes - begin)));
-  }
-}
-
 // kMaxTiles tiles of 8 tokens hold the step's tokens, so no expert has more.
 template <bool kGateUp, int kMaxTiles>
 __global__ __launch_bounds__(kThreads, kBlocksPerMultiprocessor) void decode_kernel(
@@ -128,7 +110,6 @@ __global__ __launch_bounds__(kThreads, kBlocksPerMultiprocessor) void decode_ker
   auto& ring = reinterpret_cast<Ring<kDepth<kMaxTiles>>*>(shared_memory)[threadIdx.x / 32];
   const int groups = 1 + problem.experts;
   let_next_kernel_start();
-  if (p.shared_width > 0 && threadIdx.x % 32 == 0) prefetch_shared<kGateUp>(p);
   wait_for_previous_kernel();
   int* offsets = tables.sorter.offsets;
   if constexpr (kGateUp) {

@@ -30,6 +30,18 @@ __device__ __forceinline__ Group group_of(const Problem& problem, const int* off
   return {expert, offsets[expert], offsets[expert + 1] - offsets[expert], width_of(p, expert)};
 }
 
+// With a whole warp, lane k < top_k having the expert of a token's choice k: the place of this
+// choice among them by rising expert. A sum over experts is taken in that order.
+__device__ __forceinline__ int rank_by_expert(int expert, int top_k) {
+  const int k = static_cast<int>(threadIdx.x % 32);
+  int rank = 0;
+  for (int other = 0; other < top_k; ++other) {
+    const int other_expert = __shfl_sync(kAllLanes, expert, other);
+    rank += other_expert < expert || (other_expert == expert && other < k) ? 1 : 0;
+  }
+  return rank;
+}
+
 // The work of all groups laid end to end: first[i] is the number of items before group i.
 struct GroupTable {
   int first[kMaxMoeExperts + 2];

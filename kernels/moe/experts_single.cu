@@ -123,12 +123,7 @@ __global__ __launch_bounds__(kMostMembers *
   }
   if (threadIdx.x < 32) {
     const int k = min(lane, p.top_k - 1);
-    const int id = p.expert_ids[k];
-    int rank = 0;
-    for (int other = 0; other < p.top_k; ++other) {
-      const int other_id = __shfl_sync(kAllLanes, id, other);
-      rank += other_id < id || (other_id == id && other < k) ? 1 : 0;
-    }
+    const int rank = rank_by_expert(p.expert_ids[k], p.top_k);
     if (lane < p.top_k) order[rank] = member_of<false>(p, k).width > 0 ? k : -1;
   }
   __syncthreads();

@@ -1,7 +1,6 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernels/common/arch.h"
@@ -10,9 +9,6 @@
 // Exit code: 0 all passed, 1 some failed, 77 there is no GPU.
 int main(int argc, char** argv) {
   using namespace ernie::kernels;
-  // A kernel that is loaded at its first launch may have to wait for the device, which would end a
-  // capture.
-  setenv("CUDA_MODULE_LOADING", "EAGER", 0);
   int devices = 0;
   if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
     std::printf("no CUDA device: nothing was tested\n");

@@ -163,8 +163,9 @@ TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
   const auto prompt = chat({video});
   ASSERT_TRUE(prompt) << prompt.error().message;
   EXPECT_EQ((*prompt)->media.at(0).patches->frames, 2) << "a video is no picture";
-  EXPECT_EQ(error_of("data:image/png;base64," + base64("no picture")).code,
-            error_of("data:image/png;base64," + base64("no picture")).code);
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_EQ(error_of("data:image/png;base64," + base64("no picture")).code, "invalid_image");
+  }
 }
 
 TEST_F(PromptBuilderTest, A65FormsOfBase64) {

@@ -284,10 +284,11 @@ TEST_P(EngineCheckpoint, CancellingARequestLeavesItsPictureWhole) {
     };
     sched::SamplingParams params;
     params.max_tokens = 100;
+    const uint64_t queries = engine->stats().encoder_cache_queries;
     const auto handle = engine->submit(
         {.id = "t", .prompt = prompts_[i], .sampling = params, .sink = std::make_shared<Ignore>()});
     ASSERT_TRUE(handle.ok());
-    while (engine->stats().encoder_cache_queries == 0) std::this_thread::yield();
+    while (engine->stats().encoder_cache_queries == queries) std::this_thread::yield();
     engine->cancel(*handle);
     EXPECT_EQ(submit(*engine, prompts_[i])->wait(), expected[i]) << cases_[i].name;
   }
