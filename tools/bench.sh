@@ -36,8 +36,9 @@ python3 - "$results/$name.json" "$work/products.json" "$engine" "$serving" "$lla
 import json, os, subprocess, sys
 isa = os.environ.get("ERNIE_CPU_ISA", "best of the processor")
 out, engine, serving, llama = sys.argv[1], *(json.loads(text) for text in sys.argv[3:])
+medians = [run for run in json.load(open(sys.argv[2]))["benchmarks"] if run["aggregate_name"] == "median"]
 products = {run["name"].split("/")[0]: {"gflop_s": round(run["GFLOPS"], 1), "of_peak": round(run["of_peak"], 3)}
-            for run in (medians := [r for r in json.load(open(sys.argv[2]))["benchmarks"] if r["aggregate_name"] == "median"])}
+            for run in medians}
 KEPT = ("n_prompt", "n_gen", "n_threads", "type_k", "avg_ts", "stddev_ts", "build_number", "model_type", "model_size")
 llama = llama and [{key: test[key] for key in KEPT if key in test} for test in llama]
 cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
@@ -55,8 +56,9 @@ rows += [("whole prefill of 512", f"{prefill['tokens_per_s']:.0f} tok/s",
          ("peak memory over weights + cache", f"{(engine['peak_rss'] - engine['weight_bytes'] - engine['kv_bytes']) / 2**20:.0f} MiB", "")]
 rows += [(f"{name}, 512 rows", f"{product['gflop_s']:.0f} GFLOP/s", f"{product['of_peak']:.0%} of peak") for name, product in products.items()]
 # A prompt runs each once in every layer.
-whole = sum(run["GFLOPS"] * run["real_time"] for run in medians) / sum(run["real_time"] for run in medians)
-rows.append(("all products of a layer", f"{whole:.0f} GFLOP/s", f"{whole * 1e9 / engine['peak_flops']:.0%} of peak"))
+def whole(rate):
+    return sum(run[rate] * run["real_time"] for run in medians) / sum(run["real_time"] for run in medians)
+rows.append(("all products of a layer", f"{whole('GFLOPS'):.0f} GFLOP/s", f"{whole('of_peak'):.0%} of peak"))
 rows.append(("serving 64 streams", f"{serving['serving_us_per_token']:.1f} us/token",
              f"{serving['serving_share_of_core']:.1%} of one core at {serving['tokens_per_s']:.0f} tok/s"))
 for test in llama or []:
