@@ -10,7 +10,8 @@ add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-missing-field-
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # The looseness that ccache asks for where headers are precompiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
 endif()
 find_program(MOLD mold)
 if(MOLD)
@@ -22,3 +23,6 @@ if(ERNIE_SANITIZE)
     "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${ERNIE_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all;-g1>")
   add_link_options(-fsanitize=${ERNIE_SANITIZE})
 endif()
+
+# Every target is given the definitions of the libraries in the precompiled headers, which would not fit it otherwise.
+add_compile_definitions(BOOST_JSON_NO_LIB BOOST_JSON_DYN_LINK BOOST_CONTAINER_NO_LIB BOOST_CONTAINER_DYN_LINK)

@@ -10,7 +10,7 @@ case $kind in
 esac
 build=build-${kind%%,*}
 echo "sanitize: configuring $build for -fsanitize=$kind"
-cmake -S . -B "$build" -G Ninja -DERNIE_SANITIZE="$kind" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+cmake -S . -B "$build" -G Ninja -DERNIE_SANITIZE="$kind" -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo \
   -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -DNDEBUG" >/dev/null
 targets=()
 for t in "${tests[@]}"; do

@@ -269,7 +269,7 @@ TEST(HttpFetch, CancellingEndsTheTransferSoon) {
   });
   const auto start = steady_clock::now();
   EXPECT_EQ(fetch(server.url("/"), private_policy(), &cancelled), "cancelled");
-  EXPECT_LT(steady_clock::now() - start, milliseconds(1000));
+  EXPECT_LT(steady_clock::now() - start, milliseconds(5000));  // of a transfer without end
 }
 
 TEST(HttpFetch, OtherSchemesAreBlocked) {

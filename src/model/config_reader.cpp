@@ -12,8 +12,9 @@ constexpr size_t kMaxShownValue = 80;
 std::string shown(const boost::json::value* value) {
   if (value == nullptr) return "no such key";
   std::string text = boost::json::serialize(*value);
-  if (text.size() > kMaxShownValue) text = text.substr(0, kMaxShownValue) + "...";
-  return text;
+  if (text.size() <= kMaxShownValue) return text;
+  text.resize(kMaxShownValue);
+  return text += "...";
 }
 
 std::string range_text(const char* what, double low, double high) {

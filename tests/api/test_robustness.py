@@ -80,8 +80,8 @@ def test_fifty_megabytes_are_refused_in_a_second(server):
     body = json.dumps(user(text("word " * 10_000_000))).encode()
     begin = time.monotonic()
     error = expect(server, 400, body, code="context_length_exceeded")
-    assert "512" in error["message"]
-    assert time.monotonic() - begin < 3  # with the transfer, on a machine that does other things too
+    assert "512" in error["message"] and "at least" in error["message"]
+    assert time.monotonic() - begin < 5  # with the transfer, on a machine that does other things too
 
 
 def test_a_prompt_one_token_too_long(server):

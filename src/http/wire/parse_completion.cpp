@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "http/wire/parse_common.h"
@@ -33,7 +35,7 @@ void parse_prompts(FieldReader& fields, serve::CompletionRequest* request) {
     return;
   }
   if (!prompt->is_array() || prompt->as_array().empty()) {
-    return fields.fail("prompt", std::string(expected) + ", got " + describe(*prompt));
+    return fields.fail("prompt", fmt::format("{}, got {}", expected, describe(*prompt)));
   }
   const auto& items = prompt->as_array();
   if (items.front().is_number()) {
