@@ -83,7 +83,8 @@ cudaError_t launch_either(const AllReduceSetup& setup, Job job, int64_t row_tile
   const size_t bytes = static_cast<size_t>(job.count) * sizeof(T);
   const bool one_shot = bytes <= setup.one_shot_bytes;
   if (job.tile_elements == 0) {
-    job.tile_elements = kThreads * (one_shot ? 8 : 16) / static_cast<int>(sizeof(T));
+    const int thread_bytes = one_shot ? 4 * kLineWords : 16;
+    job.tile_elements = kThreads * thread_bytes / static_cast<int>(sizeof(T));
   }
   job.tiles = ceil_div(job.count, job.tile_elements);
   if (one_shot) {
@@ -106,9 +107,9 @@ cudaError_t launch_norm(const AllReduceSetup& setup, Job job, cudaStream_t strea
 
 size_t default_one_shot_bytes(int size) {
   if (size <= 1) return size_t{1} << 18;
-  // One shot sends twice the data to each of the others; two shots send about twice the data in
+  // One shot sends 4/3 of the data to each of the others; two shots send about twice the data in
   // all, and take some 3 microseconds more. A link takes some 0.4 MB in a microsecond.
-  return std::min<size_t>(size_t{1} << 19, (size_t{3} << 18) / static_cast<size_t>(size - 1)) /
+  return std::min<size_t>(size_t{1} << 20, (size_t{9} << 17) / static_cast<size_t>(size - 1)) /
          1024 * 1024;
 }
 

@@ -12,10 +12,10 @@
 // are float32 in rank order, rounded once, so all ranks get the same bits. Calls can be captured in
 // graphs: what changes from call to call (an epoch) is counted in device memory.
 //
-// Small messages go in one shot: every rank writes all of its data into every other's memory, 8
-// bytes of data in each line of 16 with a flag beside every 4, so that a line's arrival needs no
-// further signal (NCCL's LL protocol). Larger ones go in two: each rank adds up one share and
-// hands it round, with flags per block.
+// Small messages go in one shot: every rank writes all of its data into every other's memory, in
+// lines of 12 bytes with a flag of 4 that arrive as a whole, so that a line's arrival needs no
+// further signal (after NCCL's LL protocol, whose flags are half of what it sends). Larger ones go
+// in two: each rank adds up one share and hands it round, with flags per block.
 namespace ernie::kernels {
 
 constexpr int kMaxAllReduceRanks = 8;

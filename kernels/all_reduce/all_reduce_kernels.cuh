@@ -42,6 +42,7 @@ struct Areas {
 };
 Areas areas(int size, size_t max_bytes, size_t one_shot_bytes) {
   const auto round_up = [](size_t bytes) { return (bytes + 255) / 256 * 256; };
+  // Two lines hold the least tile, 16 bytes; longer ones take less than twice their bytes.
   return {round_up(2 * one_shot_bytes),
           // Shares are whole tiles, at most a row each.
           round_up(max_bytes / static_cast<size_t>(size) + 2 * kMaxRowBytes)};
@@ -69,9 +70,9 @@ struct Job {
   int width;
   float eps;
 
-  __device__ uint4* lines(int at, int half, int source) const {
-    return reinterpret_cast<uint4*>(buffers[at] + kAreasOffset +
-                                    static_cast<size_t>(half * size + source) * areas.line_bytes);
+  __device__ Line* lines(int at, int half, int source) const {
+    return reinterpret_cast<Line*>(buffers[at] + kAreasOffset +
+                                   static_cast<size_t>(half * size + source) * areas.line_bytes);
   }
   __device__ unsigned char* shares(int at, int shot, int half, int source_or_owner) const {
     const int slot = (shot * 2 + half) * size + source_or_owner;
@@ -158,13 +159,12 @@ struct StoreSum {
   __device__ void take(const float (&sum)[N], int64_t element, int) {
     store_vector(static_cast<T*>(job.out) + element, from_floats<T, N>(sum));
   }
-  template <int N>
   __device__ void end_tile(int64_t) {}
 };
 
-// residual += sum, then RMSNorm; the blocks of a row add up their squares. N is the number of
-// neighbours that a thread takes at a time; the order of the squares does not depend on it, so that
-// a row has the same bits in one shot and in two.
+// residual += sum, then RMSNorm; the blocks of a row add up their squares. The order of the squares
+// does not depend on N, the neighbours that a thread takes at a time, so that a row has the same
+// bits in one shot and in two.
 template <class R, int kSplit>
 struct StoreNorm {
   const Job& job;
@@ -190,14 +190,14 @@ struct StoreNorm {
     }
     store_vector(residual, after);
   }
-  template <int N>
   __device__ void end_tile(int64_t tile) {
+    constexpr int kElements = 4;  // a tile is a multiple of 8
     __syncthreads();
     float squares = 0;
     for (int i = static_cast<int>(threadIdx.x); i < job.tile_elements; i += kThreads) {
       squares += kept[i] * kept[i];
     }
-    float total = block_sum<kThreads>(squares);  // after it a thread reads only what it wrote
+    float total = block_sum<kThreads>(squares);
     if constexpr (kSplit > 1) {
       use ^= 1;
       const int own = static_cast<int>(blockIdx.x) % kSplit;
@@ -211,15 +211,17 @@ struct StoreNorm {
     const float scale = 1.0f / sqrtf(total / static_cast<float>(job.width) + job.eps);
     const int64_t first = tile * job.tile_elements;
     const int in_row = static_cast<int>(tile % kSplit) * job.tile_elements;
-    for (int i = static_cast<int>(threadIdx.x) * N; i < job.tile_elements; i += kThreads * N) {
-      const Vector<R, N> weight = load_vector<R, N>(static_cast<const R*>(job.weight) + in_row + i);
-      Vector<R, N> out;
+    for (int i = static_cast<int>(threadIdx.x) * kElements; i < job.tile_elements;
+         i += kThreads * kElements) {
+      const auto weight = load_vector<R, kElements>(static_cast<const R*>(job.weight) + in_row + i);
+      Vector<R, kElements> out;
 #pragma unroll
-      for (int j = 0; j < N; ++j) {
+      for (int j = 0; j < kElements; ++j) {
         out.v[j] = from_float<R>(kept[i + j] * scale * to_float(weight.v[j]));
       }
       store_vector(static_cast<R*>(job.out) + first + i, out);
     }
+    __syncthreads();  // `kept` is free for the next tile
   }
 };
 
@@ -236,61 +238,83 @@ __device__ __forceinline__ void accumulate(const Raw& raw, float (&sum)[N]) {
 // Grid: blocks that go round over the tiles; with a norm and kSplit > 1 in clusters of kSplit.
 template <class T, class Store>
 __global__ void __launch_bounds__(kThreads, 1) one_shot_kernel(const Job job) {
-  constexpr int kUnit = 8 / static_cast<int>(sizeof(T));  // elements of a line
+  constexpr int kWordElements = 4 / static_cast<int>(sizeof(T));
   const Call call = begin_call(job);
   const int half = static_cast<int>(call.epoch % 2);
-  const auto* in = reinterpret_cast<const uint2*>(job.in);
+  const auto* in = static_cast<const uint32_t*>(job.in);
+  const int64_t words = job.count / kWordElements;
+  const int tile_words = job.tile_elements / kWordElements;
+  const int tile_lines = ceil_div(tile_words, kLineWords);
   Store store(job);
   Wait wait(job, call.failed);
 
-  const auto for_each_unit = [&](int64_t tile, auto body) {
-    const int64_t first = tile * job.tile_elements;
-    for (int i = static_cast<int>(threadIdx.x) * kUnit;
-         i < job.tile_elements && first + i < job.count; i += kThreads * kUnit) {
-      body((first + i) / kUnit, i);
+  // body(line, in_tile, first): the words of a line are in_tile[0..2] of a tile that begins at
+  // word `first`; -1 past its end. They are apart, so that neighbouring threads have neighbours.
+  const auto for_each_line = [&](int64_t tile, auto body) {
+    const int64_t first = tile * tile_words;
+    const int count = static_cast<int>(min(static_cast<int64_t>(tile_words), words - first));
+    const int lines = ceil_div(count, kLineWords);
+    for (int i = static_cast<int>(threadIdx.x); i < lines; i += kThreads) {
+      int in_tile[kLineWords];
+#pragma unroll
+      for (int k = 0; k < kLineWords; ++k) {
+        const int at = i + k * lines;
+        in_tile[k] = at < count ? at : -1;
+      }
+      body(tile * tile_lines + i, in_tile, first);
     }
   };
+  const auto load_words = [&](const int(&in_tile)[kLineWords], int64_t first) {
+    Line line{};
+#pragma unroll
+    for (int k = 0; k < kLineWords; ++k) {
+      if (in_tile[k] >= 0) line.words[k] = in[first + in_tile[k]];
+    }
+    return line;
+  };
   for (int64_t tile = blockIdx.x; tile < job.tiles; tile += gridDim.x) {
-    for_each_unit(tile, [&](int64_t unit, int) {
-      const uint2 data = in[unit];
-      const uint4 line{data.x, call.epoch, data.y, call.epoch};
+    for_each_line(tile, [&](int64_t at, const int(&in_tile)[kLineWords], int64_t first) {
+      Line line = load_words(in_tile, first);
+      line.epoch = call.epoch;
       for (int next = 1; next < job.size; ++next) {
         const int peer = (job.rank + next) % job.size;
-        store_line(job.lines(peer, half, job.rank) + unit, line);
+        store_line(job.lines(peer, half, job.rank) + at, line);
       }
     });
   }
   for (int64_t tile = blockIdx.x; tile < job.tiles; tile += gridDim.x) {
-    for_each_unit(tile, [&](int64_t unit, int in_tile) {
-      uint4 lines[kMaxAllReduceRanks];
+    for_each_line(tile, [&](int64_t at, const int(&in_tile)[kLineWords], int64_t first) {
+      Line lines[kMaxAllReduceRanks];
+      const Line own = load_words(in_tile, first);
       int missing;
       do {
         missing = -1;
 #pragma unroll
         for (int r = 0; r < kMaxAllReduceRanks; ++r) {
           if (r < job.size && r != job.rank) {
-            lines[r] = load_line(job.lines(job.rank, half, r) + unit);
+            lines[r] = load_line(job.lines(job.rank, half, r) + at);
           }
         }
 #pragma unroll
         for (int r = 0; r < kMaxAllReduceRanks; ++r) {
-          if (r < job.size && r != job.rank &&
-              (lines[r].y != call.epoch || lines[r].w != call.epoch)) {
-            missing = r;
-          }
+          if (r < job.size && r != job.rank && lines[r].epoch != call.epoch) missing = r;
         }
       } while (missing >= 0 && wait.again(missing));
-      const uint2 own = in[unit];
-      float sum[kUnit] = {};
 #pragma unroll
-      for (int r = 0; r < kMaxAllReduceRanks; ++r) {
-        if (r < job.size) {
-          accumulate<T>(r == job.rank ? own : uint2{lines[r].x, lines[r].z}, sum);
+      for (int k = 0; k < kLineWords; ++k) {
+        if (in_tile[k] < 0) continue;
+        float sum[kWordElements] = {};
+#pragma unroll
+        for (int r = 0; r < kMaxAllReduceRanks; ++r) {
+          if (r < job.size) {
+            const uint32_t word = r == job.rank ? own.words[k] : lines[r].words[k];
+            accumulate<T>(word, sum);
+          }
         }
+        store.take(sum, (first + in_tile[k]) * kWordElements, in_tile[k] * kWordElements);
       }
-      store.take(sum, unit * kUnit, in_tile);
     });
-    store.template end_tile<kUnit>(tile);
+    store.end_tile(tile);
   }
   end_call(job, call.epoch);
 }
@@ -358,8 +382,8 @@ __global__ void __launch_bounds__(kThreads, 1) two_shot_kernel(const Job job) {
             raw[r] =
                 r == job.rank
                     ? *reinterpret_cast<const uint4*>(in + element)
-                    : load_line(reinterpret_cast<const uint4*>(job.shares(job.rank, 0, half, r)) +
-                                unit);
+                    : load_volatile(
+                          reinterpret_cast<const uint4*>(job.shares(job.rank, 0, half, r)) + unit);
           }
         }
         float sum[kUnit] = {};
@@ -384,10 +408,10 @@ __global__ void __launch_bounds__(kThreads, 1) two_shot_kernel(const Job job) {
         owner,
         [&](int64_t element, int in_tile, int64_t unit) {
           float sum[kUnit] = {};
-          accumulate<T>(load_line(from + unit), sum);
+          accumulate<T>(load_volatile(from + unit), sum);
           store.take(sum, element, in_tile);
         },
-        [&](int64_t tile) { store.template end_tile<kUnit>(tile); });
+        [&](int64_t tile) { store.end_tile(tile); });
   }
   end_call(job, call.epoch);
 }
@@ -418,7 +442,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     const int source = (job.rank + next) % job.size;
     const auto* from = reinterpret_cast<const uint4*>(job.shares(job.rank, 1, half, source));
     for (int64_t unit = first; unit < units; unit += step) {
-      *place(source, unit) = load_line(from + unit);
+      *place(source, unit) = load_volatile(from + unit);
     }
   }
   end_call(job, call.epoch);

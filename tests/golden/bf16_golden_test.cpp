@@ -99,10 +99,6 @@ int forced_choices(const Routing& routing) {
 
 TEST_P(Bf16Golden, NoiseIsWithinTheReferencesAndOnlyOtherExpertsAddToIt) {
   Loaded in_f32(checkpoint_, DType::kF32, backend_, *comm_);
-  const auto& moe = in_f32.config().moe;
-  if (tests_use_cuda() && moe && std::max(moe->text.num_experts, moe->vision.num_experts) > 8) {
-    GTEST_SKIP() << "scores are read through the router, which chooses at most 8 experts on CUDA";
-  }
   Loaded in_bf16(checkpoint_, DType::kBF16, backend_, *comm_);
   const int vocab = in_f32.config().vocab_size;
   const std::vector<Case> cases = load_cases(checkpoint_);

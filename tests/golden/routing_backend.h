@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "ops/backend.h"
@@ -127,7 +128,7 @@ class RoutingBackend final : public PassOn {
     return modality == 1 ? static_cast<int32_t>(a.router[0].rows()) : 0;
   }
 
-  // A bias above every probability makes the router choose `ids`.
+  // Chooses `ids`, experts of one modality: their bias is above every probability.
   void route_to(const std::vector<int32_t>& ids, ops::MoeRouteArgs row, int modality) {
     const int64_t experts = row.router[modality].rows();
     std::vector<float> bias(static_cast<size_t>(experts), 0.0f);
@@ -139,23 +140,30 @@ class RoutingBackend final : public PassOn {
     to_->synchronize();
   }
 
-  // The probabilities are the weights when every expert is chosen. In bfloat16 they are rounded,
-  // which adds less to the noise than it can show.
+  // Every expert is chosen once, a few at a time, since a backend may limit how many; divided by 1,
+  // the weights are the probabilities. In bfloat16 they are rounded, which adds less to the noise
+  // than it can show.
   std::vector<float> scores(ops::MoeRouteArgs row, int modality) {
+    constexpr int64_t kMostChosen = 8;
     const int64_t experts = row.router[modality].rows();
-    const Buffer ids_buffer = to_->allocate(static_cast<size_t>(experts) * sizeof(int32_t));
-    const Buffer weights_buffer = to_->allocate(static_cast<size_t>(experts) * sizeof(float));
-    row.top_k = static_cast<int>(experts);
-    row.expert_ids = ids_buffer.view(DType::kI32, {1, experts});
-    row.expert_weights = weights_buffer.view(DType::kF32, {1, experts});
-    to_->moe_route(row);
-    const std::vector<int32_t> ids = host<int32_t>(row.expert_ids);
-    const std::vector<float> weights = host<float>(row.expert_weights);
-    std::vector<float> scores;
+    std::vector<float> scores(static_cast<size_t>(experts), 0.0f);
     if (row.bias[modality].data != nullptr) scores = host<float>(row.bias[modality]);
-    scores.resize(weights.size());
-    for (size_t i = 0; i < ids.size(); ++i) {
-      scores[static_cast<size_t>(ids[i] - first_expert(row, modality))] += weights[i];
+    const Buffer ids_buffer = to_->allocate(kMostChosen * sizeof(int32_t));
+    const Buffer weights_buffer = to_->allocate(kMostChosen * sizeof(float));
+    row.norm_min = 1;
+    for (int64_t first = 0; first < experts; first += kMostChosen) {
+      std::vector<int32_t> ids(static_cast<size_t>(std::min(kMostChosen, experts - first)));
+      std::iota(ids.begin(), ids.end(), first_expert(row, modality) + static_cast<int32_t>(first));
+      const auto count = static_cast<int64_t>(ids.size());
+      row.top_k = static_cast<int>(count);
+      row.expert_ids = ids_buffer.view(DType::kI32, {1, count});
+      row.expert_weights = weights_buffer.view(DType::kF32, {1, count});
+      route_to(ids, row, modality);
+      ids = host<int32_t>(row.expert_ids);
+      const std::vector<float> probabilities = host<float>(row.expert_weights);
+      for (size_t i = 0; i < ids.size(); ++i) {
+        scores[static_cast<size_t>(ids[i] - first_expert(row, modality))] += probabilities[i];
+      }
     }
     return scores;
   }
