@@ -25,4 +25,5 @@ if(ERNIE_SANITIZE)
 endif()
 
 # Every target is given the definitions of the libraries in the precompiled headers, which would not fit it otherwise.
-add_compile_definitions(BOOST_JSON_NO_LIB BOOST_JSON_DYN_LINK BOOST_CONTAINER_NO_LIB BOOST_CONTAINER_DYN_LINK)
+add_compile_definitions(
+  "$<$<COMPILE_LANGUAGE:CXX>:BOOST_JSON_NO_LIB;BOOST_JSON_DYN_LINK;BOOST_CONTAINER_NO_LIB;BOOST_CONTAINER_DYN_LINK>")
