@@ -6,9 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build-bench}
-results=bench/results
-mkdir -p "$results"
-name=cpu-$(date -u +%Y-%m-%d)${ERNIE_CPU_ISA:+-$ERNIE_CPU_ISA}
 echo "bench: engine at the 0.3B geometry, dummy weights, bf16 (about a minute)"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -32,17 +29,19 @@ if [ -n "${LLAMA_BENCH:-}" ]; then
   llama=$("$LLAMA_BENCH" -m "$model" -p 512 -n 48 -t 2 -r 3 -o json)
 fi
 
-python3 - "$results/$name.json" "$work/products.json" "$engine" "$serving" "$llama" <<'PY'
-import json, os, subprocess, sys
-isa = os.environ.get("ERNIE_CPU_ISA", "best of the processor")
-out, engine, serving, llama = sys.argv[1], *(json.loads(text) for text in sys.argv[3:])
-medians = [run for run in json.load(open(sys.argv[2]))["benchmarks"] if run["aggregate_name"] == "median"]
+python3 - "$work/products.json" "$engine" "$serving" "$llama" <<'PY'
+import json, re, subprocess, sys
+engine, serving, llama = (json.loads(text) for text in sys.argv[2:])
+isa = re.search(r"\((\w+)", engine["device"])[1]
+date = subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip()
+out = f"bench/results/cpu-{date}-{isa}.json"
+medians = [run for run in json.load(open(sys.argv[1]))["benchmarks"] if run["aggregate_name"] == "median"]
 products = {run["name"].split("/")[0]: {"gflop_s": round(run["GFLOPS"], 1), "of_peak": round(run["of_peak"], 3)}
             for run in medians}
 KEPT = ("n_prompt", "n_gen", "n_threads", "type_k", "avg_ts", "stddev_ts", "build_number", "model_type", "model_size")
 llama = llama and [{key: test[key] for key in KEPT if key in test} for test in llama]
 cpu = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "?")
-record = {"date": subprocess.check_output(["date", "-u", "+%Y-%m-%d"], text=True).strip(), "command": "make bench", "isa": isa,
+record = {"date": date, "command": "make bench", "isa": isa,
           "hardware": cpu + ", 2 threads", "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
           "engine": engine, "products_512": products, "serving": serving, "llama_bench": llama}
 json.dump(record, open(out, "w"), indent=1)
