@@ -18,7 +18,7 @@ deps:
 build: deps
 	@echo "build: configuring"
 	@cmake -S . -B $(BUILD) -G Ninja >/dev/null
-	@echo "build: compiling $(BUILD)/ernie with $(JOBS) jobs (3 to 4 minutes the first time on 2 cores)"
+	@echo "build: compiling $(BUILD)/ernie with $(JOBS) jobs (about 4 minutes the first time on 2 cores)"
 	@cmake --build $(BUILD) -j $(JOBS) --target ernie
 
 demo: build

@@ -5,76 +5,91 @@ a real server two runs differ by more than two clients do.
   paced_server.py [--port 8000]
 
 Request i, counted from 0, gets its first token after 200 to 600 ms and the others 15 to 45 ms apart, all set by i. Ctrl-C
-prints what was sent, by the server's clock: medians and means in milliseconds.
+prints the means of what was sent, by the server's clock.
 """
 import argparse
-import asyncio
+import http.server
 import json
 import statistics
+import threading
 import time
 
-sent = []  # (seconds to the first token, between tokens, to the last one)
+
+class Listener(http.server.ThreadingHTTPServer):
+    request_queue_size = 4096  # a client beyond the queue would try again only after a second
 
 
-async def stream(writer, request, index):
-    first, gap = 0.2 + index * 37 % 400 / 1000, 0.015 + index * 13 % 30 / 1000
-    begin = time.perf_counter()
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-    tokens = request["max_tokens"]
-    times = []
+class PacedServer:
+    """pace(i): seconds before the first token of request i and between the others. refuse(i): whether it gets a 429."""
 
-    def event(data):
-        text = f"data: {data}\n\n".encode()
-        writer.write(f"{len(text):x}\r\n".encode() + text + b"\r\n")
+    def __init__(self, pace, refuse=lambda i: False, port=0):
+        asked, sent, lock = [], [], threading.Lock()
 
-    for i in range(tokens):
-        await asyncio.sleep(max(0.0, begin + first + i * gap - time.perf_counter()))
-        choice = {"index": 0, "text": "x ", "finish_reason": "length" if i + 1 == tokens else None}
-        event(json.dumps({"id": str(index), "object": "text_completion", "model": "paced", "choices": [choice]}))
-        times.append(time.perf_counter() - begin)
-    prompt = request["prompt"]
-    count = len(prompt) if isinstance(prompt, list) and len(prompt) > 1 else len(str(prompt).split())
-    event(json.dumps({"id": str(index), "object": "text_completion", "model": "paced", "choices": [],
-                      "usage": {"prompt_tokens": count, "completion_tokens": tokens, "total_tokens": count + tokens}}))
-    event("[DONE]")
-    writer.write(b"0\r\n\r\n")
-    await writer.drain()
-    sent.append((times[0], (times[-1] - times[0]) / max(1, tokens - 1), times[-1]))
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
 
+            def do_GET(self):
+                self.answer(200, {"data": [{"id": "paced"}]})
 
-async def serve(reader, writer):
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            fields = {line.split(b":", 1)[0].lower(): line.split(b":", 1)[1] for line in head.split(b"\r\n")[1:] if b":" in line}
-            body = await reader.readexactly(int(fields.get(b"content-length", 0)))
-            if head.startswith(b"POST /v1/completions"):
-                serve.requests += 1
-                await stream(writer, json.loads(body), serve.requests - 1)
-            else:
-                answer = b'{"object": "list", "data": [{"id": "paced", "object": "model"}]}'
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                begin = time.monotonic()
+                with lock:
+                    index = len(asked)
+                    asked.append((begin, body))
+                if refuse(index):
+                    return self.answer(429, {"error": {"message": "come back later"}})
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.send_header("Connection", "close")
+                self.end_headers()
+                first, gap = pace(index)
+                tokens = body["max_tokens"]
+                times = []
+                for i in range(tokens):
+                    time.sleep(max(0.0, begin + first + i * gap - time.monotonic()))
+                    self.event(json.dumps({"choices": [{"text": "x ", "finish_reason": "length" if i + 1 == tokens else None}]}))
+                    times.append(time.monotonic() - begin)
+                sent.append((times[0], (times[-1] - times[0]) / max(1, tokens - 1), times[-1]))
+                prompt = body["prompt"]
+                usage = {"prompt_tokens": len(prompt.split() if isinstance(prompt, str) else prompt), "completion_tokens": tokens}
+                self.event(json.dumps({"choices": [], "usage": usage}))
+                self.event("[DONE]")
+                self.close_connection = True
 
+            def answer(self, status, value):
+                text = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
 
-serve.requests = 0
+            def event(self, data):
+                self.wfile.write(f"data: {data}\n\n".encode())
+
+            def log_message(self, *args):
+                pass
+
+        self.asked = asked  # (when, body)
+        self.sent = sent  # seconds to the first token, between tokens, to the last one
+        self.http = Listener(("127.0.0.1", port), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+
+    def start(self):
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        return self
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=8000)
-    args = parser.parse_args()
-
-    async def run():
-        async with await asyncio.start_server(serve, "127.0.0.1", args.port) as server:
-            await server.serve_forever()
-
+    server = PacedServer(lambda i: (0.2 + i * 37 % 400 / 1000, 0.015 + i * 13 % 30 / 1000), port=parser.parse_args().port)
     try:
-        asyncio.run(run())
+        server.http.serve_forever()
     except KeyboardInterrupt:
-        for name, column in zip(("ttft", "tpot", "latency"), zip(*sent)):
-            print(f"{name}: median {1000 * statistics.median(column):.2f}, mean {1000 * statistics.fmean(column):.2f}")
-        print(f"requests: {len(sent)}")
+        for name, column in zip(("TTFT", "TPOT", "latency"), zip(*server.sent)):
+            print(f"{name}: {1000 * statistics.fmean(column):.2f} ms")
+        print(f"requests: {len(server.sent)}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """`ernie bench serve` against the real server and against one whose timing is known."""
 import http.client
-import http.server
 import json
+import pathlib
 import signal
 import subprocess
-import threading
+import sys
 import time
 
 import pytest
 from conftest import ERNIE
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "bench/serving"))
+from paced_server import PacedServer  # noqa: E402
 
 
 def command(url, *flags):
@@ -88,60 +91,16 @@ def test_pictures(server, tmp_path):
     assert report["total_input_tokens"] > 3 * 2 * (3 * 2)  # two pictures of 3 x 2 tokens, and text
 
 
-class TimedServer:
-    """Streams four tokens with pauses of 50 ms, the first after 100 ms; refuses every third request with 429."""
-
-    def __init__(self, refuse=False):
-        asked = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                self.answer(200, {"data": [{"id": "timed"}]})
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                asked.append((time.monotonic(), body))
-                if refuse and len(asked) % 3 == 2:
-                    return self.answer(429, {"error": {"message": "come back later"}})
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream")
-                self.send_header("Connection", "close")
-                self.end_headers()
-                time.sleep(0.1)
-                for i in range(4):
-                    if i > 0:
-                        time.sleep(0.05)
-                    self.event({"choices": [{"text": "x", "finish_reason": "length" if i == 3 else None}]})
-                self.event({"choices": [], "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": 4}})
-                self.wfile.write(b"data: [DONE]\n\n")
-                self.close_connection = True
-
-            def answer(self, status, value):
-                text = json.dumps(value).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def event(self, value):
-                self.wfile.write(f"data: {json.dumps(value)}\n\n".encode())
-                self.wfile.flush()
-
-            def log_message(self, *args):
-                pass
-
-        self.asked = asked
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+def timed_server(refuse=lambda i: False):
+    """The first token after 100 ms, the others 50 ms apart."""
+    return PacedServer(lambda i: (0.1, 0.05), refuse).start()
 
 
 def test_times_of_a_server_whose_times_are_known(tmp_path):
-    server = TimedServer()
-    report, _ = bench(server.url, tmp_path, "--num-prompts", 6, "--max-concurrency", 3, "--random-input-len", 5)
-    assert report["model"] == "timed" and report["completed"] == 6
+    server = timed_server()
+    report, _ = bench(server.url, tmp_path, "--num-prompts", 6, "--max-concurrency", 3, "--random-input-len", 5,
+                      "--random-output-len", 4)
+    assert report["model"] == "paced" and report["completed"] == 6
     assert (report["total_input_tokens"], report["total_output_tokens"]) == (30, 24)
     assert report["mean_ttft_ms"] >= 99
     assert report["mean_tpot_ms"] >= 49
@@ -151,24 +110,26 @@ def test_times_of_a_server_whose_times_are_known(tmp_path):
 
 
 def test_failures_are_counted_by_reason(tmp_path):
-    report, table = bench(TimedServer(refuse=True).url, tmp_path, "--num-prompts", 9, "--max-concurrency", 1)
+    report, table = bench(timed_server(refuse=lambda i: i % 3 == 1).url, tmp_path, "--num-prompts", 9, "--max-concurrency", 1,
+                          "--random-output-len", 4)
     assert (report["completed"], report["failed"]) == (6, 3)
     assert report["failures"] == {"status 429: come back later": 3}
     assert "3 x status 429: come back later" in table
 
 
 def test_request_rate_sends_at_random_times(tmp_path):
-    server = TimedServer()
-    bench(server.url, tmp_path, "--num-prompts", 20, "--request-rate", 40, "--seed", 5)
+    server = timed_server()
+    bench(server.url, tmp_path, "--num-prompts", 20, "--request-rate", 40, "--seed", 5, "--random-output-len", 4)
     times = [when for when, _ in server.asked[1:]]  # the first tries the server
     gaps = sorted(b - a for a, b in zip(times, times[1:]))
     assert times[-1] - times[0] > 0.1 and gaps[-1] > 2 * gaps[0]
 
 
 def test_ctrl_c_prints_what_was_measured(tmp_path):
-    server = TimedServer()
+    server = timed_server()
     file = tmp_path / "bench.json"
-    run = subprocess.Popen(command(server.url, "--json", file, "--num-prompts", 1000, "--max-concurrency", 2),
+    run = subprocess.Popen(command(server.url, "--json", file, "--num-prompts", 1000, "--max-concurrency", 2,
+                                   "--random-output-len", 4),
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while len(server.asked) < 6:
         time.sleep(0.02)

@@ -1,5 +1,6 @@
 """Hostile requests that need the real model behind them. Each leaves the server as it was."""
 import json
+import re
 import time
 
 import pytest
@@ -76,11 +77,13 @@ def test_ten_megabytes_of_one_thing_are_refused_at_once(server, unit):
     assert time.monotonic() - begin < 5
 
 
-def test_fifty_megabytes_are_refused_in_a_second(server):
+def test_fifty_megabytes_are_refused_by_their_length(server):
     body = json.dumps(user(text("word " * 10_000_000))).encode()
     begin = time.monotonic()
     error = expect(server, 400, body, code="context_length_exceeded")
-    assert "512" in error["message"] and "at least" in error["message"]
+    assert "512" in error["message"]
+    # Tokenising stops some thousands of tokens over the context at most: a larger number comes from the bytes alone.
+    assert int(re.search(r"at least (\d+)", error["message"])[1]) > 100_000
     assert time.monotonic() - begin < 5  # with the transfer, on a machine that does other things too
 
 
