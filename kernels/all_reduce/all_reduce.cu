@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstddef>
 #include <initializer_list>
 
 #include "kernels/all_reduce/all_reduce.h"
@@ -47,6 +48,8 @@ Job make_job(const AllReduceSetup& setup, const void* in, void* out, int64_t cou
   Job job{};
   job.rank = setup.rank;
   job.size = setup.size;
+  // Where ranks share a GPU, kernels that wait would take the place of another rank's.
+  job.lets_next_start = setup.max_blocks == 0;
   for (int r = 0; r < setup.size; ++r) {
     job.buffers[r] = static_cast<unsigned char*>(setup.buffers[r]);
   }
@@ -116,6 +119,12 @@ size_t default_one_shot_bytes(int size) {
 size_t all_reduce_buffer_bytes(int size, size_t max_bytes, size_t one_shot_bytes) {
   const Areas a = areas(size, max_bytes, one_shot_bytes);
   return kAreasOffset + static_cast<size_t>(size) * (2 * a.line_bytes + 4 * a.share_bytes);
+}
+
+cudaError_t rehearse_all_reduce(const AllReduceSetup& setup, bool on, cudaStream_t stream) {
+  unsigned char* state = static_cast<unsigned char*>(setup.buffers[setup.rank]);
+  return cudaMemsetAsync(state + offsetof(State, failed), on ? 1 : 0, sizeof(State::failed),
+                         stream);
 }
 
 cudaError_t launch_all_reduce(const AllReduceSetup& setup, const AllReduceParams& params,

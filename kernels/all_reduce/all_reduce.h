@@ -45,6 +45,10 @@ struct AllReduceSetup {
 size_t default_one_shot_bytes(int size);
 size_t all_reduce_buffer_bytes(int size, size_t max_bytes, size_t one_shot_bytes);
 
+// While a rehearsal is on, this rank's calls do not wait for other ranks and their results mean
+// nothing. All ranks must make the same calls in it, and have ended them before any turns it off.
+cudaError_t rehearse_all_reduce(const AllReduceSetup& setup, bool on, cudaStream_t stream);
+
 struct AllReduceParams {
   const void* in =
       nullptr;          // [count] type, 16-byte aligned; count * element a multiple of 16 bytes

@@ -53,6 +53,7 @@ Areas areas(int size, size_t max_bytes, size_t one_shot_bytes) {
 struct Job {
   int rank;
   int size;
+  bool lets_next_start;  // early
   unsigned char* buffers[kMaxAllReduceRanks];
   Areas areas;
   const uint32_t* abort;
@@ -127,7 +128,7 @@ struct Call {
 // The same for all threads of a block, whatever happens to the state meanwhile.
 __device__ Call begin_call(const Job& job) {
   __shared__ Call call;
-  let_next_kernel_start();
+  if (job.lets_next_start) let_next_kernel_start();
   wait_for_previous_kernel();
   if (threadIdx.x == 0) {
     const uint32_t next = load_volatile(&job.state()->epoch) + 1;

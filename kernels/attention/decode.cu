@@ -219,7 +219,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   const PagedAttentionParams& p = a.p;
 
   let_next_kernel_start();
-  wait_for_previous_kernel();
+  // The kernel before this one writes the queries and each sequence's last key and value; all else
+  // is read before it has ended.
   scan_sequences(p.num_seqs, first, [&](int s) {
     const int queries = p.query_start[s + 1] - p.query_start[s];
     return queries == 1 ? static_cast<int>(split_count(p.context_len[s])) : 0;
@@ -259,9 +260,17 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       }
       commit_copies();  // also an empty group, so that group i is always tile i
     };
+    const auto holds_last_key = [&](int i) {
+      return item.split == item.splits - 1 && tile_key(i) + kTileKeys >= item.end_key;
+    };
 #pragma unroll
-    for (int i = 0; i < kStages - 1; ++i) copy_tile(i, look_up(i));
+    for (int i = 0; i < kStages - 1; ++i) {
+      const unsigned rows = look_up(i);
+      if (holds_last_key(i)) wait_for_previous_kernel();
+      copy_tile(i, rows);
+    }
     unsigned next_rows = look_up(kStages - 1);
+    wait_for_previous_kernel();
 
     // Rows beyond the heads are zero.
     uint32_t query[kDim / 16][4];
@@ -372,6 +381,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     }
     __syncthreads();  // the stages and the flag are free again
   }
+  wait_for_previous_kernel();  // a block without items
 }
 
 template <int kDim, int kStages, int kBlocksPerMultiprocessor>

@@ -17,6 +17,8 @@ namespace ernie::kernels {
 
 constexpr int kMaxAttentionSequences = 1024;
 
+// The lengths, the tables, and keys and values before a sequence's last query are read before the
+// kernel that was launched just before this one has ended.
 struct PagedAttentionParams {
   ElementType type = ElementType::kBF16;  // T
   // [tokens, (q_heads + 2 kv_heads) * head_dim] T; only the rotated q heads are read.

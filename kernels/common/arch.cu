@@ -1,9 +1,14 @@
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <utility>
 
 #include "kernels/common/arch.h"
+#include "kernels/common/launch.cuh"
 
 namespace ernie::kernels {
 namespace {
@@ -40,6 +45,24 @@ int arch() {
 int multiprocessors() {
   static const int value = count_multiprocessors();
   return value;
+}
+
+cudaError_t allow_shared_memory(const void* kernel, size_t bytes) {
+  static std::mutex mutex;
+  static std::map<std::pair<const void*, int>, size_t> allowed;  // by kernel and device
+  int device = 0;
+  if (const cudaError_t error = cudaGetDevice(&device); error != cudaSuccess) return error;
+  {
+    const std::lock_guard lock(mutex);
+    if (bytes <= allowed[{kernel, device}]) return cudaSuccess;
+  }
+  const cudaError_t error = cudaFuncSetAttribute(
+      kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (error != cudaSuccess) return error;
+  const std::lock_guard lock(mutex);
+  size_t& most = allowed[{kernel, device}];
+  most = std::max(most, bytes);
+  return cudaSuccess;
 }
 
 }  // namespace ernie::kernels

@@ -50,13 +50,14 @@ cudaError_t launch(void (*kernel)(Parameters...), const LaunchShape& shape, cuda
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
-// Allows `kernel` `bytes` of dynamic shared memory. Static and dynamic memory together have 48 KB
-// without it, so smaller sizes may need it too. Not a stream operation: it may be called before
-// every launch, also inside a capture.
-template <class Kernel>
-cudaError_t allow_shared_memory(Kernel kernel, size_t bytes) {
-  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              static_cast<int>(bytes));
+// Allows `kernel` `bytes` of dynamic shared memory on this device, once: the driver's call waits
+// for other threads that load code. Static and dynamic memory together have 48 KB without it, so
+// smaller sizes may need it too. Not a stream operation: it may be called before every launch, also
+// inside a capture.
+cudaError_t allow_shared_memory(const void* kernel, size_t bytes);
+template <class... Parameters>
+cudaError_t allow_shared_memory(void (*kernel)(Parameters...), size_t bytes) {
+  return allow_shared_memory(reinterpret_cast<const void*>(kernel), bytes);
 }
 
 // Blocks until the kernel before this one in the stream has ended and its writes can be seen. Does

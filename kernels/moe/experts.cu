@@ -243,17 +243,21 @@ cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
   const bool can_hopper = arch() >= 90 && p.weight_maps != nullptr;
   MoePath path = p.path;
   if (path == MoePath::kAuto) {
-    const int most_decode = can_hopper ? kBestDecodeTokens : kMaxDecodeTokens;
-    path = p.tokens <= most_decode ? MoePath::kDecode
-           : can_hopper            ? MoePath::kHopper
-                                   : MoePath::kAmpere;
+    path = p.tokens == 1                  ? MoePath::kSingle
+           : can_hopper                   ? MoePath::kHopper
+           : p.tokens <= kMaxDecodeTokens ? MoePath::kDecode
+                                          : MoePath::kAmpere;
   }
   if (p.type == ElementType::kF32) path = MoePath::kAmpere;
-  if ((path == MoePath::kDecode && p.tokens > kMaxDecodeTokens) ||
+  if ((path == MoePath::kSingle && p.tokens != 1) ||
+      (path == MoePath::kDecode && p.tokens > kMaxDecodeTokens) ||
       (path == MoePath::kHopper && !can_hopper)) {
     return cudaErrorInvalidValue;
   }
-  if (path == MoePath::kDecode && p.tokens == 1) return moe::launch_single(problem, stream);
+  if (path == MoePath::kSingle) {
+    if (moe::single_takes(p)) return moe::launch_single(problem, stream);
+    path = MoePath::kDecode;
+  }
   return first_error(
       {moe::launch_products(problem, path, stream), moe::launch_combine(problem, stream)});
 }

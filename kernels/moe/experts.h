@@ -9,17 +9,17 @@
 
 namespace ernie::kernels {
 
-// How a bfloat16 expert MLP is computed. kAuto on sm_90a where weight maps are given: kDecode up to
-// kBestDecodeTokens tokens, else kHopper; elsewhere kDecode up to kMaxDecodeTokens, else kAmpere.
+// How a bfloat16 expert MLP is computed. kAuto takes kSingle for one token; for more, on sm_90a
+// where weight maps are given, kHopper; elsewhere kDecode up to kMaxDecodeTokens, else kAmpere.
 enum class MoePath : uint8_t {
   kAuto,
+  kSingle,  // one token; where experts are too wide for shared memory, kDecode takes its place
   kDecode,  // bound by memory: every active expert's weights are read once
   kAmpere,  // mma.sync and cp.async, from sm_80 on
   kHopper,  // wgmma, the weights by TMA; sm_90a
 };
 
 constexpr int kMaxDecodeTokens = 64;
-constexpr int kBestDecodeTokens = 1;
 
 // A TMA descriptor (CUtensorMap) of one bfloat16 weight matrix in device memory.
 struct alignas(128) MoeWeightMap {
@@ -63,8 +63,8 @@ size_t moe_experts_workspace_bytes(const MoeExpertsParams& params);
 // is float32, rounded once.
 //
 // A token's result does not depend on the other tokens of the batch, but for the choice of the
-// path: kDecode adds up k in another order than kAmpere and kHopper do, and wgmma rounds its sums
-// in its own way, so a token may differ in the last bits between a batch that takes one path and a
+// path: they add up k in different orders (but kAmpere and kHopper), and wgmma rounds its sums in
+// its own way, so a token may differ in the last bits between a batch that takes one path and a
 // batch that takes another.
 cudaError_t launch_moe_experts(const MoeExpertsParams& params, cudaStream_t stream);
 

@@ -28,6 +28,7 @@ struct Problem {
 // Each launches both matrix products; the sort is left to the caller except in decode, which does
 // its own and leaves offsets, row_token and pair_row in the workspace.
 cudaError_t launch_decode(const Problem& problem, cudaStream_t stream);
+bool single_takes(const MoeExpertsParams& p);
 cudaError_t launch_single(const Problem& problem, cudaStream_t stream);  // all of the MLP
 cudaError_t launch_ampere(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_hopper(const Problem& problem, cudaStream_t stream);

@@ -30,7 +30,7 @@ struct Shape {
   Mix mix = Mix::kBoth;
 };
 
-constexpr const char* kPathNames[] = {"auto", "decode", "ampere", "hopper"};
+constexpr const char* kPathNames[] = {"auto", "single", "decode", "ampere", "hopper"};
 
 // Quick numbers with 16 random bits, uniform in [-scale, scale).
 template <class T>
@@ -228,6 +228,7 @@ template <class T>
 std::vector<MoePath> paths_for(int tokens) {
   if (std::is_same_v<T, float>) return {MoePath::kAuto};
   std::vector<MoePath> paths{MoePath::kAmpere};
+  if (tokens == 1) paths.push_back(MoePath::kSingle);
   if (tokens <= kMaxDecodeTokens) paths.push_back(MoePath::kDecode);
   if (arch() >= 90) paths.push_back(MoePath::kHopper);
   return paths;
@@ -315,6 +316,34 @@ KERNEL_TEST(WideExperts) {
   check<__nv_bfloat16>({4096, {4, 0}, {896, 0}, 0, 2, Mix::kText}, {3, 500}, 2);
 }
 
+// Shapes that share out unevenly among blocks, warps and parts, and one too wide for kSingle.
+KERNEL_TEST(OneToken) {
+  check<__nv_bfloat16>({2560, {64, 64}, {1536, 512}, 3072, 6}, {1});
+  check<__nv_bfloat16>({2560, {64, 64}, {1536, 512}, 3072, 6, Mix::kVision}, {1});
+  check<__nv_bfloat16>({1096, {9, 0}, {328, 0}, 1000, 8, Mix::kText}, {1});
+  check<__nv_bfloat16>({8, {2, 0}, {8, 0}, 0, 2, Mix::kText}, {1});
+  check<__nv_bfloat16>({264, {8, 0}, {6000, 0}, 0, 8, Mix::kText}, {1});
+}
+
+// An id that names no expert adds nothing.
+KERNEL_TEST(AChoiceThatIsNoExpertAddsNothing) {
+  const Shape shape{512, {16, 16}, {192, 96}, 128, 4};
+  const Layer<__nv_bfloat16> layer(shape);
+  auto batch = layer.make_batch(1);
+  for (const int32_t nobody : {-1, 32, 1 << 30}) {
+    batch.ids[2] = nobody;
+    auto without = batch;
+    without.ids[2] = 0;
+    without.weights[2] = 0.0f;
+    for (const MoePath path : {MoePath::kSingle, MoePath::kDecode}) {
+      const std::vector<float> got = layer.run<float>(batch, path);
+      const std::vector<float> expected = layer.run<float>(without, path);
+      testing::expect_close(got, std::vector<double>(expected.begin(), expected.end()),
+                            {1e-5, 1e-5}, name_of(shape, 1, path));
+    }
+  }
+}
+
 KERNEL_TEST(Float32Experts) {
   check<float>({64, {4, 4}, {33, 20}, 17, 2}, {1, 2, 7, 64, 300});
   check<float>({256, {16, 16}, {96, 64}, 0, 8}, {1, 40});
@@ -354,6 +383,8 @@ KERNEL_TEST(ImpossibleRequestsAreRefused) {
   };
   p.path = MoePath::kDecode;
   refused("too many tokens to decode");
+  p.path = MoePath::kSingle;
+  refused("more than one token");
   p.path = MoePath::kHopper;
   refused("no weight maps");
   p.path = MoePath::kAuto;

@@ -45,6 +45,10 @@ class Communicator {
 
   virtual void barrier() = 0;
 
+  // While a rehearsal is on, collectives do not wait and their results mean nothing, so that ranks
+  // may load code, which can take an idle device. All ranks make the same calls in it.
+  virtual void set_rehearsal(bool /*on*/) {}
+
   // Throws std::runtime_error when a collective of this rank has given up. What the devices have
   // computed may be used only after this returned on every rank. Any thread may call it.
   virtual void check() {}

@@ -178,6 +178,11 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
                                                 *rank.backend, *rank.model);
     rank.backend->reserve_work(work_shape(config, model_config, source));
     const bool reports = index == 0 && config.on_capture_progress;
+    if (config.tensor_parallel_size > 1) {
+      rank.comm.set_rehearsal(true);
+      rank.runner->rehearse();
+      rank.comm.set_rehearsal(false);
+    }
     rank.runner->warm_up(reports ? config.on_capture_progress : [](int, int) {});
   });
   return std::make_unique<EngineLoop>(

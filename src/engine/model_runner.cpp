@@ -109,18 +109,31 @@ TensorView ModelRunner::logits(int rows) const {
   return logits_.view(DType::kF32, {rows, sizes_.vocab_size});
 }
 
+void ModelRunner::run_empty(int tokens, int seqs, bool vision) {
+  start(empty_step(tokens, seqs, vision, sizes_.block_size), ops::SamplingClass::kBase, true)
+      ->wait();
+}
+
+void ModelRunner::run_prefill(int tokens) {
+  const auto& config = model_.config();
+  const bool vision = config.vision && config.moe && config.moe->vision.num_experts > 0;
+  const int most_context = sizes_.max_blocks_per_seq * sizes_.block_size;
+  run_empty(tokens, (tokens + most_context - 1) / most_context, false);
+  run_empty(tokens, std::min(sizes_.limits.max_seqs, tokens), vision);
+}
+
+void ModelRunner::rehearse() {
+  if (!backend_.has_graphs()) return;
+  // The library of matrix products chooses other code for other numbers of rows.
+  for (int tokens = sizes_.limits.max_tokens; tokens > 0; tokens = tokens * 3 / 4) {
+    run_prefill(tokens);
+  }
+  for (const int seqs : capture_sizes(sizes_.max_graph_seqs)) run_empty(seqs, seqs, false);
+}
+
 void ModelRunner::warm_up(const std::function<void(int, int)>& captured) {
   if (!backend_.has_graphs()) return;
-  const auto run = [&](int tokens, int seqs, bool vision) {
-    start(empty_step(tokens, seqs, vision, sizes_.block_size), ops::SamplingClass::kBase, true)
-        ->wait();
-  };
-  const bool vision =
-      model_.config().vision && model_.config().moe && model_.config().moe->vision.num_experts > 0;
-  const int most_tokens = sizes_.limits.max_tokens;
-  const int most_context = sizes_.max_blocks_per_seq * sizes_.block_size;
-  run(most_tokens, (most_tokens + most_context - 1) / most_context, false);
-  run(most_tokens, std::min(sizes_.limits.max_seqs, most_tokens), vision);
+  run_prefill(sizes_.limits.max_tokens);
   if (model_.config().vision) {
     for (const int frames : {1, 2}) {
       model_.encode(largest_unit(model_.config(), sizes_.limits.max_media_patches, frames));
@@ -130,13 +143,13 @@ void ModelRunner::warm_up(const std::function<void(int, int)>& captured) {
   const std::vector<int> sizes = capture_sizes(sizes_.max_graph_seqs);
   for (size_t i = 0; i < sizes.size(); ++i) {
     const int seqs = sizes[i];
-    run(seqs, seqs, false);  // once without, so that nothing is left to be made
+    run_empty(seqs, seqs, false);  // once without, so that nothing is left to be made
     const StepArrays arrays =
         upload(empty_step(seqs, seqs, false, sizes_.block_size), decode_shape(seqs));
     backend_.synchronize();
     graphs_[seqs] = {decode_shape(seqs),
                      backend_.capture([this, arrays] { issue_decode(arrays); })};
-    run(seqs, seqs, false);
+    run_empty(seqs, seqs, false);
     captured(static_cast<int>(i) + 1, static_cast<int>(sizes.size()));
   }
   last_ = nullptr;

@@ -46,6 +46,10 @@ class ModelRunner {
  public:
   ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model::Model& model);
 
+  // Runs steps of many sizes, so that the code they take is loaded: a device that waits for another
+  // rank inside a collective cannot load any.
+  void rehearse();
+
   // Runs what must not happen for the first time in service, and captures the graphs. With ranks,
   // all of them at once. `captured(done, all)` reports progress.
   void warm_up(const std::function<void(int, int)>& captured);
@@ -56,6 +60,9 @@ class ModelRunner {
                                              bool wants_samples);
 
  private:
+  // A step that changes nothing: of the first tokens of so many sequences.
+  void run_empty(int tokens, int seqs, bool vision);
+  void run_prefill(int tokens);
   struct DecodeGraph {
     StepShape shape;
     std::unique_ptr<ops::Graph> graph;

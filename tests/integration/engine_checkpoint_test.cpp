@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -18,12 +19,22 @@ namespace {
 
 using engine::Engine;
 using engine::EngineConfig;
-using Tokens = std::vector<int32_t>;
+
+// Tokens, and where logprobs were asked for, how far each was above the second best.
+struct Answer {
+  std::vector<int32_t> tokens;
+  std::vector<float> margins;
+};
 using PromptPtr = std::shared_ptr<const model::Prompt>;
 
 class Collector : public engine::EventSink {
  public:
-  void on_token(const engine::TokenEvent& event) override { tokens_.push_back(event.token); }
+  void on_token(const engine::TokenEvent& event) override {
+    answer_.tokens.push_back(event.token);
+    if (event.top.size() > 1) {
+      answer_.margins.push_back(event.top[0].logprob - event.top[1].logprob);
+    }
+  }
   void on_finish(engine::FinishReason reason, const engine::RequestStats& stats,
                  const std::optional<Error>& error) override {
     std::lock_guard lock(mutex_);
@@ -32,17 +43,17 @@ class Collector : public engine::EventSink {
     done_ = true;
     finished_.notify_all();
   }
-  Tokens wait() {
+  Answer wait() {
     std::unique_lock lock(mutex_);
     finished_.wait(lock, [this] { return done_; });
-    return tokens_;
+    return answer_;
   }
   const engine::RequestStats& stats() const { return stats_; }
 
  private:
   std::mutex mutex_;
   std::condition_variable finished_;
-  Tokens tokens_;
+  Answer answer_;
   engine::RequestStats stats_;
   bool done_ = false;
 };
@@ -59,7 +70,10 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
     if (config_.vision && config_.image_token_id < 0) {
       config_.image_token_id = *tokenizer_->id_of("<|IMAGE_PLACEHOLDER|>");
     }
-    for (const golden::Case& c : cases_) prompts_.push_back(prompt_of(c));
+    for (const golden::Case& c : cases_) {
+      prompts_.push_back(prompt_of(c));
+      for (const float noise : c.greedy_noise) noise_ = std::max(noise_, noise);
+    }
   }
 
   EngineConfig plain() const {
@@ -83,29 +97,57 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
     return Engine::start(config_, config, ranks.make_backend, ranks.make_communicators);
   }
 
-  static std::shared_ptr<Collector> submit(Engine& engine, const PromptPtr& prompt) {
+  // Kernels of GPUs differ with the number of rows, and so do last bits.
+  bool exact() const { return !golden::tests_use_cuda() || std::get<1>(GetParam()) == DType::kF32; }
+
+  // Equal; or equal up to a token that was ahead of the second best by no more than twice the
+  // reference's noise, in bfloat16 on GPUs.
+  testing::AssertionResult same(const Answer& actual, const Answer& expected) const {
+    const auto& a = actual.tokens;
+    const auto& e = expected.tokens;
+    if (a.size() != e.size()) {
+      return testing::AssertionFailure() << a.size() << " tokens, not " << e.size();
+    }
+    const auto at = static_cast<size_t>(std::ranges::mismatch(a, e).in1 - a.begin());
+    if (at == a.size() || (!exact() && expected.margins.at(at) <= 2 * noise_)) {
+      return testing::AssertionSuccess();
+    }
+    return testing::AssertionFailure()
+           << testing::PrintToString(a) << ", not " << testing::PrintToString(e) << ", margins "
+           << testing::PrintToString(expected.margins) << ", noise " << noise_;
+  }
+  testing::AssertionResult same(const std::vector<Answer>& actual,
+                                const std::vector<Answer>& expected) const {
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (auto result = same(actual.at(i), expected[i]); !result) return result << ", answer " << i;
+    }
+    return testing::AssertionSuccess();
+  }
+
+  std::shared_ptr<Collector> submit(Engine& engine, const PromptPtr& prompt) const {
     auto sink = std::make_shared<Collector>();
     sched::SamplingParams params;
     params.temperature = 0;
     params.max_tokens = kNewTokens;
+    if (!exact()) params.top_logprobs = 2;
     const auto handle =
         engine.submit({.id = "t", .prompt = prompt, .sampling = params, .sink = sink});
     EXPECT_TRUE(handle.ok()) << (handle.ok() ? "" : handle.error().message);
     return sink;
   }
 
-  std::vector<Tokens> one_by_one(const EngineConfig& config) const {
+  std::vector<Answer> one_by_one(const EngineConfig& config) const {
     const auto engine = start(config);
-    std::vector<Tokens> answers;
+    std::vector<Answer> answers;
     for (const PromptPtr& prompt : prompts_) answers.push_back(submit(*engine, prompt)->wait());
     return answers;
   }
 
-  std::vector<Tokens> all_at_once(const EngineConfig& config) const {
+  std::vector<Answer> all_at_once(const EngineConfig& config) const {
     const auto engine = start(config);
     std::vector<std::shared_ptr<Collector>> sinks;
     for (const PromptPtr& prompt : prompts_) sinks.push_back(submit(*engine, prompt));
-    std::vector<Tokens> answers;
+    std::vector<Answer> answers;
     for (const auto& sink : sinks) answers.push_back(sink->wait());
     return answers;
   }
@@ -139,17 +181,18 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
   std::vector<golden::Case> cases_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   std::vector<PromptPtr> prompts_;
+  float noise_ = 0;
 };
 
 TEST_P(EngineCheckpoint, GivesTheReferencesTokensWhereItsMarginIsClear) {
-  const bool exact = std::get<1>(GetParam()) == DType::kF32;
+  const bool float32 = std::get<1>(GetParam()) == DType::kF32;
   const auto answers = one_by_one(plain());
   size_t compared = 0;
   for (size_t i = 0; i < cases_.size(); ++i) {
     const golden::Case& c = cases_[i];
     for (size_t k = 0; k < std::min<size_t>(kNewTokens, c.greedy_ids.size()); ++k) {
-      if (c.greedy_margin[k] <= (exact ? 1e-3f : 2 * c.greedy_noise[k])) break;
-      ASSERT_EQ(answers[i][k], c.greedy_ids[k]) << c.name << " token " << k;
+      if (c.greedy_margin[k] <= (float32 ? 1e-3f : 2 * c.greedy_noise[k])) break;
+      ASSERT_EQ(answers[i].tokens[k], c.greedy_ids[k]) << c.name << " token " << k;
       ++compared;
     }
   }
@@ -158,26 +201,25 @@ TEST_P(EngineCheckpoint, GivesTheReferencesTokensWhereItsMarginIsClear) {
 
 TEST_P(EngineCheckpoint, TheTokensAreTheSameWhateverTheEngineDoes) {
   const auto expected = one_by_one(plain());
-  EXPECT_EQ(all_at_once(plain()), expected) << "a batch";
+  EXPECT_TRUE(same(all_at_once(plain()), expected)) << "a batch";
 
   EngineConfig config = plain();
   config.enable_chunked_prefill = true;
   config.max_num_batched_tokens = 23;
-  EXPECT_EQ(all_at_once(config), expected) << "chunks";
+  EXPECT_TRUE(same(all_at_once(config), expected)) << "chunks";
 
   config.steps_in_flight = 2;
-  EXPECT_EQ(all_at_once(config), expected) << "two steps in flight";
+  EXPECT_TRUE(same(all_at_once(config), expected)) << "two steps in flight";
 
   config = plain();
   config.use_graphs = false;
-  EXPECT_EQ(all_at_once(config), expected) << "no graphs";
+  EXPECT_TRUE(same(all_at_once(config), expected)) << "no graphs";
 
   // GPUs add in another order with two ranks, which float32 tokens withstand.
-  const bool exact = !golden::tests_use_cuda() || std::get<1>(GetParam()) == DType::kF32;
-  if (exact && golden::has_devices_for(2) && model::check_tensor_parallel(config_, 2).ok()) {
+  if (exact() && golden::has_devices_for(2) && model::check_tensor_parallel(config_, 2).ok()) {
     config = plain();
     config.tensor_parallel_size = 2;
-    EXPECT_EQ(all_at_once(config), expected) << "two ranks";
+    EXPECT_TRUE(same(all_at_once(config), expected)) << "two ranks";
   }
 }
 
@@ -194,9 +236,9 @@ TEST_P(EngineCheckpoint, CacheHitsChangeNothing) {
       config.num_gpu_blocks_override = 8192 / block_size;
       const auto engine = start(config);
       for (size_t i = 0; i < prompts_.size(); ++i) {
-        EXPECT_EQ(submit(*engine, prompts_[i])->wait(), expected[i]) << cases_[i].name;
+        EXPECT_TRUE(same(submit(*engine, prompts_[i])->wait(), expected[i])) << cases_[i].name;
         const auto again = submit(*engine, prompts_[i]);
-        EXPECT_EQ(again->wait(), expected[i]) << cases_[i].name;
+        EXPECT_TRUE(same(again->wait(), expected[i])) << cases_[i].name;
         EXPECT_TRUE(move_hits || again->stats().cached_tokens > 0) << cases_[i].name;
         // The whole prompt but its end, so that hits end before, at and inside its media.
         for (const model::MediaUnit& unit : prompts_[i]->media) {
@@ -206,7 +248,7 @@ TEST_P(EngineCheckpoint, CacheHitsChangeNothing) {
             for (int32_t t = length; t < static_cast<int32_t>(other->tokens.size()); ++t) {
               if (!other->is_vision[t]) other->tokens[t] = other->tokens[0];
             }
-            EXPECT_EQ(submit(*engine, other)->wait(), submit(*without_cache, other)->wait())
+            EXPECT_TRUE(same(submit(*engine, other)->wait(), submit(*without_cache, other)->wait()))
                 << cases_[i].name;
           }
         }
@@ -234,14 +276,13 @@ TEST_P(EngineCheckpoint, EncodedPicturesAreKeptAndChangeNothing) {
   for (const PromptPtr& prompt : prompts) {
     for (const model::MediaUnit& unit : prompt->media) largest = std::max(largest, unit.length);
   }
-  std::vector<Tokens> expected;
+  std::vector<Answer> expected;
   const auto without = start(plain());
   for (const PromptPtr& prompt : prompts) expected.push_back(submit(*without, prompt)->wait());
   EXPECT_EQ(without->stats().encoder_cache_hits, 0u);
 
-  const bool exact = !golden::tests_use_cuda() || std::get<1>(GetParam()) == DType::kF32;
   const bool two =
-      exact && golden::has_devices_for(2) && model::check_tensor_parallel(config_, 2).ok();
+      exact() && golden::has_devices_for(2) && model::check_tensor_parallel(config_, 2).ok();
   for (const int ranks : two ? std::vector{1, 2} : std::vector{1}) {
     for (const int tokens : {16384, largest, 1}) {  // all, one at a time, none
       EngineConfig config = plain();
@@ -249,12 +290,12 @@ TEST_P(EngineCheckpoint, EncodedPicturesAreKeptAndChangeNothing) {
       config.max_encoder_cache = tokens;
       const auto engine = start(config);
       for (size_t i = 0; i < prompts.size(); ++i) {
-        EXPECT_EQ(submit(*engine, prompts[i])->wait(), expected[i]) << tokens << " " << i;
+        EXPECT_TRUE(same(submit(*engine, prompts[i])->wait(), expected[i])) << tokens << " " << i;
       }
       std::vector<std::shared_ptr<Collector>> sinks;
       for (const PromptPtr& prompt : prompts) sinks.push_back(submit(*engine, prompt));
       for (size_t i = 0; i < prompts.size(); ++i) {
-        EXPECT_EQ(sinks[i]->wait(), expected[i]) << tokens << " at once " << i;
+        EXPECT_TRUE(same(sinks[i]->wait(), expected[i])) << tokens << " at once " << i;
       }
       const engine::EngineStats stats = engine->stats();
       if (tokens == 16384) {
@@ -290,7 +331,7 @@ TEST_P(EngineCheckpoint, CancellingARequestLeavesItsPictureWhole) {
     ASSERT_TRUE(handle.ok());
     while (engine->stats().encoder_cache_queries == queries) std::this_thread::yield();
     engine->cancel(*handle);
-    EXPECT_EQ(submit(*engine, prompts_[i])->wait(), expected[i]) << cases_[i].name;
+    EXPECT_TRUE(same(submit(*engine, prompts_[i])->wait(), expected[i])) << cases_[i].name;
   }
 }
 
@@ -312,7 +353,7 @@ TEST_P(EngineCheckpoint, PreemptedRequestsGiveTheSameTokens) {
   }
   int preemptions = 0;
   for (size_t k = 0; k < sinks.size(); ++k) {
-    EXPECT_EQ(sinks[k]->wait(), expected[which[k]]) << cases_[which[k]].name;
+    EXPECT_TRUE(same(sinks[k]->wait(), expected[which[k]])) << cases_[which[k]].name;
     preemptions += sinks[k]->stats().preemptions;
   }
   EXPECT_GT(preemptions, 0);

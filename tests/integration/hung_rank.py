@@ -79,9 +79,11 @@ def main():
         pass
     code = server.wait(timeout=30)
     ended = time.monotonic() - stopped
-    print(f"client told after {told:.2f} s: {events[-1]}")
-    print(f"exit code {code} after {ended:.2f} s; last line: {errors.strip().splitlines()[-1] if errors.strip() else ''}")
-    if "error" not in events[-1] or code == 0 or ended > ALLOWED_SECONDS:
+    failure = [event for event in events if event.startswith('{"error"')]
+    reason = [line for line in errors.splitlines() if "inside a collective" in line]
+    print(f"client told after {told:.2f} s: {failure or events[-1]}")
+    print(f"exit code {code} after {ended:.2f} s; reason: {reason[-1] if reason else errors[-2000:]}")
+    if not failure or code == 0 or not reason or ended > ALLOWED_SECONDS:
         sys.exit("hung_rank: FAILED")
     print("hung_rank: passed")
 

@@ -24,9 +24,9 @@ namespace ernie::op_tests {
 struct Promises {
   // Products give a row the same bits in any batch of up to this many rows.
   int64_t same_bits_up_to_rows = INT64_MAX;
-  // Experts give a token the same bits in any two batches that are both of up to, or both of more
-  // than, this many tokens.
-  int64_t expert_tokens_of_one_way = INT64_MAX;
+  // Experts give a token the same bits in any two batches that no number of tokens here lies
+  // between: they are counted with the smaller ones. Rising.
+  std::vector<int64_t> expert_ways_end;
   // Attention gives the same bits however prompts are cut into steps.
   bool same_bits_however_cut = true;
   // HostMatrix::sum_parts is heeded.

@@ -15,8 +15,9 @@ OpCase make_case(DType dtype, const std::string& name) {
       .dtype = dtype,
       .make_backend = [] { return make_host_view_backend(cuda::make_cuda_backend(0)); },
       .promises = {.same_bits_up_to_rows = kernels::kMaxSmallRows,
-                   .expert_tokens_of_one_way = kernels::arch() >= 90 ? kernels::kBestDecodeTokens
-                                                                     : kernels::kMaxDecodeTokens,
+                   .expert_ways_end = kernels::arch() >= 90
+                                          ? std::vector<int64_t>{1}
+                                          : std::vector<int64_t>{1, kernels::kMaxDecodeTokens},
                    .same_bits_however_cut = false,
                    .sums_in_parts = false,
                    .width_granule = 8}};

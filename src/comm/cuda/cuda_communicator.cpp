@@ -289,6 +289,12 @@ class CudaCommunicator final : public Communicator {
     group_->check_alive(rank_);
   }
 
+  void set_rehearsal(bool on) override {
+    barrier();
+    issued(kernels::rehearse_all_reduce(group_->setup(rank_), on, stream()), "a rehearsal");
+    barrier();
+  }
+
   void check() override { group_->check_alive(rank_); }
   void set_time_limit(std::chrono::milliseconds limit) override { group_->set_time_limit(limit); }
   void abort() override { group_->abort(); }

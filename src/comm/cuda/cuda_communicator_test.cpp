@@ -202,6 +202,27 @@ TEST_F(CudaCommunicatorTest, BroadcastsFromAnyRank) {
   });
 }
 
+TEST_F(CudaCommunicatorTest, NobodyWaitsInARehearsalAndSumsAreRightAfterIt) {
+  std::atomic<bool> first_has_ended{false};
+  on_all_ranks([&](Communicator& comm) {
+    const int64_t counts[] = {64, 1 << 20, 64};  // in one shot and in two
+    float* x = upload(comm.rank(), std::vector<float>(1 << 20, 1.0f));
+    comm.set_rehearsal(true);
+    while (comm.rank() == 1 && !first_has_ended) std::this_thread::yield();
+    for (const int64_t count : counts) comm.all_reduce_sum({x, DType::kF32, {count}});
+    EXPECT_EQ(cudaStreamSynchronize(streams_[comm.rank()]), cudaSuccess);
+    if (comm.rank() == 0) first_has_ended = true;
+    comm.set_rehearsal(false);
+    for (const int64_t count : counts) {
+      upload(comm.rank(), std::vector<float>(static_cast<size_t>(count), 1.0f + comm.rank()));
+      comm.all_reduce_sum({x, DType::kF32, {count}});
+      comm.barrier();
+      EXPECT_EQ(download(x, static_cast<size_t>(count)),
+                std::vector<float>(static_cast<size_t>(count), 3.0f));
+    }
+  });
+}
+
 TEST_F(CudaCommunicatorTest, AbortEndsTheWaitOfTheOthers) {
   on_all_ranks([&](Communicator& comm) {
     if (comm.rank() == 1) {
