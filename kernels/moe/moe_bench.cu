@@ -99,6 +99,7 @@ void measure_experts(const Geometry& g) {
     const char* path_name;
   };
   std::vector<Run> runs;
+  runs.push_back({1, 0, MoePath::kSingle, "single"});
   for (const int tokens : {1, 2, 4, 8, 16, 32, 64}) {
     runs.push_back({tokens, 0, MoePath::kDecode, "decode"});
     if (arch() >= 90) runs.push_back({tokens, 0, MoePath::kHopper, "hopper"});

@@ -51,29 +51,32 @@ class Row {
     }
   }
 
-  // Calls visit(first element's index, values) for each of this thread's vectors, in order.
+  // Calls visit(number, first element's index, values) for this thread's vectors in order; in rows
+  // of any length the number is always 0.
   template <class Visit>
   __device__ void for_each(const Visit& visit) const {
     if constexpr (kPerThread > 0) {
 #pragma unroll
       for (int v = 0; v < kPerThread; ++v) {
         const int64_t at = position(v);
-        if (at < reader_.width) visit(at, kept_[v]);
+        if (at < reader_.width) visit(v, at, kept_[v]);
       }
     } else {
       float values[kElements];
       for (int64_t at = position(0); at < reader_.width; at += kStep) {
         reader_.read_again(at, values);
-        visit(at, values);
+        visit(0, at, values);
       }
     }
   }
 
- private:
-  static constexpr int64_t kStep = int64_t{kThreads} * kElements;
+  // The first element of this thread's vector v.
   __device__ static int64_t position(int v) {
     return v * kStep + static_cast<int64_t>(threadIdx.x) * kElements;
   }
+
+ private:
+  static constexpr int64_t kStep = int64_t{kThreads} * kElements;
 
   RowReader<T, kElements> reader_;
   float kept_[kPerThread > 0 ? kPerThread : 1][kElements];
@@ -82,6 +85,13 @@ class Row {
 template <class T, int kElements, int kPerThread, bool kLayerNorm>
 __global__ __launch_bounds__(kThreads) void norm_kernel(NormParams p) {
   let_next_kernel_start();
+  const T* weight = static_cast<const T*>(p.weight);
+  Vector<T, kElements> weights[kPerThread > 0 ? kPerThread : 1];  // no kernel writes them
+#pragma unroll
+  for (int v = 0; v < kPerThread; ++v) {
+    const int64_t at = Row<T, kElements, kPerThread>::position(v);
+    if (at < p.width) weights[v] = load_vector<T, kElements>(weight + at);
+  }
   wait_for_previous_kernel();
   const int64_t start = static_cast<int64_t>(blockIdx.x) * p.width;
   const Row<T, kElements, kPerThread> row(RowReader<T, kElements>{
@@ -92,27 +102,26 @@ __global__ __launch_bounds__(kThreads) void norm_kernel(NormParams p) {
   float mean = 0;
   if constexpr (kLayerNorm) {
     float sum = 0;
-    row.for_each([&](int64_t, const float(&x)[kElements]) {
+    row.for_each([&](int, int64_t, const float(&x)[kElements]) {
 #pragma unroll
       for (int i = 0; i < kElements; ++i) sum += x[i];
     });
     mean = block_sum<kThreads>(sum) / count;
   }
   float squares = 0;
-  row.for_each([&](int64_t, const float(&x)[kElements]) {
+  row.for_each([&](int, int64_t, const float(&x)[kElements]) {
 #pragma unroll
     for (int i = 0; i < kElements; ++i) squares = fmaf(x[i] - mean, x[i] - mean, squares);
   });
   // Also the barrier before `out`, which may be `x`, is overwritten.
   const float scale = rsqrtf(block_sum<kThreads>(squares) / count + p.eps);
 
-  const T* weight = static_cast<const T*>(p.weight);
   const T* bias = static_cast<const T*>(p.bias);
   T* out = static_cast<T*>(p.out) + start;
-  row.for_each([&](int64_t at, const float(&x)[kElements]) {
+  row.for_each([&](int v, int64_t at, const float(&x)[kElements]) {
     float w[kElements];
     float y[kElements];
-    to_floats(load_vector<T, kElements>(weight + at), w);
+    to_floats(kPerThread > 0 ? weights[v] : load_vector<T, kElements>(weight + at), w);
 #pragma unroll
     for (int i = 0; i < kElements; ++i) y[i] = (x[i] - mean) * scale * w[i];
     if constexpr (kLayerNorm) {

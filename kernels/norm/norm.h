@@ -9,7 +9,8 @@
 namespace ernie::kernels {
 
 // Norms of rows of `width` elements. A row's result depends on nothing but the row; sums are
-// float32 in an order that the width alone fixes.
+// float32 in an order that the width alone fixes. Weights may be read before the kernel that was
+// launched just before has ended.
 struct NormParams {
   const void* x = nullptr;       // [rows, width]
   void* residual = nullptr;      // [rows, width] or null: residual += x (rounded), then that is

@@ -20,10 +20,15 @@ __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(RopeKvWritePara
   const int vectors = (p.q_heads + 2 * p.kv_heads) * vectors_per_head;
   T* row = static_cast<T*>(p.qkv) + static_cast<int64_t>(token) * vectors * kWidth;
 
-  for (int i = threadIdx.x; i < p.head_dim / 2; i += kThreads) {
-    turn[i] = make_float2(p.inv_freq[i], 0.0f);  // tables are not written by any kernel
-  }
   let_next_kernel_start();
+  for (int i = threadIdx.x; i < p.head_dim / 2; i += kThreads) {
+    const float position = static_cast<float>(p.positions[token * 3 + p.axis[i]]);
+    float sine, cosine;
+    sincosf(__fmul_rn(position, p.inv_freq[i]), &sine, &cosine);
+    turn[i] = make_float2(cosine, sine);
+  }
+  const int slot = p.slots[token];
+  __syncthreads();
   wait_for_previous_kernel();
   Vector16<T> data[kVectorsPerThread];
 #pragma unroll
@@ -31,15 +36,6 @@ __global__ void __launch_bounds__(kThreads) rope_kv_write_kernel(RopeKvWritePara
     const int vector = (blockIdx.y * kVectorsPerThread + j) * kThreads + threadIdx.x;
     if (vector < vectors) data[j] = load16(row + vector * kWidth);
   }
-  const int slot = p.slots[token];
-  for (int i = threadIdx.x; i < p.head_dim / 2; i += kThreads) {
-    const float position = static_cast<float>(p.positions[token * 3 + p.axis[i]]);
-    float sine, cosine;
-    sincosf(__fmul_rn(position, turn[i].x), &sine, &cosine);
-    turn[i] = make_float2(cosine, sine);
-  }
-  __syncthreads();
-
   const int64_t block = slot < 0 ? 0 : slot / p.block_size;
   const int offset = slot < 0 ? 0 : slot % p.block_size;
 #pragma unroll

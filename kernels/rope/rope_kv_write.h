@@ -11,6 +11,8 @@
 // product and the sine and cosine rounded to float32 as on the CPU.
 namespace ernie::kernels {
 
+// Positions, slots and tables are read before the kernel that was launched just before this one has
+// ended.
 struct RopeKvWriteParams {
   ElementType type = ElementType::kBF16;  // T
   // [tokens, (q_heads + 2 kv_heads) * head_dim] T: q heads, k heads, v heads. q and k are rotated

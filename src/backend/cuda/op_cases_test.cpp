@@ -10,17 +10,16 @@ namespace ernie::op_tests {
 namespace {
 
 OpCase make_case(DType dtype, const std::string& name) {
-  return {
-      .name = name,
-      .dtype = dtype,
-      .make_backend = [] { return make_host_view_backend(cuda::make_cuda_backend(0)); },
-      .promises = {.same_bits_up_to_rows = kernels::kMaxSmallRows,
-                   .expert_ways_end = kernels::arch() >= 90
-                                          ? std::vector<int64_t>{1}
-                                          : std::vector<int64_t>{1, kernels::kMaxDecodeTokens},
-                   .same_bits_however_cut = false,
-                   .sums_in_parts = false,
-                   .width_granule = 8}};
+  return {.name = name,
+          .dtype = dtype,
+          .make_backend = [] { return make_host_view_backend(cuda::make_cuda_backend(0)); },
+          .promises = {.same_bits_up_to_rows = kernels::kMaxSmallRows,
+                       .expert_ways_end = kernels::arch() >= 90
+                                              ? std::vector<int64_t>{1}
+                                              : std::vector<int64_t>{1, kernels::kMaxDecodeTokens},
+                       .same_bits_however_cut = false,
+                       .sums_in_parts = false,
+                       .width_granule = 8}};
 }
 
 }  // namespace
