@@ -49,7 +49,7 @@ __device__ __forceinline__ void gate_up_item(const Problem& problem, const int* 
         static_cast<const __nv_bfloat16*>(p.x) + static_cast<size_t>(token) * p.hidden + 8 * q;
   }
   float sums[kTiles][4] = {};
-  stream_weights(ring, gate, up, columns, p.hidden, sums, [] {});
+  stream_weights(ring, gate, up, columns, p.hidden, sums);
   auto* inner = static_cast<__nv_bfloat16*>(problem.scratch.inner) +
                 static_cast<size_t>(group.first_row) * problem.inner_stride + 8 * tile + g;
 #pragma unroll
@@ -85,7 +85,7 @@ __device__ __forceinline__ void down_item(const Problem& problem, const int*, Ri
                  static_cast<size_t>(row) * problem.inner_stride + 8 * q;
   }
   float sums[kTiles][4] = {};
-  stream_weights(ring, low, high, columns, group.width, sums, [] {});
+  stream_weights(ring, low, high, columns, group.width, sums);
   float* result =
       problem.scratch.result + static_cast<size_t>(group.first_row) * p.hidden + 16 * tile + g;
 #pragma unroll

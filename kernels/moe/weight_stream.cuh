@@ -21,14 +21,12 @@ struct Ring {
 };
 
 // sums[i] += weights[16 rows] * tokens[8 of tile i]^T. `low` and `high` are the lane's weight rows
-// and `columns` its token row of each tile, all at element 8 * (lane % 4). before_tokens() is
-// called when the first weights are on their way and nothing of the tokens has been read.
-template <int kSlots, int kTiles, class BeforeTokens>
+// and `columns` its token row of each tile, all at element 8 * (lane % 4).
+template <int kSlots, int kTiles>
 __device__ __forceinline__ void stream_weights(Ring<kSlots>& ring, const __nv_bfloat16* low,
                                                const __nv_bfloat16* high,
                                                const __nv_bfloat16* const (&columns)[kTiles], int k,
-                                               float (&sums)[kTiles][4],
-                                               BeforeTokens before_tokens) {
+                                               float (&sums)[kTiles][4]) {
   const int lane = threadIdx.x % 32;
   const int mine = k - 8 * (lane % 4);  // the lane's elements of chunk c exist if 32 c < mine
   const int chunks = (k + kChunk - 1) / kChunk;
@@ -52,7 +50,6 @@ __device__ __forceinline__ void stream_weights(Ring<kSlots>& ring, const __nv_bf
   };
 #pragma unroll
   for (int c = 0; c < kSlots - 1; ++c) fetch(c);
-  before_tokens();
   constexpr int kAhead = kTiles > 2 ? 1 : 4 / kTiles;  // chunks of tokens that are loaded together
   uint4 next[kAhead][kTiles];
 #pragma unroll
