@@ -15,15 +15,22 @@ namespace {
 struct Shape {
   int cluster = 1;
   size_t shared_bytes = 0;
+  int blocks_per_multiprocessor = 1;
 };
+
+int64_t block_limit(const AllReduceSetup& setup, const Shape& shape) {
+  const int most =
+      setup.max_blocks > 0
+          ? setup.max_blocks
+          : std::min(multiprocessors() * shape.blocks_per_multiprocessor, kMaxAllReduceBlocks);
+  return most / shape.cluster * shape.cluster;
+}
 
 template <class... Parameters, class... More>
 cudaError_t launch_job(void (*kernel)(Job, Parameters...), const AllReduceSetup& setup,
-                       const Job& job, int64_t tiles, const Shape& shape, cudaStream_t stream,
+                       const Job& job, int64_t most_blocks, const Shape& shape, cudaStream_t stream,
                        More... more) {
-  const int limit =
-      std::min(setup.max_blocks > 0 ? setup.max_blocks : multiprocessors(), kMaxAllReduceBlocks);
-  const int64_t blocks = std::min<int64_t>(tiles, limit / shape.cluster * shape.cluster);
+  const int64_t blocks = std::min(most_blocks, block_limit(setup, shape));
   if (blocks <= 0) return cudaErrorInvalidValue;
   const cudaError_t allowed = allow_shared_memory(kernel, shape.shared_bytes);
   if (allowed != cudaSuccess) return allowed;
@@ -69,7 +76,7 @@ bool is_valid(const AllReduceSetup& setup, size_t bytes, std::initializer_list<c
          std::all_of(data.begin(), data.end(), is_aligned16);
 }
 
-// Of a longer message, the bytes that one launch takes.
+// Of a longer sum, the bytes that one launch takes.
 size_t piece_bytes(const AllReduceSetup& setup) {
   return std::max(setup.max_bytes, setup.one_shot_bytes) / 16 * 16;
 }
@@ -79,41 +86,63 @@ const void* advance(const void* p, size_t bytes) {
 }
 void* advance(void* p, size_t bytes) { return static_cast<unsigned char*>(p) + bytes; }
 
-// Chooses between one shot and two.
+// In tiles of job.tile_elements.
 template <class T, class Store>
-cudaError_t launch_either(const AllReduceSetup& setup, Job job, int64_t row_tiles,
-                          const Shape& shape, cudaStream_t stream) {
-  const size_t bytes = static_cast<size_t>(job.count) * sizeof(T);
-  const bool one_shot = bytes <= setup.one_shot_bytes;
-  if (job.tile_elements == 0) {
-    const int thread_bytes = one_shot ? 4 * kLineWords : 16;
-    job.tile_elements = kThreads * thread_bytes / static_cast<int>(sizeof(T));
-  }
+cudaError_t launch_one_shot(const AllReduceSetup& setup, Job job, const Shape& shape,
+                            cudaStream_t stream) {
   job.tiles = ceil_div(job.count, job.tile_elements);
-  if (one_shot) {
-    return launch_job(one_shot_kernel<T, Store>, setup, job, job.tiles, shape, stream);
+  return job.size <= 2
+             ? launch_job(one_shot_kernel<T, Store, 2>, setup, job, job.tiles, shape, stream)
+             : launch_job(one_shot_kernel<T, Store, kMaxAllReduceRanks>, setup, job, job.tiles,
+                          shape, stream);
+}
+
+template <class T, class Out>
+cudaError_t launch_sum(const AllReduceSetup& setup, Job job, cudaStream_t stream) {
+  if (static_cast<size_t>(job.count) * sizeof(T) <= setup.one_shot_bytes) {
+    constexpr int kWordElements = 4 / static_cast<int>(sizeof(T));
+    // The lines of whole warps, half a block's at least.
+    constexpr int kWarpWords = 32 * kLineWords;
+    const int64_t block_words = ceil_div(job.count / kWordElements, block_limit(setup, {}));
+    const int64_t tile_words = std::max<int64_t>(kThreads / 2 * kLineWords,
+                                                 ceil_div(block_words, kWarpWords) * kWarpWords);
+    job.tile_elements = static_cast<int>(tile_words) * kWordElements;
+    return launch_one_shot<T, StoreSum<Out>>(setup, job, {}, stream);
   }
-  job.rank_tiles = ceil_div(ceil_div(job.tiles, row_tiles), job.size) * row_tiles;
-  return launch_job(two_shot_kernel<T, Store>, setup, job, job.rank_tiles, shape, stream);
+  const Shape shape{.blocks_per_multiprocessor = resident_blocks(job.size)};
+  const int64_t units = job.count * static_cast<int64_t>(sizeof(T)) / 16;
+  job.share_units = ceil_div(units, job.size);
+  const int64_t blocks = ceil_div(job.share_units, kThreads);
+  return job.size <= 2 ? launch_job(two_shot_kernel<T, Out, 2>, setup, job, blocks, shape, stream)
+                       : launch_job(two_shot_kernel<T, Out, kMaxAllReduceRanks>, setup, job, blocks,
+                                    shape, stream);
 }
 
 template <class T, class R>
 cudaError_t launch_norm(const AllReduceSetup& setup, Job job, cudaStream_t stream) {
-  const int split = arch() >= 90 ? kRowBlocks : 1;
+  // As few blocks to a row as give every thread one line. That no row's bits depend on the others,
+  // it is the width alone that decides.
+  const int64_t blocks = ceil_div(job.width * int64_t{sizeof(T)}, 4 * kLineWords * kThreads);
+  const int split = arch() < 90 || blocks <= 1 ? 1 : blocks <= 2 ? 2 : kMaxRowBlocks;
   job.tile_elements = job.width / split;
-  const Shape shape{split, sizeof(float) * static_cast<size_t>(job.tile_elements + 2 * kRowBlocks)};
-  return split > 1 ? launch_either<T, StoreNorm<R, kRowBlocks>>(setup, job, split, shape, stream)
-                   : launch_either<T, StoreNorm<R, 1>>(setup, job, 1, shape, stream);
+  const Shape shape{
+      .cluster = split,
+      .shared_bytes = sizeof(float) * static_cast<size_t>(job.tile_elements + 2 * kMaxRowBlocks),
+      .blocks_per_multiprocessor = resident_blocks(job.size)};
+  return split == 1   ? launch_one_shot<T, StoreNorm<R, 1>>(setup, job, shape, stream)
+         : split == 2 ? launch_one_shot<T, StoreNorm<R, 2>>(setup, job, shape, stream)
+                      : launch_one_shot<T, StoreNorm<R, kMaxRowBlocks>>(setup, job, shape, stream);
 }
 
 }  // namespace
 
 size_t default_one_shot_bytes(int size) {
   if (size <= 1) return size_t{1} << 18;
-  // One shot sends 4/3 of the data to each of the others; two shots send about twice the data in
-  // all, and take some 3 microseconds more. A link takes some 0.4 MB in a microsecond.
-  return std::min<size_t>(size_t{1} << 20, (size_t{9} << 17) / static_cast<size_t>(size - 1)) /
-         1024 * 1024;
+  // One shot sends 4/3 of the data to each of the others; two shots send 2 / size of it to each,
+  // and take some 4 microseconds more. A link takes some 0.36 MB in a microsecond.
+  const double others = size - 1;
+  const double even = 4 * 0.36e6 / (others * (4.0 / 3.0 - 2.0 / size));
+  return std::min<size_t>(size_t{2} << 20, static_cast<size_t>(even)) / 1024 * 1024;
 }
 
 size_t all_reduce_buffer_bytes(int size, size_t max_bytes, size_t one_shot_bytes) {
@@ -130,19 +159,21 @@ cudaError_t rehearse_all_reduce(const AllReduceSetup& setup, bool on, cudaStream
 cudaError_t launch_all_reduce(const AllReduceSetup& setup, const AllReduceParams& params,
                               cudaStream_t stream) {
   const size_t element = element_bytes(params.type);
-  if (params.count < 0 || piece_bytes(setup) == 0 ||
+  const size_t out_element = element_bytes(params.out_type);
+  if (params.count < 0 || piece_bytes(setup) == 0 || out_element > element ||
+      (out_element < element && params.in == params.out) ||
       !is_valid(setup, static_cast<size_t>(params.count) * element, {params.in, params.out})) {
     return cudaErrorInvalidValue;
   }
   const auto most = static_cast<int64_t>(piece_bytes(setup) / element);
   for (int64_t first = 0; first < params.count; first += most) {
-    const size_t offset = static_cast<size_t>(first) * element;
-    const Job job = make_job(setup, advance(params.in, offset), advance(params.out, offset),
+    const Job job = make_job(setup, advance(params.in, static_cast<size_t>(first) * element),
+                             advance(params.out, static_cast<size_t>(first) * out_element),
                              std::min(most, params.count - first));
     const cudaError_t error =
-        params.type == ElementType::kF32
-            ? launch_either<float, StoreSum<float>>(setup, job, 1, {}, stream)
-            : launch_either<__nv_bfloat16, StoreSum<__nv_bfloat16>>(setup, job, 1, {}, stream);
+        element == 2       ? launch_sum<__nv_bfloat16, __nv_bfloat16>(setup, job, stream)
+        : out_element == 2 ? launch_sum<float, __nv_bfloat16>(setup, job, stream)
+                           : launch_sum<float, float>(setup, job, stream);
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
@@ -153,12 +184,12 @@ bool all_reduce_norm_takes(int width) { return width > 0 && width % 32 == 0 && w
 cudaError_t launch_all_reduce_norm(const AllReduceSetup& setup, const AllReduceNormParams& params,
                                    cudaStream_t stream) {
   const size_t row_bytes = static_cast<size_t>(params.width) * element_bytes(params.type);
-  if (params.rows < 0 || !all_reduce_norm_takes(params.width) || piece_bytes(setup) < row_bytes ||
+  if (params.rows < 0 || !all_reduce_norm_takes(params.width) || setup.one_shot_bytes < row_bytes ||
       (params.type == ElementType::kBF16 && params.norm_type != ElementType::kBF16) ||
       !is_valid(setup, row_bytes, {params.in, params.out, params.residual, params.weight})) {
     return cudaErrorInvalidValue;
   }
-  const auto most = static_cast<int64_t>(piece_bytes(setup) / row_bytes);
+  const auto most = static_cast<int64_t>(setup.one_shot_bytes / row_bytes);
   for (int64_t row = 0; row < params.rows; row += most) {
     const size_t element = static_cast<size_t>(row) * static_cast<size_t>(params.width);
     const size_t offset = element * element_bytes(params.norm_type);

@@ -19,7 +19,7 @@
 namespace ernie::kernels {
 
 constexpr int kMaxAllReduceRanks = 8;
-constexpr int kMaxAllReduceBlocks = 128;
+constexpr int kMaxAllReduceBlocks = 256;
 
 struct AllReduceSetup {
   int rank = 0;
@@ -31,7 +31,7 @@ struct AllReduceSetup {
   // Messages up to this many bytes go in one shot.
   size_t one_shot_bytes = 0;
   // Blocks of a launch; all of them must be able to run at once with the other ranks' (which is
-  // only a matter where ranks share a GPU). 0: as many as the GPU has multiprocessors.
+  // only a matter where ranks share a GPU). 0: as many as the GPU runs at once.
   int max_blocks = 0;
   // Memory of the host, mapped, each optional. A wait gives up when *abort is not zero or after
   // *time_limit_ms, and then sets *fault to 1 + the rank that it waited for; from then on this
@@ -49,18 +49,20 @@ size_t all_reduce_buffer_bytes(int size, size_t max_bytes, size_t one_shot_bytes
 // nothing. All ranks must make the same calls in it, and have ended them before any turns it off.
 cudaError_t rehearse_all_reduce(const AllReduceSetup& setup, bool on, cudaStream_t stream);
 
+// `in` and `out` are 16-byte aligned, and `in` is a multiple of 16 bytes long.
 struct AllReduceParams {
-  const void* in =
-      nullptr;          // [count] type, 16-byte aligned; count * element a multiple of 16 bytes
-  void* out = nullptr;  // [count] type; may be `in`
+  const void* in = nullptr;  // [count] type
+  void* out = nullptr;       // [count] out_type; may be `in` where the types are the same
   ElementType type = ElementType::kF32;
+  ElementType out_type = ElementType::kF32;  // `type`, or bfloat16
   int64_t count = 0;
 };
 cudaError_t launch_all_reduce(const AllReduceSetup& setup, const AllReduceParams& params,
                               cudaStream_t stream);
 
 // residual += sum of `in` over ranks, rounded to norm_type before and after the addition; then
-// out = RMSNorm(residual) * weight, as ResidualRmsNormArgs of src/ops/params.h.
+// out = RMSNorm(residual) * weight, as ResidualRmsNormArgs of src/ops/params.h. The weight may be
+// read before the kernel that was launched just before has ended.
 struct AllReduceNormParams {
   const void* in = nullptr;                   // [rows, width] type
   ElementType type = ElementType::kF32;       // float32, or norm_type
@@ -70,7 +72,7 @@ struct AllReduceNormParams {
   void* out = nullptr;                        // [rows, width]
   float eps = 1e-5f;
   int64_t rows = 0;
-  int width = 0;  // a multiple of 32, at most 12288
+  int width = 0;  // a multiple of 32, at most 12288; a row at most one_shot_bytes
 };
 bool all_reduce_norm_takes(int width);
 cudaError_t launch_all_reduce_norm(const AllReduceSetup& setup, const AllReduceNormParams& params,

@@ -68,19 +68,20 @@ std::vector<T> rank_data(Random& random, int rank, size_t count) {
 }
 
 // In float32 in rank order, rounded once.
-template <class T>
-std::vector<T> exact_sum(const std::vector<std::vector<T>>& data) {
-  std::vector<T> sum(data[0].size());
+template <class Out, class T>
+std::vector<Out> exact_sum(const std::vector<std::vector<T>>& data) {
+  std::vector<Out> sum(data[0].size());
   for (size_t i = 0; i < sum.size(); ++i) {
     float s = 0;
     for (const std::vector<T>& d : data) s += to_float(d[i]);
-    sum[i] = from_float<T>(s);
+    sum[i] = from_float<Out>(s);
   }
   return sum;
 }
 
-// A series of calls of many sizes without a pause between them; every other one in place.
-template <class T>
+// A series of calls of many sizes without a pause between them; where the types are the same, every
+// other one in place.
+template <class T, class Out = T>
 void check_sums(RankGroup& group, const std::string& what) {
   const size_t unit = 16 / sizeof(T);
   const std::vector<size_t> counts = {
@@ -89,23 +90,25 @@ void check_sums(RankGroup& group, const std::string& what) {
   Random random(3);
   const int size = group.size();
   std::vector<std::vector<T*>> in(static_cast<size_t>(size));
-  std::vector<std::vector<T*>> out(static_cast<size_t>(size));
-  std::vector<std::vector<T>> expected;
+  std::vector<std::vector<Out*>> out(static_cast<size_t>(size));
+  std::vector<std::vector<Out>> expected;
   for (size_t c = 0; c < counts.size(); ++c) {
     std::vector<std::vector<T>> data;
     for (int r = 0; r < size; ++r) {
       data.push_back(rank_data<T>(random, r, counts[c]));
       T* p = upload(group.rank(r), data.back());
       in[static_cast<size_t>(r)].push_back(p);
-      out[static_cast<size_t>(r)].push_back(c % 2 == 1 ? p : allocate<T>(group.rank(r), counts[c]));
+      const bool in_place = sizeof(T) == sizeof(Out) && c % 2 == 1;
+      out[static_cast<size_t>(r)].push_back(in_place ? reinterpret_cast<Out*>(p)
+                                                     : allocate<Out>(group.rank(r), counts[c]));
     }
-    expected.push_back(exact_sum(data));
+    expected.push_back(exact_sum<Out>(data));
   }
   CUDA_OK(group.on_all([&](Rank& rank) {
     const size_t r = static_cast<size_t>(rank.setup.rank);
     for (size_t c = 0; c < counts.size(); ++c) {
       const cudaError_t error = launch_all_reduce(
-          rank.setup, {in[r][c], out[r][c], kType<T>, static_cast<int64_t>(counts[c])},
+          rank.setup, {in[r][c], out[r][c], kType<T>, kType<Out>, static_cast<int64_t>(counts[c])},
           rank.stream);
       if (error != cudaSuccess) return error;
     }
@@ -126,6 +129,7 @@ KERNEL_TEST(SumsInRankOrderWithTheSameBitsOnAllRanks) {
     for_each_group({.one_shot_bytes = one_shot}, [](RankGroup& group, const std::string& what) {
       check_sums<float>(group, what + ", float32");
       check_sums<__nv_bfloat16>(group, what + ", bfloat16");
+      check_sums<float, __nv_bfloat16>(group, what + ", float32 to bfloat16");
     });
   }
 }
@@ -272,7 +276,9 @@ KERNEL_TEST(ReplaysInGraphs) {
       for (size_t c = 0; c < counts.size() && error == cudaSuccess; ++c) {
         float* p = x[static_cast<size_t>(rank.setup.rank)][c];
         error = launch_all_reduce(
-            rank.setup, {p, p, ElementType::kF32, static_cast<int64_t>(counts[c])}, rank.stream);
+            rank.setup,
+            {p, p, ElementType::kF32, ElementType::kF32, static_cast<int64_t>(counts[c])},
+            rank.stream);
       }
       const cudaError_t ended = cudaStreamEndCapture(rank.stream, &graph);
       if (error == cudaSuccess) error = ended;
@@ -308,12 +314,13 @@ KERNEL_TEST(LongMessagesGoInPieces) {
   for_each_group({.max_bytes = size_t{96} << 10, .one_shot_bytes = size_t{1} << 14},
                  [](RankGroup& group, const std::string& what) {
                    check_sums<float>(group, what + ", pieces of 96 KB");
+                   check_sums<float, __nv_bfloat16>(group, what + ", pieces, to bfloat16");
                    check_norm<float, __nv_bfloat16>(group, 37, 2560, what + ", pieces of 96 KB");
                  });
 }
 
 KERNEL_TEST(GathersColumnsRankZeroLeftmost) {
-  for_each_group({.max_bytes = size_t{256} << 10}, [](RankGroup& group, const std::string& what) {
+  for_each_group({.max_bytes = size_t{512} << 10}, [](RankGroup& group, const std::string& what) {
     const auto size = static_cast<size_t>(group.size());
     for (const auto& [rows, cols] : std::vector<std::pair<size_t, size_t>>{
              {1, 4}, {3, 12}, {1, 12928}, {40, 12928}, {9, 20}}) {
@@ -370,7 +377,8 @@ void check_missing_rank(bool abort, size_t count) {
     // The calls after the first must not wait again.
     for (int i = 0; i < 20 && rank.setup.rank != 0 && launched == cudaSuccess; ++i) {
       launched = launch_all_reduce(
-          rank.setup, {p, p, ElementType::kF32, static_cast<int64_t>(count)}, rank.stream);
+          rank.setup, {p, p, ElementType::kF32, ElementType::kF32, static_cast<int64_t>(count)},
+          rank.stream);
     }
     return launched;
   });
@@ -402,11 +410,19 @@ KERNEL_TEST(WhatCannotBeSentIsRefused) {
   Rank& rank = group->rank(0);
   auto* p = allocate<float>(rank, 1024);
   const auto launched = [&](const void* in, int64_t count) {
-    return launch_all_reduce(rank.setup, {in, p, ElementType::kF32, count}, rank.stream);
+    return launch_all_reduce(rank.setup, {in, p, ElementType::kF32, ElementType::kF32, count},
+                             rank.stream);
   };
   EXPECT(launched(p, 3) == cudaErrorInvalidValue, "12 bytes");
   EXPECT(launched(p + 1, 4) == cudaErrorInvalidValue, "not aligned");
   EXPECT(launched(p, 0) == cudaSuccess, "nothing");
+  const auto converted = [&](ElementType from, ElementType to, void* out) {
+    return launch_all_reduce(rank.setup, {p, out, from, to, 8}, rank.stream);
+  };
+  EXPECT(converted(ElementType::kBF16, ElementType::kF32, p + 512) == cudaErrorInvalidValue,
+         "a wider sum");
+  EXPECT(converted(ElementType::kF32, ElementType::kBF16, p) == cudaErrorInvalidValue,
+         "another type in place");
 }
 
 }  // namespace

@@ -62,6 +62,9 @@ class RankGroup {
  private:
   explicit RankGroup(const Options& options);
   cudaError_t set_up(const Options& options);
+  // The first launch in a stream may wait for the device, on which another rank's kernel may
+  // already wait for this one.
+  static cudaError_t rehearse(Rank& rank);
 
   std::vector<Rank> ranks_;
   uint32_t* host_ = nullptr;  // mapped: abort, the time limit, then a fault for each rank
@@ -131,7 +134,23 @@ inline cudaError_t RankGroup::set_up(const Options& options) {
     setup.time_limit_ms = host_ + 1;
     setup.fault = host_ + 2 + r;
   }
+  for (Rank& rank : ranks_) {
+    error = rehearse(rank);
+    if (error != cudaSuccess) return error;
+  }
   return cudaSuccess;
+}
+
+inline cudaError_t RankGroup::rehearse(Rank& rank) {
+  void* data = nullptr;
+  cudaError_t error = rank.allocate(&data, 16);
+  if (error == cudaSuccess) error = rehearse_all_reduce(rank.setup, true, rank.stream);
+  if (error == cudaSuccess) {
+    error = launch_all_reduce(rank.setup, {data, data, ElementType::kF32, ElementType::kF32, 4},
+                              rank.stream);
+  }
+  if (error == cudaSuccess) error = rehearse_all_reduce(rank.setup, false, rank.stream);
+  return error == cudaSuccess ? cudaStreamSynchronize(rank.stream) : error;
 }
 
 inline RankGroup::~RankGroup() {

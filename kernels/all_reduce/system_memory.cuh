@@ -63,6 +63,14 @@ __device__ __forceinline__ uint4 load_volatile(const uint4* p) {
                : "memory");
   return x;
 }
+__device__ __forceinline__ uint2 load_volatile(const uint2* p) {
+  uint2 x;
+  asm volatile("ld.volatile.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(x.x), "=r"(x.y)
+               : "l"(p)
+               : "memory");
+  return x;
+}
 __device__ __forceinline__ uint32_t load_volatile(const uint32_t* p) {
   return *reinterpret_cast<const volatile uint32_t*>(p);
 }

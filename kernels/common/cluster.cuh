@@ -6,15 +6,21 @@
 // older devices neither is ever called.
 namespace ernie::kernels {
 
-// Waits for all threads of the cluster; what they wrote before, also to each other's shared memory,
-// can be read after.
-__device__ __forceinline__ void cluster_sync() {
+// Every thread of the cluster arrives, then waits for all of them; what they wrote before they
+// arrived, also to each other's shared memory, can be read after the wait.
+__device__ __forceinline__ void cluster_arrive() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile(
-      "barrier.cluster.arrive.release;\n\t"
-      "barrier.cluster.wait.acquire;" ::
-          : "memory");
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #endif
+}
+__device__ __forceinline__ void cluster_wait() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void cluster_sync() {
+  cluster_arrive();
+  cluster_wait();
 }
 
 // The address, in block `rank` of the cluster, of what `p` is in this block's shared memory.

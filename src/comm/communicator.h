@@ -33,8 +33,10 @@ class Communicator {
   // order.
   virtual void all_reduce_sum(TensorView x) = 0;
 
-  // The sum, the addition and the norm in one operation where the device has one. False when it has
-  // not; then nothing was done, on any rank, and the caller takes the steps one by one.
+  // These two do in one operation what the device may have no operation for. False when it has not;
+  // then nothing was done, on any rank, and the caller takes the steps one by one.
+  // out, bfloat16, becomes the sum of x, float32, rounded once.
+  virtual bool all_reduce_sum_rounded(TensorView /*x*/, TensorView /*out*/) { return false; }
   virtual bool all_reduce_residual_rms_norm(const AllReduceNormArgs&) { return false; }
 
   // out [rows, size * cols] receives every rank's part [rows, cols], rank 0 leftmost.

@@ -217,20 +217,23 @@ class CudaCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
 
-  void all_reduce_sum(TensorView x) override {
-    group_->check_alive(rank_);
-    issued(kernels::launch_all_reduce(group_->setup(rank_),
-                                      {x.data, x.data, element_type(x.dtype), x.shape.elements()},
-                                      stream()),
-           "all_reduce_sum of " + x.shape.to_string() + " " + dtype_name(x.dtype));
+  void all_reduce_sum(TensorView x) override { sum(x, x); }
+
+  bool all_reduce_sum_rounded(TensorView x, TensorView out) override {
+    CHECK(x.dtype == DType::kF32 && out.dtype == DType::kBF16 && x.shape == out.shape,
+          "all_reduce_sum_rounded: x " + x.shape.to_string() + " " + dtype_name(x.dtype) +
+              ", out " + out.shape.to_string() + " " + dtype_name(out.dtype));
+    sum(x, out);
+    return true;
   }
 
   bool all_reduce_residual_rms_norm(const AllReduceNormArgs& a) override {
     const TensorView& x = a.x;
     // Longer ones are faster in steps: bench/results has the sums of 16 KB to 64 MB beside those
     // with a norm.
-    constexpr size_t kMostBytes = size_t{256} << 10;
-    if (!kernels::all_reduce_norm_takes(static_cast<int>(x.cols())) || x.bytes() > kMostBytes) {
+    constexpr size_t kMostBytes = size_t{512} << 10;
+    if (!kernels::all_reduce_norm_takes(static_cast<int>(x.cols())) ||
+        x.bytes() > std::min(kMostBytes, group_->setup(rank_).one_shot_bytes)) {
       return false;
     }
     CHECK(x.shape == a.residual.shape && x.shape == a.out.shape &&
@@ -300,6 +303,15 @@ class CudaCommunicator final : public Communicator {
   void abort() override { group_->abort(); }
 
  private:
+  void sum(TensorView x, TensorView out) {
+    group_->check_alive(rank_);
+    issued(kernels::launch_all_reduce(group_->setup(rank_),
+                                      {x.data, out.data, element_type(x.dtype),
+                                       element_type(out.dtype), x.shape.elements()},
+                                      stream()),
+           "the sum over ranks of " + x.shape.to_string() + " " + dtype_name(x.dtype));
+  }
+
   static kernels::ElementType element_type(DType dtype) {
     CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
           std::string("sums over ranks are of float32 or bfloat16, not ") + dtype_name(dtype));

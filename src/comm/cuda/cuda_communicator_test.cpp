@@ -109,6 +109,20 @@ TEST_F(CudaCommunicatorTest, SumsBfloat16AndRoundsOnce) {
   });
 }
 
+TEST_F(CudaCommunicatorTest, SumsFloat32IntoBfloat16AndRoundsOnce) {
+  constexpr int kCount = 4096;
+  on_all_ranks([&](Communicator& comm) {
+    // 257.5 rounded to bfloat16 is 258, which would make 260 of the sum.
+    std::vector<float> mine(kCount, comm.rank() == 0 ? 257.5f : 1.25f);
+    float* x = upload(comm.rank(), mine);
+    BF16* out = upload(comm.rank(), std::vector<BF16>(kCount), kCount * sizeof(float));
+    ASSERT_TRUE(
+        comm.all_reduce_sum_rounded({x, DType::kF32, {kCount}}, {out, DType::kBF16, {kCount}}));
+    comm.barrier();
+    for (BF16 v : download(out, kCount)) ASSERT_EQ(to_float(v), 258.0f);
+  });
+}
+
 // Against the steps one by one; and a row alone has the bits that it has among others.
 TEST_F(CudaCommunicatorTest, AddsTheSumToTheResidualAndNormalises) {
   constexpr int kRows = 20;

@@ -168,14 +168,15 @@ TensorView Decoder::sum_view(int64_t tokens) const {
 void Decoder::add_and_norm(TensorView sum, TensorView residual, TensorView weight) {
   const TensorView normed = rows_of(a_.buffers.normed, sum.rows());
   const float eps = a_.config.norm_eps;
+  TensorView update = sum;
   if (a_.shard.size > 1) {
     if (a_.comm.all_reduce_residual_rms_norm({sum, residual, weight, eps, normed})) return;
-    a_.comm.all_reduce_sum(sum);
-  }
-  TensorView update = sum;
-  if (sum.dtype != a_.dtype) {
-    update = rows_of(a_.buffers.update, sum.rows());
-    a_.backend.cast(sum, update);
+    const bool rounds = sum.dtype != a_.dtype;
+    if (rounds) update = rows_of(a_.buffers.update, sum.rows());
+    if (!rounds || !a_.comm.all_reduce_sum_rounded(sum, update)) {
+      a_.comm.all_reduce_sum(sum);
+      if (rounds) a_.backend.cast(sum, update);
+    }
   }
   a_.backend.residual_rms_norm({update, residual, weight, eps, normed});
 }
