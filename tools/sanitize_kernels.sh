@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# tools/sanitize_kernels.sh memcheck | racecheck | synccheck [SECONDS] [NAME]
+# Runs the kernel tests of build-cuda, or those whose program or case contains NAME, under compute-sanitizer on a GPU,
+# several at once and each for at most SECONDS (300). Exit code: 1 if one found something, else 3 if one ran out of time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export TOOL=${1:?"usage: tools/sanitize_kernels.sh memcheck | racecheck | synccheck [SECONDS] [NAME]"}
+export SECONDS_EACH=${2:-300}
+name=${3:-}
+command -v compute-sanitizer >/dev/null || { echo "sanitize_kernels: compute-sanitizer of the CUDA toolkit is not in PATH"; exit 2; }
+
+run_case() {
+  local program=build-cuda/kernels/$1 begin=$SECONDS output code=0
+  output=$(timeout "$SECONDS_EACH" compute-sanitizer --tool "$TOOL" --error-exitcode 9 "$program" "$2" 2>&1) || code=$?
+  case $code in
+    0) echo "ok        $1 $2 ($((SECONDS - begin)) s)" ;;
+    124) echo "too slow  $1 $2" ;;
+    *) printf 'FAILED    %s %s (exit code %s)\n%s\n' "$1" "$2" "$code" "$(tail -n 20 <<<"$output")" ;;
+  esac
+}
+export -f run_case
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+for source in kernels/*/*_test.cu; do
+  program=$(basename "$source" .cu)
+  [[ -x build-cuda/kernels/$program ]] || { echo "sanitize_kernels: build-cuda/kernels/$program is not built (CONTRIBUTING.md)"; exit 2; }
+  sed -n "s/^KERNEL_TEST(\(.*\)) {$/$program \1/p" "$source"
+done | { grep -F -- "$name" || true; } | xargs -r -P "${JOBS:-6}" -L 1 bash -c 'run_case "$0" "$1"' | tee "$log"
+echo "$(grep -c '^ok' "$log" || true) clean, $(grep -c '^too slow' "$log" || true) too slow, $(grep -c '^FAILED' "$log" || true) failed"
+! grep -q '^FAILED' "$log" || exit 1
+! grep -q '^too slow' "$log" || exit 3
+grep -q '^ok' "$log" || { echo "sanitize_kernels: no test has \"$name\" in its name"; exit 2; }
