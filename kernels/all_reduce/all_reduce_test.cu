@@ -403,6 +403,38 @@ KERNEL_TEST(AbortEndsTheWait) {
   check_missing_rank(true, 1 << 20);
 }
 
+// The threads of a rank that waits ask the host whether to wait on. If that took longer than they
+// had waited, the other rank's would come to ask too, call after call: 250 ms here.
+KERNEL_TEST(ALateRankDoesNotSlowTheCallsAfter) {
+  int devices = 0;
+  CUDA_OK(cudaGetDeviceCount(&devices));
+  if (devices < 2) return;  // too few threads wait where ranks share a GPU
+  constexpr size_t kCount = size_t{1} << 18;
+  constexpr int kCalls = 200;
+  const auto group = RankGroup::make({.size = 2});
+  EXPECT(group != nullptr, "no group");
+  if (group == nullptr) return;
+  __nv_bfloat16* x[2] = {allocate<__nv_bfloat16>(group->rank(0), kCount),
+                         allocate<__nv_bfloat16>(group->rank(1), kCount)};
+  double seconds = 0;
+  CUDA_OK(group->on_all([&](Rank& rank) {
+    __nv_bfloat16* p = x[rank.setup.rank];
+    if (rank.setup.rank == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    const auto begin = std::chrono::steady_clock::now();
+    cudaError_t error = cudaSuccess;
+    for (int i = 0; i < kCalls && error == cudaSuccess; ++i) {
+      error = launch_all_reduce(rank.setup, {p, p, ElementType::kBF16, ElementType::kBF16, kCount},
+                                rank.stream);
+    }
+    if (error == cudaSuccess) error = cudaStreamSynchronize(rank.stream);
+    if (rank.setup.rank == 1) {
+      seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    return error;
+  }));
+  EXPECT(seconds < 0.05, "the calls took " + std::to_string(seconds) + " s");
+}
+
 KERNEL_TEST(WhatCannotBeSentIsRefused) {
   const auto group = RankGroup::make({.size = 2, .one_gpu = true, .max_bytes = 1 << 20});
   EXPECT(group != nullptr, "no group");
