@@ -28,7 +28,7 @@ struct AllReduceSetup {
   // before the first call of any rank, 256-byte aligned. The same arguments on all ranks.
   void* buffers[kMaxAllReduceRanks] = {};
   size_t max_bytes = 0;  // of one launch; a longer message takes several
-  // Messages up to this many bytes go in one shot.
+  // Messages up to this many bytes go in one shot, and those with a norm in several of them.
   size_t one_shot_bytes = 0;
   // Blocks of a launch; all of them must be able to run at once with the other ranks' (which is
   // only a matter where ranks share a GPU). 0: as many as the GPU runs at once.

@@ -231,8 +231,7 @@ struct StoreNorm {
       if (threadIdx.x < kSplit) {
         *cluster_address(&partial[use * kSplit + own], static_cast<int>(threadIdx.x)) = total;
       }
-      cluster_arrive();
-      cluster_wait();
+      cluster_sync();
       total = 0;
       for (int b = 0; b < kSplit; ++b) total += partial[use * kSplit + b];
     }

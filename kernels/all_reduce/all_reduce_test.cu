@@ -179,7 +179,6 @@ void check_norm(RankGroup& group, int64_t rows, int width, const std::string& wh
       const size_t at = static_cast<size_t>(i);
       float s = 0;
       for (const auto& d : data) s += to_float(d[at]);
-      // A bfloat16 sum is rounded when it is sent on, which is the same rounding.
       new_residual[at] = from_float<R>(to_float(residual[at]) + to_float(from_float<R>(s)));
       const double x = to_float(new_residual[at]);
       squares += x * x;
@@ -218,7 +217,7 @@ KERNEL_TEST(AddsTheSumToTheResidualAndNormalises) {
       });
 }
 
-// One shot or two, alone or among others: a row has the same bits.
+// A row has the same bits alone and among others, of which some go in a launch before or after.
 KERNEL_TEST(ARowAloneHasTheBitsItHasAmongOthers) {
   for_each_group({.one_shot_bytes = size_t{1} << 16},
                  [](RankGroup& group, const std::string& what) {
@@ -403,8 +402,9 @@ KERNEL_TEST(AbortEndsTheWait) {
   check_missing_rank(true, 1 << 20);
 }
 
-// The threads of a rank that waits ask the host whether to wait on. If that took longer than they
-// had waited, the other rank's would come to ask too, call after call: 250 ms here.
+// The threads of a rank that waits ask the host whether to wait on. If that takes longer than they
+// have waited, the other rank's come to ask too, call after call: all_reduce_bench has shown such
+// calls to take 1.4 ms each, 5 microseconds otherwise.
 KERNEL_TEST(ALateRankDoesNotSlowTheCallsAfter) {
   int devices = 0;
   CUDA_OK(cudaGetDeviceCount(&devices));
