@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export TOOL=${1:?"usage: tools/sanitize_kernels.sh memcheck | racecheck | synccheck [SECONDS] [NAME]"}
 export SECONDS_EACH=${2:-300}
+export ERNIE_KERNELS_SANITIZED=1
 name=${3:-}
 command -v compute-sanitizer >/dev/null || { echo "sanitize_kernels: compute-sanitizer of the CUDA toolkit is not in PATH"; exit 2; }
 

@@ -30,6 +30,7 @@ void for_each_group(const RankGroup::Options& base,
       RankGroup::Options options = base;
       options.size = size;
       options.one_gpu = one_gpu;
+      if (testing::is_sanitized()) options.time_limit_ms = 300'000;
       const auto group = RankGroup::make(options);
       EXPECT(group != nullptr, "no group");
       if (group == nullptr) continue;
@@ -386,7 +387,8 @@ void check_missing_rank(bool abort, size_t count) {
   aborter.join();
   CUDA_OK(error);
   const std::string what = abort ? "abort" : "time limit";
-  EXPECT(seconds < 1.0, what + ": the ranks waited " + std::to_string(seconds) + " s");
+  EXPECT(seconds < 1.0 || testing::is_sanitized(),
+         what + ": the ranks waited " + std::to_string(seconds) + " s");
   for (int r = 1; r < kSize; ++r) {
     EXPECT(group->fault(r) == 1, what + ": rank " + std::to_string(r) + " does not tell of rank 0");
   }
@@ -408,7 +410,8 @@ KERNEL_TEST(AbortEndsTheWait) {
 KERNEL_TEST(ALateRankDoesNotSlowTheCallsAfter) {
   int devices = 0;
   CUDA_OK(cudaGetDeviceCount(&devices));
-  if (devices < 2) return;  // too few threads wait where ranks share a GPU
+  // Too few threads wait where ranks share a GPU.
+  if (devices < 2 || testing::is_sanitized()) return;
   constexpr size_t kCount = size_t{1} << 18;
   constexpr int kCalls = 200;
   const auto group = RankGroup::make({.size = 2});

@@ -100,8 +100,8 @@ KERNEL_TEST(FallbackAttendsInsideEachSegment) {
 }
 
 KERNEL_TEST(LongSegments) {
-  check_attention<__nv_bfloat16>({0, 1024, 1500, 6976}, 16, 80);
-  check_attention<__nv_bfloat16>({0, 16384}, 1, 80);
+  check_attention<__nv_bfloat16>({0, 1024, 1500, 6976}, testing::is_sanitized() ? 1 : 16, 80);
+  if (!testing::is_sanitized()) check_attention<__nv_bfloat16>({0, 16384}, 1, 80);
 }
 
 }  // namespace

@@ -284,7 +284,9 @@ void check(const Shape& shape, const std::vector<int>& token_counts, int referen
   }
 }
 
-const std::vector<int> kTokens{1, 2, 7, 16, 64, 300, 2048};
+const std::vector<int> kTokens = testing::is_sanitized()
+                                     ? std::vector<int>{1, 2, 7, 64, 300}
+                                     : std::vector<int>{1, 2, 7, 16, 64, 300, 2048};
 
 KERNEL_TEST(ExpertsOfBothModalities) {
   check<__nv_bfloat16>({64, {4, 4}, {32, 32}, 0, 1}, kTokens);
@@ -312,7 +314,8 @@ KERNEL_TEST(MostExpertsMayHaveNoTokens) {
 }
 
 KERNEL_TEST(WideExperts) {
-  check<__nv_bfloat16>({2560, {6, 4}, {1536, 512}, 3072, 2}, {1, 7, 64, 300, 2048}, 2);
+  const int many = testing::is_sanitized() ? 200 : 2048;
+  check<__nv_bfloat16>({2560, {6, 4}, {1536, 512}, 3072, 2}, {1, 7, 64, 300, many}, 2);
   check<__nv_bfloat16>({4096, {4, 0}, {896, 0}, 0, 2, Mix::kText}, {3, 500}, 2);
 }
 

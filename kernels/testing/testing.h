@@ -26,6 +26,10 @@ void fail(const char* file, int line, const std::string& message);
 
 void check(cudaError_t error, const char* call);
 
+// Whether tools/sanitize_kernels.sh runs the test, under a tool that slows kernels a hundredfold
+// and looks at single accesses: then it should do little of the same, and expect nothing of times.
+bool is_sanitized();
+
 #define KERNEL_TEST(name)                                                                 \
   static void name();                                                                     \
   static const ::ernie::kernels::testing::Registration name##_registration_(#name, name); \
