@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# tools/sanitize_kernels.sh memcheck | racecheck | synccheck [SECONDS] [NAME]
+# tools/sanitize_kernels.sh memcheck | racecheck [SECONDS] [NAME]
 # Runs the kernel tests of build-cuda, or those whose program or case contains NAME, under compute-sanitizer on a GPU,
 # JOBS (6) at once and each for at most SECONDS (300). Exit code: 1 if one found something, else 3 if one ran out of time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export TOOL=${1:?"usage: tools/sanitize_kernels.sh memcheck | racecheck | synccheck [SECONDS] [NAME]"}
+export TOOL=${1:?"usage: tools/sanitize_kernels.sh memcheck | racecheck [SECONDS] [NAME]"}
 export SECONDS_EACH=${2:-300}
 export ERNIE_KERNELS_SANITIZED=1
 name=${3:-}
@@ -12,12 +12,16 @@ command -v compute-sanitizer >/dev/null || { echo "sanitize_kernels: compute-san
 
 run_case() {
   local program=build-cuda/kernels/$1 begin=$SECONDS output code=0
-  local options=(--tool "$TOOL" --error-exitcode 9)
-  # memcheck also looks at cuBLASLt's kernels, whose buffers are ours; how they synchronise is theirs.
-  [[ $TOOL = memcheck ]] || options+=(--kernel-name kns=ernie --kernel-name kns=flashinfer)
-  output=$(timeout "$SECONDS_EACH" compute-sanitizer "${options[@]}" "$program" "$2" 2>&1) || code=$?
+  output=$(timeout "$SECONDS_EACH" compute-sanitizer --tool "$TOOL" --error-exitcode 9 "$program" "$2" 2>&1) || code=$?
+  # racecheck also reports kernels of cuBLASLt, which are not ours to mend. (Left out with --kernel-name, they fault.)
+  local reported remark=""
+  reported=$(grep ' access at ' <<<"$output" || true)
+  if [[ $TOOL = racecheck && $code = 9 && -n $reported && ! $reported =~ ernie|flashinfer ]] &&
+    grep -q ' passed, 0 failed' <<<"$output"; then
+    code=0 remark=", but for cuBLASLt"
+  fi
   case $code in
-    0) echo "ok        $1 $2 ($((SECONDS - begin)) s)" ;;
+    0) echo "ok        $1 $2 ($((SECONDS - begin)) s)$remark" ;;
     124) echo "too slow  $1 $2" ;;
     *) printf 'FAILED    %s %s (exit code %s)\n%s\n' "$1" "$2" "$code" "$(tail -n 20 <<<"$output")" ;;
   esac

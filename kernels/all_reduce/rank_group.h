@@ -62,6 +62,8 @@ class RankGroup {
  private:
   explicit RankGroup(const Options& options);
   cudaError_t set_up(const Options& options);
+  // Of every GPU to every other; a second time it would be an error.
+  static cudaError_t enable_peer_access();
   // The first launch in a stream may wait for the device, on which another rank's kernel may
   // already wait for this one.
   static cudaError_t rehearse(Rank& rank);
@@ -89,6 +91,18 @@ inline std::unique_ptr<RankGroup> RankGroup::make(const Options& options) {
   return nullptr;
 }
 
+inline cudaError_t RankGroup::enable_peer_access() {
+  int devices = 0;
+  cudaError_t error = cudaGetDeviceCount(&devices);
+  for (int device = 0; device < devices; ++device) {
+    if (error == cudaSuccess) error = cudaSetDevice(device);
+    for (int peer = 0; peer < devices; ++peer) {
+      if (error == cudaSuccess && peer != device) error = cudaDeviceEnablePeerAccess(peer, 0);
+    }
+  }
+  return error;
+}
+
 inline cudaError_t RankGroup::set_up(const Options& options) {
   void* host = nullptr;
   cudaError_t error = cudaHostAlloc(&host, sizeof(uint32_t) * (2 + kMaxAllReduceRanks),
@@ -98,6 +112,10 @@ inline cudaError_t RankGroup::set_up(const Options& options) {
   std::fill_n(host_, 2 + kMaxAllReduceRanks, 0u);
   host_[1] = options.time_limit_ms;
   const int size = options.size;
+  if (!options.one_gpu) {
+    static const cudaError_t peers = enable_peer_access();
+    if (peers != cudaSuccess) return peers;
+  }
   const size_t one_shot =
       options.one_shot_bytes > 0 ? options.one_shot_bytes : default_one_shot_bytes(size);
   std::vector<void*> buffers;
@@ -106,15 +124,6 @@ inline cudaError_t RankGroup::set_up(const Options& options) {
     rank.device = options.one_gpu ? 0 : r;
     error = cudaSetDevice(rank.device);
     if (error != cudaSuccess) return error;
-    for (int peer = 0; peer < size && !options.one_gpu; ++peer) {
-      if (peer == r) continue;
-      const cudaError_t enabled = cudaDeviceEnablePeerAccess(peer, 0);
-      if (enabled == cudaErrorPeerAccessAlreadyEnabled) {
-        cudaGetLastError();
-      } else if (enabled != cudaSuccess) {
-        return enabled;
-      }
-    }
     error = cudaStreamCreateWithFlags(&rank.stream, cudaStreamNonBlocking);
     if (error != cudaSuccess) return error;
     void* buffer = nullptr;

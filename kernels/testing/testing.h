@@ -46,8 +46,8 @@ bool is_sanitized();
 // Runs `launches` on a stream of its own and waits. A failed launch or kernel stops the test.
 using Launches = std::function<cudaError_t(cudaStream_t)>;
 void run(const Launches& launches);
-// The same through a captured graph, replayed `replays` times: shows that the launches can be
-// captured.
+// The same through a captured graph, replayed `replays` times (once if sanitized): shows that the
+// launches can be captured.
 void run_in_graph(const Launches& launches, int replays = 1);
 
 namespace internal {
