@@ -54,8 +54,7 @@ def ask(base_url: str, picture: pathlib.Path, question: str) -> bool:
     if first is None:
         print(f"no answer: {rest.decode(errors='replace')}")
         return False
-    rate = (tokens - 1) / (last - first) if tokens > 1 and last > first else float("nan")
-    print(f"\n  first token after {first - started:.2f} s, then {rate:.0f} tokens/s")
+    print(f"\n  {tokens} tokens in {last - started:.2f} s, the first after {first - started:.2f} s")
     return True
 
 
