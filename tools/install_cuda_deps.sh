@@ -41,8 +41,8 @@ FOLDERS = ("include/", "cutlass/include/", "cutlass/tools/util/include/", "cccl/
 
 def mend(header):
     """Every thread that stores the output arrives at a barrier and then waits at it, and so counts twice: half of the
-    threads end the wait before the others have written their rows to shared memory, and store what lay there. The wait
-    alone is right."""
+    threads can end the wait before the others have written their rows to shared memory, and store what lay there. The
+    wait alone is right."""
     arrival = rb"cutlass::arch::NamedBarrier::arrive\(\s*NUM_MMA_THREADS,\s*[\w:]+::EpilogueBarrier\);"
     mended, count = re.subn(arrival, b"// ernie.cpp: the threads arrive where they wait, below.", header)
     if count != 1:

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <string>
 #include <thread>
 #include <vector>
@@ -413,7 +414,10 @@ KERNEL_TEST(ALateRankDoesNotSlowTheCallsAfter) {
   int devices = 0;
   CUDA_OK(cudaGetDeviceCount(&devices));
   // Too few threads wait where ranks share a GPU.
-  if (devices < 2 || testing::is_sanitized()) return;
+  if (devices < 2 || testing::is_sanitized()) {
+    std::printf("  not tested: it takes two GPUs and no sanitizer\n");
+    return;
+  }
   constexpr size_t kCount = size_t{1} << 18;
   constexpr int kCalls = 200;
   const auto group = RankGroup::make({.size = 2});
