@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "kernels/common/element_type.h"
+#include "kernels/common/weight_format.h"
 #include "kernels/elementwise/elementwise.h"
 
 namespace ernie::kernels {
@@ -14,7 +15,9 @@ namespace ernie::kernels {
 // out = activation(x * W^T + bias), added up in float32 and rounded once.
 struct LinearParams {
   const void* x = nullptr;       // [rows, in_features] T
-  const void* weight = nullptr;  // [out_features, in_features] T
+  const void* weight = nullptr;  // [out_features, in_features] T, or quantised in kPlain order
+  WeightFormat format;           // of the weight
+  const void* scales = nullptr;  // of a quantised weight
   const void* bias = nullptr;    // [out_features] T, or null
   void* out = nullptr;           // [rows, out_features] out_type
   int64_t rows = 0;

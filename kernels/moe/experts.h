@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/common/element_type.h"
+#include "kernels/common/weight_format.h"
 
 namespace ernie::kernels {
 
@@ -44,9 +45,14 @@ struct MoeExpertsParams {
   int text_width = 0;
   int vision_width = 0;
   int shared_width = 0;  // 0: no shared expert
-  // Device arrays with one pointer per expert, 16-byte aligned, row-major T.
-  const void* const* gate_up = nullptr;  // to [2 * width, hidden], gate rows first
-  const void* const* down = nullptr;     // to [hidden, width]
+  // Either all are kNative or none is.
+  WeightFormat text_format, vision_format, shared_format;
+  // Device arrays with one pointer per expert, 16-byte aligned. kNative: row-major T.
+  const void* const* gate_up = nullptr;  // to [2 * width, hidden], gate rows first, or kGateUp
+  const void* const* down = nullptr;     // to [hidden, width], kPlain
+  // Quantised experts: likewise to their scales.
+  const void* const* gate_up_scales = nullptr;
+  const void* const* down_scales = nullptr;
   // Device array: the maps of each expert's gate_up and down in turn; null: kHopper is not used.
   const MoeWeightMap* weight_maps = nullptr;
   void* out = nullptr;  // [tokens, hidden]
