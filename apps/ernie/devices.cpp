@@ -21,7 +21,8 @@ Devices cpu_devices(const ServeOptions& options) {
   const int threads = options.cpu_threads > 0 ? options.cpu_threads : cores;
   const int each = std::max(1, threads / options.engine.tensor_parallel_size);
   return {.make_backend = [each](int) { return cpu::make_cpu_backend({.threads = each}); },
-          .make_communicators = make_host_communicators};
+          .make_communicators = make_host_communicators,
+          .sizing = cpu::cpu_sizing()};
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ Devices choose_devices(const ServeOptions& options, engine::EngineConfig& config
   std::vector<int> devices(static_cast<size_t>(options.engine.tensor_parallel_size));
   std::iota(devices.begin(), devices.end(), 0);
   cuda::CudaRanks ranks = cuda::make_cuda_ranks(std::move(devices));
-  return {std::move(ranks.make_backend), std::move(ranks.make_communicators)};
+  return {std::move(ranks.make_backend), std::move(ranks.make_communicators), cuda::cuda_sizing()};
 }
 
 }  // namespace ernie::app

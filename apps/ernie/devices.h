@@ -14,6 +14,7 @@ bool chooses_cuda(const ServeOptions& options);
 struct Devices {
   engine::BackendFactory make_backend;
   CommunicatorFactory make_communicators;
+  const ops::Sizing& sizing;
 };
 
 // Also sets what of `config` depends on the kind of device.

@@ -113,19 +113,18 @@ class EngineUnderTest {
       rows_ = backend.allocate(bytes);
       backend.copy_to_device(rows_.data(), row_of.data(), bytes);
       shard_ = make_solo_shard(ranks, [this, &backend](TensorView part, TensorView out) {
-        backend.gather_rows(part, rows_.view(DType::kI32, {out.rows()}), out);
+        backend.gather_rows({part, rows_.view(DType::kI32, {out.rows()}), out});
       });
       return model::load_model(model, config.model_dir, load, backend, *shard_);
     };
     return engine::start_engine(
         model, config, make_backend_,
         {.plan =
-             [&model, ranks](const model::LoadOptions& load, const ops::Backend& backend) {
-               return model::plan_memory(model, load, ranks, backend);
+             [&model, ranks](const model::LoadOptions& load, const ops::Sizing& sizing) {
+               return model::plan_memory(model, load, ranks, sizing);
              },
          .load = load,
-         .ranks = ranks,
-         .kv_heads_per_rank = model::kv_heads_per_rank(model, ranks)});
+         .ranks = ranks});
   }
 
   const EngineBenchOptions& options_;

@@ -198,7 +198,7 @@ void add_request_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--allowed-local-media-path", f.allowed_local_media_path,
                  "Folder that file:// URLs of requests may read")
       ->group(group);
-  app.add_option("--max-logprobs", f.max_logprobs, "Most top_logprobs; -1: the vocabulary")
+  app.add_option("--max-logprobs", f.max_logprobs, "Most top_logprobs; -1: what the device gives")
       ->group(group)
       ->capture_default_str();
 }

@@ -1,5 +1,7 @@
 #include "served_model.h"
 
+#include <limits>
+
 #include "devices.h"
 #include "engine_metrics.h"
 
@@ -24,6 +26,15 @@ std::shared_ptr<const text::ChatTemplate> make_template(const ServeOptions& opti
   if (own) return own;
   return text::ChatTemplate::builtin(config.vision ? text::BuiltinTemplate::kErnieVl
                                                    : text::BuiltinTemplate::kErnieText);
+}
+
+// -1 takes what the device gives.
+void check_limits(const ServeOptions& options, const ops::SamplerLimits& limits) {
+  const int wanted = options.service.max_logprobs;
+  if (wanted <= limits.top_logprobs || wanted == std::numeric_limits<int>::max()) return;
+  throw StartError("--max-logprobs is " + std::to_string(wanted) +
+                   ", but this device gives at most " + std::to_string(limits.top_logprobs) +
+                   "; lower it, or use -1 for the most");
 }
 
 }  // namespace
@@ -55,6 +66,7 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
   engine_config.on_fatal = std::move(on_fatal);
   engine_config.on_load_progress = load_progress(clock);
   const Devices devices = choose_devices(options, engine_config);
+  check_limits(options, devices.sizing.sampler_limits());
   engine_ = engine::Engine::start(config, engine_config, devices.make_backend,
                                   devices.make_communicators);
   clock.end();

@@ -71,8 +71,8 @@ class Tensor {
 
 std::unique_ptr<Weight> random_weight(int64_t out, int64_t in, int sum_parts = 1) {
   const Tensor matrix(DType::kBF16, {out, in});
-  return machine().backend->pack({matrix.view().data, DType::kBF16, out, in, sum_parts},
-                                 DType::kBF16);
+  return machine().backend->pack({matrix.view().data, DType::kBF16, out, in},
+                                 {.sum_parts = sum_parts});
 }
 
 // Reports rates of `flops` and `bytes` per iteration against the machine's ceilings.
@@ -129,7 +129,7 @@ void attention(benchmark::State& state, int64_t queries, int64_t context) {
                                   {table.data(), DType::kI32, {1, blocks}}};
   size_t layer = 0;
   for (auto _ : state) {
-    const ops::KvLayer kv{keys[layer], values[layer], kBlock, kKvHeads, kDim};
+    const ops::KvLayer kv{keys[layer], values[layer], {DType::kBF16, kBlock, kKvHeads, kDim}};
     machine().backend->paged_attention({qkv, &batch, kHeads, kv, out});
     layer = (layer + 1) % kLayers;
   }
@@ -155,14 +155,12 @@ void vision_attention(benchmark::State& state) {
 void moe(benchmark::State& state) {
   constexpr int64_t kExperts = 64, kWidth = 512, kHidden = 1024, kTopK = 6;
   const int64_t tokens = state.range(0);
-  std::vector<std::unique_ptr<Weight>> owned;
-  std::vector<const Weight*> gate_up, down;
+  ExpertWeights mlps;
+  mlps.groups.resize(1);
   for (int64_t e = 0; e < kExperts; ++e) {
-    owned.push_back(random_weight(2 * kWidth, kHidden));
-    gate_up.push_back(owned.back().get());
-    owned.push_back(random_weight(kHidden, kWidth));
-    down.push_back(owned.back().get());
+    mlps.groups[0].push_back({random_weight(2 * kWidth, kHidden), random_weight(kHidden, kWidth)});
   }
+  const auto experts = machine().backend->make_experts(std::move(mlps));
   const Tensor x(DType::kBF16, {tokens, kHidden});
   const Tensor out(DType::kBF16, {tokens, kHidden});
   const Tensor weights(DType::kF32, {tokens, kTopK});
@@ -178,17 +176,16 @@ void moe(benchmark::State& state) {
       hit[static_cast<size_t>(order[static_cast<size_t>(k)])] = true;
     }
   }
-  const double experts = static_cast<double>(std::count(hit.begin(), hit.end(), true));
+  const double used = static_cast<double>(std::count(hit.begin(), hit.end(), true));
   for (auto _ : state) {
     machine().backend->moe_experts({.x = x,
                                     .expert_ids = {ids.data(), DType::kI32, {tokens, kTopK}},
                                     .expert_weights = weights,
-                                    .gate_up = gate_up,
-                                    .down = down,
+                                    .experts = experts.get(),
                                     .out = out});
   }
   const double elements = 3.0 * kWidth * kHidden;
-  count(state, 2 * elements * static_cast<double>(tokens * kTopK), elements * experts * 2);
+  count(state, 2 * elements * static_cast<double>(tokens * kTopK), elements * used * 2);
 }
 
 void sample(benchmark::State& state, ops::SamplingClass sampling, float temperature, float top_p) {

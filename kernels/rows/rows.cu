@@ -11,42 +11,29 @@ constexpr int kThreads = 128;
 // Units that one block copies of a row; wider rows take several blocks.
 constexpr int64_t kUnitsPerBlock = 4 * kThreads;
 
-template <class Unit, bool kScatter>
-__global__ __launch_bounds__(kThreads) void copy_rows_kernel(CopyRowsParams p, int64_t units) {
+template <class Unit>
+__global__ __launch_bounds__(kThreads) void gather_rows_kernel(GatherRowsParams p, int64_t units) {
   let_next_kernel_start();
   wait_for_previous_kernel();
   const int64_t i = blockIdx.x;
   const int64_t row = static_cast<int64_t>(p.index[i]) - p.first_row;
   const bool inside = row >= 0 && row < p.table_rows;
-  if (kScatter && !inside) return;
-  const Unit* in = static_cast<const Unit*>(p.in) + (kScatter ? i : row) * units;
-  Unit* out = static_cast<Unit*>(p.out) + (kScatter ? row : i) * units;
+  const Unit* in = static_cast<const Unit*>(p.in) + row * units;
+  Unit* out = static_cast<Unit*>(p.out) + i * units;
   const int64_t end = min(units, (blockIdx.y + int64_t{1}) * kUnitsPerBlock);
   for (int64_t u = blockIdx.y * kUnitsPerBlock + threadIdx.x; u < end; u += kThreads) {
     out[u] = inside ? in[u] : Unit{};
   }
 }
 
-template <class Unit, bool kScatter>
-cudaError_t launch_units(const CopyRowsParams& p, cudaStream_t stream) {
+template <class Unit>
+cudaError_t launch_units(const GatherRowsParams& p, cudaStream_t stream) {
   const int64_t units = static_cast<int64_t>(p.row_bytes / sizeof(Unit));
   const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.count),
                                        static_cast<unsigned>(ceil_div(units, kUnitsPerBlock))),
                           .block = dim3(kThreads),
                           .overlap_previous = true};
-  return launch(copy_rows_kernel<Unit, kScatter>, shape, stream, p, units);
-}
-
-template <bool kScatter>
-cudaError_t launch_copy(const CopyRowsParams& p, cudaStream_t stream) {
-  if (p.count == 0 || p.row_bytes == 0) return cudaSuccess;
-  if (p.count < 0 || p.count > INT32_MAX) return cudaErrorInvalidValue;
-  const uintptr_t mix = reinterpret_cast<uintptr_t>(p.in) | reinterpret_cast<uintptr_t>(p.out) |
-                        static_cast<uintptr_t>(p.row_bytes);
-  if (mix % 16 == 0) return launch_units<uint4, kScatter>(p, stream);
-  if (mix % 4 == 0) return launch_units<uint32_t, kScatter>(p, stream);
-  if (mix % 2 == 0) return launch_units<uint16_t, kScatter>(p, stream);
-  return launch_units<uint8_t, kScatter>(p, stream);
+  return launch(gather_rows_kernel<Unit>, shape, stream, p, units);
 }
 
 __global__ __launch_bounds__(kThreads) void resolve_tokens_kernel(ResolveTokensParams p) {
@@ -68,12 +55,15 @@ cudaError_t launch_resolve_tokens(const ResolveTokensParams& params, cudaStream_
   return launch(resolve_tokens_kernel, shape, stream, params);
 }
 
-cudaError_t launch_gather_rows(const CopyRowsParams& params, cudaStream_t stream) {
-  return launch_copy<false>(params, stream);
-}
-
-cudaError_t launch_scatter_rows(const CopyRowsParams& params, cudaStream_t stream) {
-  return launch_copy<true>(params, stream);
+cudaError_t launch_gather_rows(const GatherRowsParams& p, cudaStream_t stream) {
+  if (p.count == 0 || p.row_bytes == 0) return cudaSuccess;
+  if (p.count < 0 || p.count > INT32_MAX) return cudaErrorInvalidValue;
+  const uintptr_t mix = reinterpret_cast<uintptr_t>(p.in) | reinterpret_cast<uintptr_t>(p.out) |
+                        static_cast<uintptr_t>(p.row_bytes);
+  if (mix % 16 == 0) return launch_units<uint4>(p, stream);
+  if (mix % 4 == 0) return launch_units<uint32_t>(p, stream);
+  if (mix % 2 == 0) return launch_units<uint16_t>(p, stream);
+  return launch_units<uint8_t>(p, stream);
 }
 
 }  // namespace ernie::kernels

@@ -8,20 +8,18 @@
 namespace ernie::kernels {
 
 // Copies of whole rows, of any element type.
-struct CopyRowsParams {
+struct GatherRowsParams {
   const void* in = nullptr;
   const int32_t* index = nullptr;  // [count]
   void* out = nullptr;
   int64_t count = 0;
   size_t row_bytes = 0;
   int32_t first_row = 0;   // subtracted from each index
-  int64_t table_rows = 0;  // rows of `in` for gather, of `out` for scatter
+  int64_t table_rows = 0;  // rows of `in`
 };
 
 // out[i] = in[index[i] - first_row], or zeros when `in` has no such row.
-cudaError_t launch_gather_rows(const CopyRowsParams& params, cudaStream_t stream);
-// out[index[i] - first_row] = in[i]; rows that `out` does not have are dropped.
-cudaError_t launch_scatter_rows(const CopyRowsParams& params, cudaStream_t stream);
+cudaError_t launch_gather_rows(const GatherRowsParams& params, cudaStream_t stream);
 
 // ids[i] = drawn[sources[i]] where sources[i] >= 0: tokens of a step take the place of numbers that
 // the host did not know when it planned the next one.

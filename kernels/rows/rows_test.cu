@@ -45,30 +45,5 @@ KERNEL_TEST(GatherTakesRowsAndZerosForThoseItHasNot) {
   }
 }
 
-KERNEL_TEST(ScatterWritesOnlyTheNamedRows) {
-  Random random(5);
-  const std::vector<int32_t> index = {2, 7, 0, 5, 9, -1};
-  const DeviceArray<int32_t> di(index);
-  for (const size_t bytes : kRowBytes) {
-    const auto values = random_bytes(random, index.size() * bytes);
-    auto expected = random_bytes(random, 9 * bytes);
-    const DeviceArray<uint8_t> in(values), out(expected);
-    testing::run_in_graph([&](cudaStream_t s) {
-      return launch_scatter_rows({.in = in.data(),
-                                  .index = di.data(),
-                                  .out = out.data(),
-                                  .count = static_cast<int64_t>(index.size()),
-                                  .row_bytes = bytes,
-                                  .table_rows = 9},
-                                 s);
-    });
-    for (size_t i = 0; i < index.size(); ++i) {
-      if (index[i] < 0 || index[i] >= 9) continue;
-      std::copy_n(values.begin() + i * bytes, bytes, expected.begin() + index[i] * bytes);
-    }
-    testing::expect_same_bits(out.download(), expected, "scatter " + std::to_string(bytes));
-  }
-}
-
 }  // namespace
 }  // namespace ernie::kernels

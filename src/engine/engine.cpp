@@ -90,7 +90,8 @@ Ranks make_ranks(int count, const CommunicatorFactory& make_communicators) {
 
 model::LoadOptions load_options(const EngineConfig& config, const model::ModelConfig& model_config,
                                 int rank) {
-  model::LoadOptions options{.dtype = config.dtype,
+  model::LoadOptions options{.activation = config.dtype,
+                             .quantization = config.quantization,
                              .choice = config.load_choice,
                              .seed = config.seed,
                              .limits = step_limits(config, model_config)};
@@ -111,11 +112,9 @@ RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& m
           .max_blocks_per_seq = sched::blocks_for(config.max_model_len, config.block_size),
           .vocab_size = model_config.vocab_size,
           .num_blocks = memory.num_blocks,
-          .block_size = config.block_size,
           .num_layers = model_config.num_layers,
-          .kv_heads = source.kv_heads_per_rank,
-          .head_dim = model_config.head_dim,
-          .dtype = config.dtype,
+          .kv = model::kv_layout(model_config, config.dtype, source.ranks, config.block_size),
+          .activation = config.dtype,
           .max_graph_seqs = config.use_graphs ? graph_seqs(config) : 0,
           .hidden_size = model_config.hidden_size,
           .encoder_cache_rows = memory.encoder_cache_tokens};
@@ -133,15 +132,15 @@ ops::WorkShape work_shape(const EngineConfig& config, const model::ModelConfig& 
 
 // What one rank needs with a budget of `tokens` per step.
 DeviceNeeds rank_needs(EngineConfig config, const model::ModelConfig& model_config,
-                       const ModelSource& source, const ops::Backend& backend, int tokens) {
+                       const ModelSource& source, const ops::Sizing& sizing, int tokens) {
   config.max_num_batched_tokens = tokens;
-  const auto needs = source.plan(load_options(config, model_config, 0), backend);
+  const auto needs = source.plan(load_options(config, model_config, 0), sizing);
   if (!needs) throw StartError(needs.error().message);
   const RunnerSizes sizes = runner_sizes(config, model_config, source, {});
   return {.weight_bytes = needs->weight_bytes,
           .workspace_bytes = needs->workspace_bytes + sizes.step_bytes() +
-                             backend.work_bytes(work_shape(config, model_config, source)),
-          .block_bytes = needs->kv_bytes_per_token * config.block_size,
+                             sizing.work_bytes(work_shape(config, model_config, source)),
+          .block_bytes = sizes.block_bytes(),
           .feature_bytes = model_config.vision ? sizes.feature_bytes() : 0};
 }
 
@@ -156,7 +155,7 @@ MemoryReport plan_memory(Ranks& ranks, const EngineConfig& config,
   return ranks[0]
       ->call([&](RankWorker::Rank& rank) {
         return plan_device_memory(config, least, sharing, [&](int tokens) {
-          return rank_needs(config, model_config, source, *rank.backend, tokens);
+          return rank_needs(config, model_config, source, rank.backend->sizing(), tokens);
         });
       })
       .get();
@@ -171,6 +170,10 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
   Ranks ranks = make_ranks(config.tensor_parallel_size, make_communicators);
   on_all(ranks, [&](RankWorker::Rank& rank, int index) { rank.backend = make_backend(index); });
   const MemoryReport memory = plan_memory(ranks, config, model_config, source);
+  const auto limits =
+      ranks[0]
+          ->call([](RankWorker::Rank& rank) { return rank.backend->sizing().sampler_limits(); })
+          .get();
   log::debug("memory: {}", memory.to_string());
   on_all(ranks, [&](RankWorker::Rank& rank, int index) {
     rank.model = source.load(load_options(config, model_config, index), *rank.backend, rank.comm);
@@ -198,6 +201,7 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
                                       .disable_chunked_mm_input = config.disable_chunked_mm_input,
                                       .check_invariants = source.check_invariants},
                         .memory = memory,
+                        .sampler_limits = limits,
                         .ranks = std::move(ranks)});
 }
 
@@ -217,15 +221,14 @@ std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
   return start_engine(
       model_config, config, make_backend,
       {.plan =
-           [=](const model::LoadOptions& options, const ops::Backend& backend) {
-             return model::plan_memory(model_config, options, ranks, backend);
+           [=](const model::LoadOptions& options, const ops::Sizing& sizing) {
+             return model::plan_memory(model_config, options, ranks, sizing);
            },
        .load =
            [=](const model::LoadOptions& options, ops::Backend& backend, Communicator& comm) {
              return model::load_model(model_config, config.model_dir, options, backend, comm);
            },
        .ranks = ranks,
-       .kv_heads_per_rank = model::kv_heads_per_rank(model_config, ranks),
        .check_invariants = kCheckInvariants},
       make_communicators);
 }

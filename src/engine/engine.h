@@ -30,7 +30,8 @@ struct StepTimeLimits {
 struct EngineConfig {
   std::string model_dir;
   model::LoadChoice load_choice = model::LoadChoice::kCheckpoint;
-  DType dtype = DType::kBF16;
+  DType dtype = DType::kBF16;  // of activations and the key-value cache
+  model::Quantization quantization;
   int tensor_parallel_size = 1;
   int max_model_len = 2048;
   int max_num_seqs = 8;
@@ -155,6 +156,8 @@ class Engine {
   virtual EngineStats stats() const = 0;
   virtual const MemoryReport& memory() const = 0;
   virtual const EngineConfig& config() const = 0;
+  // What a request may ask of the sampler at most; the caller refuses what exceeds it.
+  virtual ops::SamplerLimits sampler_limits() const = 0;
 };
 
 }  // namespace ernie::engine

@@ -26,6 +26,7 @@ class EngineLoop : public Engine {
     model::StepLimits limits;
     sched::SchedulerConfig scheduler;
     MemoryReport memory;
+    ops::SamplerLimits sampler_limits;
     std::vector<std::unique_ptr<RankWorker>> ranks;
   };
   explicit EngineLoop(Parts parts);
@@ -37,6 +38,7 @@ class EngineLoop : public Engine {
   EngineStats stats() const override;
   const MemoryReport& memory() const override { return parts_.memory; }
   const EngineConfig& config() const override { return parts_.config; }
+  ops::SamplerLimits sampler_limits() const override { return parts_.sampler_limits; }
 
  private:
   struct OpenRequest {

@@ -185,8 +185,8 @@ TEST(EngineStart, CommunicatorsComeBeforeBackendsAndThePlan) {
     EXPECT_EQ(asked_for, 2);
     return std::make_unique<toy::Backend>(size_t{1} << 30);
   };
-  const auto plan = [](const model::LoadOptions&, const ops::Backend&) {
-    return model::MemoryNeeds{1000, 1000, 2 * toy::kRecordWords * sizeof(float)};
+  const auto plan = [](const model::LoadOptions&, const ops::Sizing&) {
+    return model::MemoryNeeds{1000, 1000};
   };
   const auto load = [](const model::LoadOptions&, ops::Backend&, Communicator& comm) {
     EXPECT_EQ(comm.size(), 2);

@@ -69,11 +69,11 @@ size_t RunnerSizes::step_bytes() const {
 }
 
 size_t RunnerSizes::block_bytes() const {
-  return size_t{2} * num_layers * kv_heads * head_dim * block_size * dtype_bytes(dtype);
+  return kv.block_bytes() * static_cast<size_t>(num_layers);
 }
 
 size_t RunnerSizes::feature_bytes() const {
-  return static_cast<size_t>(hidden_size) * dtype_bytes(dtype);
+  return static_cast<size_t>(hidden_size) * dtype_bytes(activation);
 }
 
 ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model::Model& model)
@@ -86,16 +86,14 @@ ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model:
   if (sizes.encoder_cache_rows > 0) {
     encoder_cache_ = backend.allocate(sizes.feature_bytes() * sizes.encoder_cache_rows);
   }
-  const Shape shape{sizes.num_blocks, sizes.kv_heads, sizes.block_size, sizes.head_dim};
-  const size_t bytes = sizes.block_bytes() / (2 * sizes.num_layers) * sizes.num_blocks;
+  const Shape shape{sizes.num_blocks, sizes.kv.kv_heads, sizes.kv.block_size, sizes.kv.head_dim};
+  const size_t bytes = sizes.kv.block_bytes() / 2 * sizes.num_blocks;
   for (int layer = 0; layer < sizes.num_layers; ++layer) {
     Buffer keys = backend.allocate(bytes);
     Buffer values = backend.allocate(bytes);
-    cache_.push_back({.keys = keys.view(sizes.dtype, shape),
-                      .values = values.view(sizes.dtype, shape),
-                      .block_size = sizes.block_size,
-                      .kv_heads = sizes.kv_heads,
-                      .head_dim = sizes.head_dim});
+    cache_.push_back({.keys = keys.view(sizes.kv.type, shape),
+                      .values = values.view(sizes.kv.type, shape),
+                      .layout = sizes.kv});
     kv_buffers_.push_back(std::move(keys));
     kv_buffers_.push_back(std::move(values));
   }
@@ -110,14 +108,14 @@ TensorView ModelRunner::logits(int rows) const {
 }
 
 void ModelRunner::run_empty(int tokens, int seqs, bool vision) {
-  start(empty_step(tokens, seqs, vision, sizes_.block_size), ops::SamplingClass::kBase, true)
+  start(empty_step(tokens, seqs, vision, sizes_.kv.block_size), ops::SamplingClass::kBase, true)
       ->wait();
 }
 
 void ModelRunner::run_prefill(int tokens) {
   const auto& config = model_.config();
   const bool vision = config.vision && config.moe && config.moe->vision.num_experts > 0;
-  const int most_context = sizes_.max_blocks_per_seq * sizes_.block_size;
+  const int most_context = sizes_.max_blocks_per_seq * sizes_.kv.block_size;
   run_empty(tokens, (tokens + most_context - 1) / most_context, false);
   run_empty(tokens, std::min(sizes_.limits.max_seqs, tokens), vision);
 }
@@ -145,7 +143,7 @@ void ModelRunner::warm_up(const std::function<void(int, int)>& captured) {
     const int seqs = sizes[i];
     run_empty(seqs, seqs, false);  // once without, so that nothing is left to be made
     const StepArrays arrays =
-        upload(empty_step(seqs, seqs, false, sizes_.block_size), decode_shape(seqs));
+        upload(empty_step(seqs, seqs, false, sizes_.kv.block_size), decode_shape(seqs));
     backend_.synchronize();
     graphs_[seqs] = {decode_shape(seqs),
                      backend_.capture([this, arrays] { issue_decode(arrays); })};
@@ -192,8 +190,8 @@ model::ModelInput ModelRunner::input_of(const StepArrays& arrays) const {
 void ModelRunner::issue_decode(const StepArrays& arrays) {
   const int rows = static_cast<int>(arrays.logits_rows.shape.elements());
   const TensorView tokens = drawn_.view(DType::kI32, {rows});
-  backend_.resolve_tokens(drawn_.view(DType::kI32, {sizes_.limits.max_seqs}), arrays.token_sources,
-                          arrays.token_ids);
+  backend_.resolve_tokens(
+      {drawn_.view(DType::kI32, {sizes_.limits.max_seqs}), arrays.token_sources, arrays.token_ids});
   model_.forward(input_of(arrays), cache_, logits(rows));
   backend_.draw(logits(rows), tokens);
 }
@@ -212,15 +210,15 @@ std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch
   }
   const StepArrays arrays = upload(batch, shape_of(batch));
   if (!batch.pending.empty()) {
-    backend_.resolve_tokens(drawn_.view(DType::kI32, {sizes_.limits.max_seqs}),
-                            arrays.token_sources, arrays.token_ids);
+    backend_.resolve_tokens({drawn_.view(DType::kI32, {sizes_.limits.max_seqs}),
+                             arrays.token_sources, arrays.token_ids});
   }
   model::ModelInput input = input_of(arrays);
   input.any_vision = batch.any_vision;
   input.attention.max_query_len = batch.max_query_len;
   input.media = batch.media;
   input.encoder_cache =
-      encoder_cache_.view(sizes_.dtype, {sizes_.encoder_cache_rows, sizes_.hidden_size});
+      encoder_cache_.view(sizes_.activation, {sizes_.encoder_cache_rows, sizes_.hidden_size});
   model_.forward(input, cache_, logits(samples));
   const int drawn = wants_samples ? samples : 0;
   if (drawn > 0) {

@@ -17,11 +17,9 @@ struct RunnerSizes {
   int max_blocks_per_seq = 0;
   int vocab_size = 0;
   int num_blocks = 0;
-  int block_size = 0;
   int num_layers = 0;
-  int kv_heads = 0;  // on this rank
-  int head_dim = 0;
-  DType dtype = DType::kBF16;
+  ops::KvLayout kv;
+  DType activation = DType::kBF16;
   int max_graph_seqs = 0;  // steps of up to so many sequences are captured; 0 = no graphs
   int hidden_size = 0;
   int encoder_cache_rows = 0;  // one for each token of a kept picture

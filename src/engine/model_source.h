@@ -9,12 +9,11 @@ namespace ernie::engine {
 
 // Where the ranks' models come from; the engine's own tests put a model of their own here.
 struct ModelSource {
-  std::function<Result<model::MemoryNeeds>(const model::LoadOptions&, const ops::Backend&)> plan;
+  std::function<Result<model::MemoryNeeds>(const model::LoadOptions&, const ops::Sizing&)> plan;
   std::function<std::unique_ptr<model::Model>(const model::LoadOptions&, ops::Backend&,
                                               Communicator&)>
       load;
-  int ranks = 1;  // that the model is cut across, which need not all be here
-  int kv_heads_per_rank = 1;
+  int ranks = 1;                  // that the model is cut across, which need not all be here
   bool check_invariants = false;  // check the scheduler's books after each step
 };
 

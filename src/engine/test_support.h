@@ -167,12 +167,11 @@ class ToyEngine {
     engine_ = start_engine(
         toy::config(), config, [](int) { return std::make_unique<Backend>(size_t{1} << 30); },
         {.plan =
-             [](const model::LoadOptions&, const ops::Backend&) {
-               return model::MemoryNeeds{1000, 1000, 2 * kRecordWords * sizeof(float)};
+             [](const model::LoadOptions&, const ops::Sizing&) {
+               return model::MemoryNeeds{1000, 1000};
              },
          .load = [controls](const model::LoadOptions&, ops::Backend&,
                             Communicator& comm) { return std::make_unique<Model>(comm, controls); },
-         .kv_heads_per_rank = 1,
          .check_invariants = true});
   }
   Engine* operator->() { return engine_.get(); }

@@ -168,7 +168,9 @@ class Model : public model::Model {
     std::array<float, kFeatures> sums{};
     for (int32_t i = comm_.rank(); i < context; i += comm_.size()) {
       uint64_t r = 0;
-      std::memcpy(&r, slot(kv, table[i / kv.block_size] * kv.block_size + i % kv.block_size),
+      std::memcpy(&r,
+                  slot(kv, table[i / kv.layout.block_size] * kv.layout.block_size +
+                               i % kv.layout.block_size),
                   sizeof(r));
       const auto f = features_of(r, i);
       for (int k = 0; k < kFeatures; ++k) sums[k] += f[k];
@@ -202,12 +204,6 @@ class Backend : public ops::Backend {
   void synchronize() override {}
   MemoryInfo memory_info() override { return {free_bytes_, free_bytes_}; }
 
-  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override {
-    for (int64_t i = 0; i < ids.shape.elements(); ++i) {
-      const int32_t source = sources.as<int32_t>()[i];
-      if (source >= 0) ids.as<int32_t>()[i] = drawn.as<int32_t>()[source];
-    }
-  }
   void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass) override {
     rows_ = rows;
   }
@@ -256,30 +252,42 @@ class Backend : public ops::Backend {
     return result;
   }
 
-  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix>, DType) override {
+  const ops::Sizing& sizing() const override { return sizing_; }
+  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix>, const ops::PackSpec&) override {
     return unused();
   }
-  size_t packed_bytes(int64_t, int64_t, DType) const override { return 0; }
-  void embed(const Weight&, int64_t, TensorView, TensorView) override { unused(); }
-  void linear(const ops::LinearArgs&) override { unused(); }
-  void rms_norm(const ops::NormArgs&) override { unused(); }
-  void residual_rms_norm(const ops::ResidualRmsNormArgs&) override { unused(); }
-  void layer_norm(const ops::NormArgs&) override { unused(); }
-  void add(TensorView, TensorView) override { unused(); }
-  void cast(TensorView, TensorView) override { unused(); }
-  void swiglu(const ops::SwiGluArgs&) override { unused(); }
-  void rope_kv_write(const ops::RopeKvWriteArgs&) override { unused(); }
-  void paged_attention(const ops::PagedAttentionArgs&) override { unused(); }
-  void moe_route(const ops::MoeRouteArgs&) override { unused(); }
-  void moe_experts(const ops::MoeExpertsArgs&) override { unused(); }
-  void vision_rope(const ops::VisionRopeArgs&) override { unused(); }
-  void vision_attention(const ops::VisionAttentionArgs&) override { unused(); }
-  void normalize_patches(const ops::NormalizePatchesArgs&) override { unused(); }
-  void gather_rows(TensorView, TensorView, TensorView) override { unused(); }
-  void scatter_rows(TensorView, TensorView, TensorView) override { unused(); }
 
  private:
+  void do_resolve_tokens(const ops::ResolveTokensArgs& a) override {
+    for (int64_t i = 0; i < a.ids.shape.elements(); ++i) {
+      const int32_t source = a.sources.as<int32_t>()[i];
+      if (source >= 0) a.ids.as<int32_t>()[i] = a.drawn.as<int32_t>()[source];
+    }
+  }
+  void do_embed(const ops::EmbedArgs&) override { unused(); }
+  void do_linear(const ops::LinearArgs&) override { unused(); }
+  void do_rms_norm(const ops::RmsNormArgs&) override { unused(); }
+  void do_residual_rms_norm(const ops::ResidualRmsNormArgs&) override { unused(); }
+  void do_layer_norm(const ops::LayerNormArgs&) override { unused(); }
+  void do_add(const ops::AddArgs&) override { unused(); }
+  void do_cast(const ops::CastArgs&) override { unused(); }
+  void do_swiglu(const ops::SwiGluArgs&) override { unused(); }
+  void do_rope_kv_write(const ops::RopeKvWriteArgs&) override { unused(); }
+  void do_paged_attention(const ops::PagedAttentionArgs&) override { unused(); }
+  void do_moe_route(const ops::MoeRouteArgs&) override { unused(); }
+  void do_moe_experts(const ops::MoeExpertsArgs&) override { unused(); }
+  void do_vision_rope(const ops::VisionRopeArgs&) override { unused(); }
+  void do_vision_attention(const ops::VisionAttentionArgs&) override { unused(); }
+  void do_normalize_patches(const ops::NormalizePatchesArgs&) override { unused(); }
+  void do_gather_rows(const ops::GatherRowsArgs&) override { unused(); }
+
   static std::nullptr_t unused() { throw std::logic_error("the toy model uses no operators"); }
+  struct NoSizes final : ops::Sizing {
+    size_t packed_bytes(int64_t, int64_t, const ops::PackSpec&) const override { return 0; }
+    size_t work_bytes(const ops::WorkShape&) const override { return 0; }
+    ops::SamplerLimits sampler_limits() const override { return {20, 1024, 4096}; }
+  };
+  const NoSizes sizing_;
   const size_t free_bytes_;
   std::span<const ops::SampleRow> rows_;
   std::vector<ops::SampleResult> drawn_;

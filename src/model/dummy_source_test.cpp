@@ -138,7 +138,7 @@ TEST(DummyModel, PlanEqualsWhatIsLoadedAndProgressReachesIt) {
     last = done;
     total = all;
   };
-  const auto planned = plan_memory(config, options, 1, *backend);
+  const auto planned = plan_memory(config, options, 1, backend->sizing());
   const auto model = load_model(config, "", options, *backend, *comm);
   EXPECT_EQ(model->weight_bytes(), planned->weight_bytes);
   EXPECT_EQ(model->workspace_bytes(), planned->workspace_bytes);

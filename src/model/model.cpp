@@ -17,25 +17,27 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& 
                                                    : open_checkpoint_source(config, model_dir);
   if (comm.rank() == 0) {
     log::info("loading {}: {:.1f} million parameters in {}, {} ranks; {}", config.architecture,
-              static_cast<double>(count_parameters(config)) * 1e-6, dtype_name(options.dtype),
+              static_cast<double>(count_parameters(config)) * 1e-6, dtype_name(options.activation),
               comm.size(), source->describe());
   }
   return ernie45_vl::build(config, options, *source, backend, comm);
 }
 
 Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
-                                int tensor_parallel_size, const ops::Backend& backend) {
+                                int tensor_parallel_size, const ops::Sizing& sizing) {
   const Status divides = check_tensor_parallel(config, tensor_parallel_size);
   if (!divides) return divides.error();
   const ernie45_vl::Needs needs =
-      ernie45_vl::plan(config, options, {0, tensor_parallel_size}, &backend);
-  MemoryNeeds memory;
-  memory.weight_bytes = needs.weight_bytes;
-  memory.workspace_bytes = needs.workspace_bytes;
-  memory.kv_bytes_per_token = size_t{2} * static_cast<size_t>(config.num_layers) *
-                              static_cast<size_t>(kv_heads_per_rank(config, tensor_parallel_size)) *
-                              static_cast<size_t>(config.head_dim) * dtype_bytes(options.dtype);
-  return memory;
+      ernie45_vl::plan(config, options, {0, tensor_parallel_size}, &sizing);
+  return MemoryNeeds{needs.weight_bytes, needs.workspace_bytes};
+}
+
+ops::KvLayout kv_layout(const ModelConfig& config, DType type, int tensor_parallel_size,
+                        int block_size) {
+  return {.type = type,
+          .block_size = block_size,
+          .kv_heads = kv_heads_per_rank(config, tensor_parallel_size),
+          .head_dim = config.head_dim};
 }
 
 ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
@@ -46,15 +48,18 @@ ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
                        .hidden = config.hidden_size,
                        .q_heads = config.num_heads / tensor_parallel_size,
                        .head_dim = config.head_dim,
-                       .dtype = options.dtype};
+                       .activation = options.activation};
   if (!config.moe) return shape;
   const MoeConfig& moe = *config.moe;
   shape.top_k = moe.top_k;
-  shape.text_experts = moe.text.num_experts;
-  shape.vision_experts = moe.vision.num_experts;
-  shape.text_width = moe.text.intermediate_size / tensor_parallel_size;
-  shape.vision_width = moe.vision.intermediate_size / tensor_parallel_size;
-  shape.shared_width = moe.num_shared_experts * shape.text_width;
+  const auto width = [&](const ExpertGroup& group) {
+    return int64_t{group.intermediate_size} / tensor_parallel_size;
+  };
+  shape.expert_groups.push_back({moe.text.num_experts, width(moe.text)});
+  if (moe.vision.num_experts > 0) {
+    shape.expert_groups.push_back({moe.vision.num_experts, width(moe.vision)});
+  }
+  shape.shared_width = moe.num_shared_experts * width(moe.text);
   return shape;
 }
 

@@ -9,6 +9,7 @@
 #include "comm/communicator.h"
 #include "model/config.h"
 #include "model/prompt.h"
+#include "model/quantization.h"
 #include "ops/backend.h"
 
 namespace ernie::model {
@@ -74,7 +75,8 @@ class Model {
 enum class LoadChoice { kCheckpoint, kDummy };
 
 struct LoadOptions {
-  DType dtype = DType::kBF16;  // of activations, weights and cache
+  DType activation = DType::kBF16;
+  Quantization quantization;
   LoadChoice choice = LoadChoice::kCheckpoint;
   uint64_t seed = 0;  // of dummy weights; the same values for every tensor-parallel size
   StepLimits limits;
@@ -93,10 +95,9 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& 
 struct MemoryNeeds {
   size_t weight_bytes = 0;
   size_t workspace_bytes = 0;
-  size_t kv_bytes_per_token = 0;
 };
 Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
-                                int tensor_parallel_size, const ops::Backend& backend);
+                                int tensor_parallel_size, const ops::Sizing& sizing);
 
 // What the model asks of a backend at most, as far as the model decides it.
 ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
@@ -109,5 +110,9 @@ int64_t count_parameters(const ModelConfig& config);
 // them.
 Status check_tensor_parallel(const ModelConfig& config, int tensor_parallel_size);
 int kv_heads_per_rank(const ModelConfig& config, int tensor_parallel_size);
+
+// How each of the decoder's layers keeps keys and values on one rank.
+ops::KvLayout kv_layout(const ModelConfig& config, DType type, int tensor_parallel_size,
+                        int block_size);
 
 }  // namespace ernie::model

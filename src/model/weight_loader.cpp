@@ -23,29 +23,27 @@ void PackingLoader::count(size_t bytes) {
   if (args_.loaded) args_.loaded(bytes);
 }
 
-std::unique_ptr<Weight> PackingLoader::matrix(std::span<const MatrixPart> parts) {
-  std::unique_ptr<Weight> weight = pack(parts);
+std::unique_ptr<Weight> PackingLoader::matrix(std::span<const MatrixPart> parts,
+                                              WeightFormat format, ops::MatrixUse use) {
+  std::unique_ptr<Weight> weight = pack(parts, {format, use, parts[0].slice.sum_parts});
   for (const MatrixPart& part : parts) args_.source.release(part.tensor);
   if (scratch_.size() > kKeptScratchBytes) std::vector<std::byte>().swap(scratch_);
   count(weight->bytes());
   return weight;
 }
 
-std::unique_ptr<Weight> PackingLoader::pack(std::span<const MatrixPart> parts) {
+std::unique_ptr<Weight> PackingLoader::pack(std::span<const MatrixPart> parts,
+                                            const ops::PackSpec& spec) {
   std::vector<GeneratedMatrix> generated;
   for (const MatrixPart& part : parts) {
     const auto values = args_.source.generated(part.tensor, part.slice);
     if (!values) break;
     generated.push_back(*values);
   }
-  const int sum_parts = parts[0].slice.sum_parts;
-  if (generated.size() == parts.size()) {
-    return args_.backend.pack_generated(generated, args_.activation, sum_parts);
-  }
+  if (generated.size() == parts.size()) return args_.packer.pack_generated(generated, spec);
   std::vector<HostMatrix> host = map(parts);
-  if (host.empty()) host = {read(parts)};
-  for (HostMatrix& matrix : host) matrix.sum_parts = sum_parts;
-  return args_.backend.pack_stacked(host, args_.activation);
+  if (host.empty()) host = {read(parts, spec.format.dtype())};
+  return args_.packer.pack_stacked(host, spec);
 }
 
 std::vector<HostMatrix> PackingLoader::map(std::span<const MatrixPart> parts) {
@@ -57,19 +55,19 @@ std::vector<HostMatrix> PackingLoader::map(std::span<const MatrixPart> parts) {
   return host;
 }
 
-HostMatrix PackingLoader::read(std::span<const MatrixPart> parts) {
+HostMatrix PackingLoader::read(std::span<const MatrixPart> parts, DType dtype) {
   const int64_t cols = parts[0].slice.cols;
-  const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(args_.activation);
+  const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(dtype);
   const int64_t rows = total_rows(parts);
   const size_t needed = static_cast<size_t>(rows) * row_bytes;
   if (scratch_.size() < needed) scratch_.resize(needed);
   std::byte* out = scratch_.data();
   for (const MatrixPart& part : parts) {
     CHECK(part.slice.cols == cols, "stacked matrices differ in width: " + part.tensor.name);
-    args_.source.read(part.tensor, part.slice, args_.activation, out);
+    args_.source.read(part.tensor, part.slice, dtype, out);
     out += static_cast<size_t>(part.slice.rows) * row_bytes;
   }
-  return {scratch_.data(), args_.activation, rows, cols};
+  return {scratch_.data(), dtype, rows, cols};
 }
 
 TensorView PackingLoader::tensor(const TensorSpec& spec, DType dtype) {
@@ -77,16 +75,17 @@ TensorView PackingLoader::tensor(const TensorSpec& spec, DType dtype) {
   std::vector<std::byte> host(view.bytes());
   args_.source.read(spec, whole(spec), dtype, host.data());
   args_.source.release(spec);
-  args_.backend.copy_to_device(view.data, host.data(), host.size());
+  args_.device.copy_to_device(view.data, host.data(), host.size());
   count(view.bytes());
   return view;
 }
 
-std::unique_ptr<Weight> PlanningLoader::matrix(std::span<const MatrixPart> parts) {
+std::unique_ptr<Weight> PlanningLoader::matrix(std::span<const MatrixPart> parts,
+                                               WeightFormat format, ops::MatrixUse use) {
   const int64_t rows = total_rows(parts);
   const int64_t cols = parts[0].slice.cols;
   elements_ += rows * cols;
-  if (backend_ != nullptr) bytes_ += backend_->packed_bytes(rows, cols, activation_);
+  if (sizing_ != nullptr) bytes_ += sizing_->packed_bytes(rows, cols, {format, use});
   return nullptr;
 }
 

@@ -8,7 +8,8 @@
 
 #include "model/device_arena.h"
 #include "model/weight_source.h"
-#include "ops/backend.h"
+#include "ops/device.h"
+#include "ops/packer.h"
 
 namespace ernie::model {
 
@@ -24,13 +25,16 @@ class WeightLoader {
   virtual ~WeightLoader() = default;
   virtual bool has(const TensorSpec& spec) const = 0;
   // The parts' rows one after the other; all parts have the same number of columns.
-  virtual std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts) = 0;
+  virtual std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts, WeightFormat format,
+                                         ops::MatrixUse use = ops::MatrixUse::kLinear) = 0;
+  // Null while planning.
+  virtual std::unique_ptr<ExpertSet> experts(ExpertWeights weights) = 0;
   // A small tensor in device memory, which the arena owns. [cols], or [rows, cols] for a router.
   virtual TensorView tensor(const TensorSpec& spec, DType dtype) = 0;
 
-  std::unique_ptr<Weight> matrix(const TensorSpec& spec, const Slice& slice) {
+  std::unique_ptr<Weight> matrix(const TensorSpec& spec, const Slice& slice, WeightFormat format) {
     const MatrixPart part{spec, slice};
-    return matrix(std::span(&part, 1));
+    return matrix(std::span(&part, 1), format);
   }
 };
 
@@ -39,25 +43,29 @@ class PackingLoader : public WeightLoader {
  public:
   struct Args {
     WeightSource& source;
-    ops::Backend& backend;
+    ops::Packer& packer;
+    ops::Device& device;
     DeviceArena& arena;
-    DType activation = DType::kBF16;
     std::function<void(size_t)> loaded;  // told the bytes of each weight; may be empty
   };
   explicit PackingLoader(Args args) : args_(std::move(args)) {}
 
   using WeightLoader::matrix;
   bool has(const TensorSpec& spec) const override { return args_.source.has(spec); }
-  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts) override;
+  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts, WeightFormat format,
+                                 ops::MatrixUse use = ops::MatrixUse::kLinear) override;
+  std::unique_ptr<ExpertSet> experts(ExpertWeights weights) override {
+    return args_.packer.make_experts(std::move(weights));
+  }
   TensorView tensor(const TensorSpec& spec, DType dtype) override;
 
   size_t bytes() const { return bytes_; }
 
  private:
-  std::unique_ptr<Weight> pack(std::span<const MatrixPart> parts);
+  std::unique_ptr<Weight> pack(std::span<const MatrixPart> parts, const ops::PackSpec& spec);
   // The parts where they lie; empty when not all can be used there.
   std::vector<HostMatrix> map(std::span<const MatrixPart> parts);
-  HostMatrix read(std::span<const MatrixPart> parts);  // into scratch memory
+  HostMatrix read(std::span<const MatrixPart> parts, DType dtype);  // into scratch memory
   void count(size_t bytes);
 
   Args args_;
@@ -68,15 +76,17 @@ class PackingLoader : public WeightLoader {
 // Reads nothing and returns no weights: adds up what loading would take.
 class PlanningLoader : public WeightLoader {
  public:
-  // `backend` may be nullptr when only elements() is wanted.
-  PlanningLoader(const ModelConfig& config, const ops::Backend* backend, DType activation)
-      : tied_(config.tie_word_embeddings), backend_(backend), activation_(activation) {}
+  // `sizing` may be nullptr when only elements() is wanted.
+  PlanningLoader(const ModelConfig& config, const ops::Sizing* sizing)
+      : tied_(config.tie_word_embeddings), sizing_(sizing) {}
 
   using WeightLoader::matrix;
   bool has(const TensorSpec& spec) const override {
     return !(tied_ && spec.name == "lm_head.weight");
   }
-  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts) override;
+  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts, WeightFormat format,
+                                 ops::MatrixUse use = ops::MatrixUse::kLinear) override;
+  std::unique_ptr<ExpertSet> experts(ExpertWeights) override { return nullptr; }
   TensorView tensor(const TensorSpec& spec, DType dtype) override;
 
   size_t bytes() const { return bytes_; }
@@ -84,8 +94,7 @@ class PlanningLoader : public WeightLoader {
 
  private:
   bool tied_;
-  const ops::Backend* backend_;
-  DType activation_;
+  const ops::Sizing* sizing_;
   size_t bytes_ = 0;
   int64_t elements_ = 0;
 };

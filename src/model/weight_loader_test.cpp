@@ -27,7 +27,7 @@ std::vector<float> rows_of(ops::Backend& backend, const Weight& weight, DType dt
   std::vector<float> out(static_cast<size_t>(shape.elements()));
   std::vector<BF16> narrow(out.size());
   void* data = dtype == DType::kF32 ? static_cast<void*>(out.data()) : narrow.data();
-  backend.embed(weight, 0, {ids.data(), DType::kI32, {rows}}, {data, dtype, shape});
+  backend.embed({&weight, 0, {ids.data(), DType::kI32, {rows}}, {data, dtype, shape}});
   if (dtype == DType::kBF16) {
     std::transform(narrow.begin(), narrow.end(), out.begin(), [](BF16 v) { return to_float(v); });
   }
@@ -55,7 +55,7 @@ TEST_P(PackingFromCheckpoint, StacksOfSlicesHoldTheirValues) {
   const auto source = open_checkpoint_source(testing::tiny_config(), folder.path());
   const auto backend = cpu::make_cpu_backend({.threads = 1});
   DeviceArena arena(backend.get());
-  PackingLoader loader({*source, *backend, arena, dtype, {}});
+  PackingLoader loader({*source, *backend, *backend, arena, {}});
   const MatrixPart parts[] = {{a, {3, 30, 8, 11}}, {b, {0, 20, 8, 11}}, {a, {36, 1, 8, 11}}};
   std::vector<float> expected;
   for (const MatrixPart& part : parts) {
@@ -65,7 +65,7 @@ TEST_P(PackingFromCheckpoint, StacksOfSlicesHoldTheirValues) {
       expected.insert(expected.end(), at, at + part.slice.cols);
     }
   }
-  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts), dtype), expected);
+  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts, unquantized(dtype)), dtype), expected);
 }
 
 INSTANTIATE_TEST_SUITE_P(TypesAndAlignments, PackingFromCheckpoint,
@@ -81,9 +81,9 @@ TEST(PackingLoader, PartsOfDifferentTypesAreStackedToo) {
   const auto source = open_checkpoint_source(testing::tiny_config(), folder.path());
   const auto backend = cpu::make_cpu_backend({.threads = 1});
   DeviceArena arena(backend.get());
-  PackingLoader loader({*source, *backend, arena, DType::kF32, {}});
+  PackingLoader loader({*source, *backend, *backend, arena, {}});
   const MatrixPart parts[] = {{a, whole(a)}, {b, whole(b)}};
-  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts), DType::kF32),
+  EXPECT_EQ(rows_of(*backend, *loader.matrix(parts, unquantized(DType::kF32)), DType::kF32),
             (std::vector<float>{1, 2, 3, 4}));
 }
 
@@ -149,11 +149,11 @@ TEST(PackingLoader, HostMemoryStaysBoundedWhateverTheSizeOfTheCheckpoint) {
       const auto source = open_checkpoint_source(testing::tiny_config(), folder.path());
       const auto backend = cpu::make_cpu_backend({.threads = 1});
       DeviceArena arena(backend.get());
-      PackingLoader loader({*source, *backend, arena, DType::kBF16, {}});
+      PackingLoader loader({*source, *backend, *backend, arena, {}});
       for (size_t i = 0; i < all.size(); i += 3) {
         const MatrixPart gate_up[] = {{all[i], whole(all[i])}, {all[i + 1], whole(all[i + 1])}};
-        loader.matrix(gate_up);
-        loader.matrix(all[i + 2], {0, 2560, rank * 255, 255});
+        loader.matrix(gate_up, {});
+        loader.matrix(all[i + 2], {0, 2560, rank * 255, 255}, {});
       }
       source->finish();
     });

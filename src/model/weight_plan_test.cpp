@@ -25,7 +25,8 @@ class SlabLoader : public WeightLoader {
   bool has(const TensorSpec& spec) const override {
     return !(tied_ && spec.name == "lm_head.weight");
   }
-  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts) override {
+  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts, WeightFormat,
+                                 ops::MatrixUse) override {
     int64_t elements = 0;
     for (const MatrixPart& part : parts) elements += part.slice.rows * part.slice.cols;
     const size_t bytes = static_cast<size_t>(elements) * dtype_bytes(DType::kBF16);
@@ -34,6 +35,7 @@ class SlabLoader : public WeightLoader {
     pieces_.push_back(arena_.take(bytes));
     return nullptr;
   }
+  std::unique_ptr<ExpertSet> experts(ExpertWeights) override { return nullptr; }
   TensorView tensor(const TensorSpec& spec, DType dtype) override {
     const int64_t elements = spec.rows * spec.cols;
     elements_ += elements;
@@ -71,7 +73,7 @@ TEST_P(WeightPlan, IsWithinTwoPercentOfWhatIsTakenAndOfTheParameters) {
     if (!check_tensor_parallel(config, ranks)) continue;
     SlabLoader loader(config.tie_word_embeddings);
     const Shard shard{0, ranks};
-    ernie45_vl::load_decoder(config, shard, DType::kBF16, loader);
+    ernie45_vl::load_decoder(config, shard, DType::kBF16, {}, loader);
     if (config.vision) {
       ernie45_vl::load_vision_tower(*config.vision, DType::kBF16, loader);
       ernie45_vl::load_resampler(config, DType::kBF16, loader);

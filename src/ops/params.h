@@ -18,6 +18,14 @@ enum class Activation : uint8_t {
   kGeluErf,    // x * Phi(x), exact
 };
 
+// out[i] = row ids[i] - first_row of the table, or zeros when it does not hold that row.
+struct EmbedArgs {
+  const Weight* table = nullptr;  // [rows, width] T
+  int64_t first_row = 0;
+  TensorView ids;  // [n] int32
+  TensorView out;  // [n, width] T
+};
+
 // out = act(x * W^T + bias)
 struct LinearArgs {
   const Weight* weight = nullptr;  // [out, in]
@@ -27,10 +35,17 @@ struct LinearArgs {
   TensorView out;  // [rows, out] T or float32
 };
 
-struct NormArgs {
+struct RmsNormArgs {
   TensorView x;       // [rows, width] T
   TensorView weight;  // [width] T
-  TensorView bias;    // [width] T; LayerNorm only
+  float eps = 1e-5f;
+  TensorView out;  // [rows, width] T; may be x
+};
+
+struct LayerNormArgs {
+  TensorView x;       // [rows, width] T
+  TensorView weight;  // [width] T
+  TensorView bias;    // [width] T
   float eps = 1e-5f;
   TensorView out;  // [rows, width] T; may be x
 };
@@ -44,15 +59,39 @@ struct ResidualRmsNormArgs {
   TensorView out;  // [rows, width] T
 };
 
-// The keys and values of one layer on one rank, in pages of block_size tokens.
-// Memory order of each of keys and values is [num_blocks, kv_heads, block_size * head_dim]; the
-// order inside one block of one head is the backend's own, so only whole blocks may be copied.
+// inout += x
+struct AddArgs {
+  TensorView x;      // [..] T
+  TensorView inout;  // likewise
+};
+
+// float32 <-> bfloat16
+struct CastArgs {
+  TensorView in;
+  TensorView out;
+};
+
+// How keys and values are stored: in pages of block_size tokens. Memory order of each of keys and
+// values is [num_blocks, kv_heads, block_size * head_dim]; the order inside one block of one head
+// is the backend's own, so only whole blocks may be copied.
+struct KvLayout {
+  DType type = DType::kBF16;
+  int block_size = 64;
+  int kv_heads = 0;  // on this rank
+  int head_dim = 0;
+
+  // Keys and values of one block in one layer.
+  size_t block_bytes() const {
+    return size_t{2} * static_cast<size_t>(block_size) * static_cast<size_t>(kv_heads) *
+           static_cast<size_t>(head_dim) * dtype_bytes(type);
+  }
+};
+
+// The keys and values of one layer on one rank.
 struct KvLayer {
   TensorView keys;
   TensorView values;
-  int block_size = 64;
-  int kv_heads = 0;
-  int head_dim = 0;
+  KvLayout layout;
 };
 
 // Three-axis rotary embedding on adjacent pairs (2i, 2i+1): angle = position[axis[i]] *
@@ -98,31 +137,33 @@ struct SwiGluArgs {
   TensorView out;      // [rows, width] T
 };
 
-// Router of one MoE layer: probabilities over the experts of the token's own modality, top-k of
+// A router chooses among the experts of one group.
+struct RouterGroup {
+  TensorView weight;  // [experts, hidden] float32
+  TensorView bias;    // [experts] float32, or empty
+};
+constexpr int kMaxExpertGroups = 2;
+
+// Routers of one MoE layer: probabilities over the experts of the token's own group, top-k of
 // (probability + bias), weights = chosen probabilities / max(sum, norm_min), rounded to T.
 struct MoeRouteArgs {
-  TensorView x;             // [tokens, hidden] T
-  TensorView is_vision;     // [tokens] uint8
-  bool any_vision = false;  // false lets a backend skip all vision work
-  TensorView router[2];     // text, vision: [experts, hidden] float32; vision may be empty
-  TensorView bias[2];       // [experts] float32, or empty
+  TensorView x;                         // [tokens, hidden] T
+  std::span<const RouterGroup> groups;  // at most kMaxExpertGroups
+  TensorView token_group;               // [tokens] uint8: the group of each token
+  bool first_group_only = true;         // every token is of group 0, whatever token_group says
   int top_k = 0;
   float norm_min = 1e-12f;
-  TensorView
-      expert_ids;  // out [tokens, top_k] int32; vision experts count on from the text experts
+  TensorView expert_ids;      // out [tokens, top_k] int32
   TensorView expert_weights;  // out [tokens, top_k] float32
 };
 
 // out[t] = sum over the chosen experts e of weight * Down_e(swiglu(GateUp_e(x[t]))), then the
 // shared expert with weight 1, accumulated in float32.
 struct MoeExpertsArgs {
-  TensorView x;  // [tokens, hidden] T
-  TensorView expert_ids;
+  TensorView x;           // [tokens, hidden] T
+  TensorView expert_ids;  // [tokens, top_k] int32
   TensorView expert_weights;
-  std::span<const Weight* const> gate_up;  // per expert [2 * width, hidden], gate rows first
-  std::span<const Weight* const> down;     // per expert [hidden, width]
-  const Weight* shared_gate_up = nullptr;  // null: no shared expert
-  const Weight* shared_down = nullptr;
+  const ExpertSet* experts = nullptr;
   TensorView out;  // [tokens, hidden] T or float32
 };
 
@@ -152,6 +193,20 @@ struct NormalizePatchesArgs {
   float mean[3] = {};
   float std[3] = {};
   TensorView out;  // [patches, channels * patch * patch] T
+};
+
+// out[i] = in[rows[i]]
+struct GatherRowsArgs {
+  TensorView in;
+  TensorView rows;  // [n] int32 in device memory
+  TensorView out;   // [n, ..]
+};
+
+// ids[i] = drawn[sources[i]] where sources[i] >= 0. All int32, ids and sources of equal length.
+struct ResolveTokensArgs {
+  TensorView drawn;
+  TensorView sources;
+  TensorView ids;
 };
 
 }  // namespace ernie::ops

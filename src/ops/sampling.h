@@ -14,6 +14,13 @@ enum class SamplingClass : uint8_t {
   kRejection,  // sort-free dual-pivot rejection (FlashInfer, arXiv 2501.01005); same distribution
 };
 
+// What a row may ask for at most; requests that want more are refused before they get here.
+struct SamplerLimits {
+  int top_logprobs = 0;
+  int logit_biases = 0;
+  int banned_tokens = 0;
+};
+
 // How to choose one token from one row of logits. All processing happens in this order: forced
 // token, logit bias, bad words, minimum length, penalties, temperature, min-p, top-k, top-p, draw.
 struct SampleRow {

@@ -1,11 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/check.h"
 #include "tensor/tensor.h"
+#include "tensor/weight_format.h"
 
 namespace ernie {
 
@@ -15,10 +19,6 @@ struct HostMatrix {
   DType dtype = DType::kBF16;  // kBF16 or kF32
   int64_t out_features = 0;
   int64_t in_features = 0;
-  // The sum over in_features is taken in this many equal parts that are then added in order, as
-  // that many tensor-parallel ranks would, so that results do not depend on the number of ranks.
-  // A backend may take it in one.
-  int sum_parts = 1;
   // Elements from one row to the next; 0 when the rows lie one behind the other.
   int64_t row_stride = 0;
 
@@ -37,30 +37,73 @@ inline int64_t stacked_rows(std::span<const HostMatrix> parts) {
         std::string("a matrix is float32 or bfloat16, not ") + dtype_name(first.dtype));
   int64_t rows = 0;
   for (const HostMatrix& part : parts) {
-    CHECK(part.in_features == first.in_features && part.dtype == first.dtype &&
-              part.sum_parts == first.sum_parts,
-          "stacked matrices differ in width, type or sum_parts");
+    CHECK(part.in_features == first.in_features && part.dtype == first.dtype,
+          "stacked matrices differ in width or type");
     rows += part.out_features;
   }
   return rows;
 }
 
-// A matrix prepared by the backend that will multiply with it (packed, sharded, later quantised).
+// A matrix prepared by the backend that will multiply with it.
 class Weight {
  public:
   virtual ~Weight() = default;
   int64_t out_features() const { return out_features_; }
   int64_t in_features() const { return in_features_; }
+  WeightFormat format() const { return format_; }
   size_t bytes() const { return bytes_; }
 
  protected:
-  Weight(int64_t out_features, int64_t in_features)
-      : out_features_(out_features), in_features_(in_features) {}
+  Weight(int64_t out_features, int64_t in_features, WeightFormat format)
+      : out_features_(out_features), in_features_(in_features), format_(format) {}
   size_t bytes_ = 0;
 
  private:
   int64_t out_features_;
   int64_t in_features_;
+  WeightFormat format_;
+};
+
+// down(swiglu(gate_up(x)))
+struct GatedMlp {
+  std::unique_ptr<Weight> gate_up;  // [2 * width, hidden], gate rows first
+  std::unique_ptr<Weight> down;     // [hidden, width]
+};
+
+// The experts of one layer. Those of a group have one router and one width; expert ids count on
+// from group to group. The shared expert takes every token.
+struct ExpertWeights {
+  std::vector<std::vector<GatedMlp>> groups;
+  std::optional<GatedMlp> shared;
+};
+
+struct ExpertGroupShape {
+  int experts = 0;
+  int64_t width = 0;
+};
+
+// The experts of one layer as a backend multiplies with them; made by Packer::make_experts().
+class ExpertSet {
+ public:
+  // A CHECK failure when shapes do not fit together.
+  explicit ExpertSet(ExpertWeights weights);
+  virtual ~ExpertSet() = default;
+  ExpertSet(const ExpertSet&) = delete;
+  ExpertSet& operator=(const ExpertSet&) = delete;
+
+  int64_t hidden() const { return hidden_; }
+  std::span<const ExpertGroupShape> groups() const { return groups_; }
+  int64_t shared_width() const { return shared_width_; }  // 0: no shared expert
+  const ExpertWeights& weights() const { return weights_; }
+  // In the order of expert ids; the shared expert, if any, comes last.
+  std::span<const GatedMlp* const> mlps() const { return mlps_; }
+
+ private:
+  ExpertWeights weights_;
+  int64_t hidden_ = 0;
+  int64_t shared_width_ = 0;
+  std::vector<ExpertGroupShape> groups_;
+  std::vector<const GatedMlp*> mlps_;
 };
 
 }  // namespace ernie

@@ -132,8 +132,9 @@ class ChatServiceImpl : public ChatService {
   }
 
   SamplingContext context() const {
-    return {parts_.tokenizer.get(), &parts_.defaults, parts_.vocab_size,
-            parts_.engine->config().max_model_len, config_.max_logprobs};
+    return {parts_.tokenizer.get(), &parts_.defaults,
+            parts_.vocab_size,      parts_.engine->config().max_model_len,
+            config_.max_logprobs,   parts_.engine->sampler_limits()};
   }
 
   static ChoiceOptions choice_options(const GenerationOptions& options, int index) {

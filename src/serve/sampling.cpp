@@ -90,11 +90,20 @@ Result<sched::SamplingParams> make_sampling_params(const GenerationOptions& opti
                                 std::to_string(context.max_model_len),
                             "min_tokens", "context_length_exceeded");
   }
-  if (options.top_logprobs > context.max_logprobs) {
-    return invalid_argument("top_logprobs is " + std::to_string(options.top_logprobs) +
-                                "; at most " + std::to_string(context.max_logprobs) +
-                                " (--max-logprobs) can be had",
-                            "top_logprobs");
+  const ops::SamplerLimits& limits = context.limits;
+  if (options.top_logprobs > std::min(context.max_logprobs, limits.top_logprobs)) {
+    const bool by_flag = context.max_logprobs <= limits.top_logprobs;
+    return invalid_argument(
+        "top_logprobs is " + std::to_string(options.top_logprobs) + "; at most " +
+            std::to_string(std::min(context.max_logprobs, limits.top_logprobs)) +
+            (by_flag ? " (--max-logprobs)" : " (the device's limit)") + " can be had",
+        "top_logprobs");
+  }
+  if (options.logit_bias.size() > static_cast<size_t>(limits.logit_biases)) {
+    return invalid_argument("logit_bias has " + std::to_string(options.logit_bias.size()) +
+                                " entries; the device takes at most " +
+                                std::to_string(limits.logit_biases),
+                            "logit_bias");
   }
 
   sched::SamplingParams params;
@@ -129,6 +138,14 @@ Result<sched::SamplingParams> make_sampling_params(const GenerationOptions& opti
   auto bad = bad_word_ids(options, context);
   if (!bad) return bad.error();
   params.bad_token_ids = std::move(*bad);
+  // Before min_tokens the stop tokens are banned too.
+  const size_t banned = params.bad_token_ids.size() + params.stop_token_ids.size();
+  if (banned > static_cast<size_t>(limits.banned_tokens)) {
+    return invalid_argument("bad words and stop tokens are " + std::to_string(banned) +
+                                " tokens; the device takes at most " +
+                                std::to_string(limits.banned_tokens),
+                            "bad_words");
+  }
 
   if (prompt_opens_thinking(prompt, *context.tokenizer)) {
     const int budget = reasoning_max_tokens.value_or(std::max(params.max_tokens * 4 / 5, 1));

@@ -17,6 +17,7 @@ struct SamplingContext {
   int vocab_size = 0;
   int max_model_len = 0;
   int max_logprobs = 20;
+  ops::SamplerLimits limits;  // of the device
 };
 
 // Resolves defaults and limits; `max_tokens` is clamped to what the context leaves. Thinking that

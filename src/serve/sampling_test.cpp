@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <set>
 
 #include "serve/testing/test_service.h"
@@ -17,14 +18,17 @@ class Sampling : public testing::Test {
   Result<sched::SamplingParams> make(const GenerationOptions& options,
                                      const std::string& prompt = "Hi",
                                      std::optional<int> reasoning = {}) const {
-    return make_sampling_params(options, ids(prompt), reasoning,
-                                {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, 20});
+    return make_sampling_params(
+        options, ids(prompt), reasoning,
+        {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, max_logprobs_, limits_});
   }
   std::string param_of_error(const GenerationOptions& options) const {
     const auto params = make(options);
     return params ? "" : params.error().param;
   }
 
+  int max_logprobs_ = 20;
+  ops::SamplerLimits limits_{.top_logprobs = 32, .logit_biases = 4, .banned_tokens = 4096};
   GenerationDefaults defaults_{.temperature = 0.8f,
                                .top_p = 0.9f,
                                .top_k = 5,
@@ -109,6 +113,26 @@ TEST_F(Sampling, A37TopLogprobsHaveALimit) {
   EXPECT_EQ(param_of_error(options), "top_logprobs");
 }
 
+TEST_F(Sampling, WhatTheDeviceCannotDoIsRefused) {
+  max_logprobs_ = std::numeric_limits<int>::max();
+  GenerationOptions options;
+  options.top_logprobs = 32;
+  EXPECT_TRUE(make(options));
+  options.top_logprobs = 33;
+  EXPECT_EQ(param_of_error(options), "top_logprobs");
+  options = {};
+  for (int id = 0; id < 4; ++id) options.logit_bias.emplace_back(id, 1.0f);
+  EXPECT_TRUE(make(options));
+  options.logit_bias.emplace_back(4, 1.0f);
+  EXPECT_EQ(param_of_error(options), "logit_bias");
+  options = {};
+  limits_.banned_tokens = 8;
+  options.bad_words_token_ids = {10, 11, 12, 13, 14, 15};  // and two stop tokens
+  EXPECT_TRUE(make(options));
+  options.bad_words_token_ids.push_back(16);
+  EXPECT_EQ(param_of_error(options), "bad_words");
+}
+
 TEST_F(Sampling, A38IdsMustBeOfTheVocabulary) {
   GenerationOptions options;
   options.logit_bias = {{735, 1.0f}};
@@ -171,9 +195,9 @@ TEST_F(Sampling, ThinkingThatThePromptDoesNotOpenHasNoLimit) {
 }
 
 TEST_F(Sampling, APromptThatLeavesNoRoomIsRefused) {
-  const auto params =
-      make_sampling_params({}, std::vector<int32_t>(kMaxLen, 5), {},
-                           {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, 20});
+  const auto params = make_sampling_params(
+      {}, std::vector<int32_t>(kMaxLen, 5), {},
+      {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, max_logprobs_, limits_});
   ASSERT_FALSE(params);
   EXPECT_EQ(params.error().code, "context_length_exceeded");
 }

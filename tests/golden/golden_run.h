@@ -64,7 +64,7 @@ class Loaded {
       config_.image_token_id = *tokenizer_->id_of("<|IMAGE_PLACEHOLDER|>");
     }
     model::LoadOptions options;
-    options.dtype = dtype;
+    options.activation = dtype;
     options.limits = {kMaxTokens, kMaxTokens, 4 * kMaxTokens};
     model_ = model::load_model(config_, folder_, options, backend, comm);
   }

@@ -50,7 +50,7 @@ class PagedTest : public OpTest {
       order.resize(order.size() - static_cast<size_t>(count));
       tables_.back().resize(static_cast<size_t>(max_blocks_), 0);
     }
-    kv_ = {keys_->view(), values_->view(), g.block_size, g.kv_heads, g.head_dim};
+    kv_ = {keys_->view(), values_->view(), {dtype_, g.block_size, g.kv_heads, g.head_dim}};
     width_ = (g.q_heads + 2 * g.kv_heads) * g.head_dim;
   }
 

@@ -2,8 +2,10 @@
 
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
+#include "ops/testing/forwarding_backend.h"
 
 namespace ernie::op_tests {
 namespace {
@@ -53,77 +55,64 @@ class Operands {
   std::map<void*, Operand> operands_;
 };
 
-class HostViewBackend final : public ops::Backend {
+class HostViewBackend final : public ops::ForwardingBackend {
  public:
-  explicit HostViewBackend(std::unique_ptr<ops::Backend> device) : device_(std::move(device)) {}
+  using ForwardingBackend::ForwardingBackend;
 
-  std::string name() const override { return device_->name(); }
-  Buffer allocate(size_t bytes) override { return device_->allocate(bytes); }
-  void copy_to_device(void* dst, const void* src, size_t bytes) override {
-    device_->copy_to_device(dst, src, bytes);
-  }
-  void copy_to_host(void* dst, const void* src, size_t bytes) override {
-    device_->copy_to_host(dst, src, bytes);
-  }
-  void synchronize() override { device_->synchronize(); }
-  MemoryInfo memory_info() override { return device_->memory_info(); }
-  std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
-                                       DType activation) override {
-    return device_->pack_stacked(parts, activation);
-  }
-  size_t packed_bytes(int64_t out_features, int64_t in_features, DType activation) const override {
-    return device_->packed_bytes(out_features, in_features, activation);
+  void draw(TensorView logits, TensorView tokens) override {
+    with_operands([&](Operands& o) { to_->draw(o.read(logits), o.write(tokens)); });
   }
 
-  void embed(const Weight& table, int64_t first_row, TensorView ids, TensorView out) override {
-    with_operands(
-        [&](Operands& o) { device_->embed(table, first_row, o.read(ids), o.write(out)); });
+ private:
+  void do_embed(const ops::EmbedArgs& args) override {
+    with_operands([&](Operands& o) {
+      to_->embed({args.table, args.first_row, o.read(args.ids), o.write(args.out)});
+    });
   }
-  void linear(const ops::LinearArgs& args) override {
+  void do_linear(const ops::LinearArgs& args) override {
     with_operands([&](Operands& o) {
       ops::LinearArgs a = args;
       a.x = o.read(a.x);
       a.bias = o.read(a.bias);
       a.out = o.write(a.out);
-      device_->linear(a);
+      to_->linear(a);
     });
   }
-  void rms_norm(const ops::NormArgs& args) override {
-    with_operands([&](Operands& o) { device_->rms_norm(norm(o, args)); });
+  void do_rms_norm(const ops::RmsNormArgs& args) override {
+    with_operands([&](Operands& o) {
+      to_->rms_norm({o.read(args.x), o.read(args.weight), args.eps, o.write(args.out)});
+    });
   }
-  void layer_norm(const ops::NormArgs& args) override {
-    with_operands([&](Operands& o) { device_->layer_norm(norm(o, args)); });
+  void do_layer_norm(const ops::LayerNormArgs& args) override {
+    with_operands([&](Operands& o) {
+      to_->layer_norm(
+          {o.read(args.x), o.read(args.weight), o.read(args.bias), args.eps, o.write(args.out)});
+    });
   }
-  void residual_rms_norm(const ops::ResidualRmsNormArgs& args) override {
+  void do_residual_rms_norm(const ops::ResidualRmsNormArgs& args) override {
     with_operands([&](Operands& o) {
       ops::ResidualRmsNormArgs a = args;
       a.x = o.read(a.x);
       a.residual = o.write(a.residual);
       a.weight = o.read(a.weight);
       a.out = o.write(a.out);
-      device_->residual_rms_norm(a);
+      to_->residual_rms_norm(a);
     });
   }
-  void add(TensorView x, TensorView inout) override {
-    with_operands([&](Operands& o) { device_->add(o.read(x), o.write(inout)); });
+  void do_swiglu(const ops::SwiGluArgs& args) override {
+    with_operands([&](Operands& o) { to_->swiglu({o.read(args.gate_up), o.write(args.out)}); });
   }
-  void cast(TensorView in, TensorView out) override {
-    with_operands([&](Operands& o) { device_->cast(o.read(in), o.write(out)); });
-  }
-  void swiglu(const ops::SwiGluArgs& args) override {
-    with_operands([&](Operands& o) { device_->swiglu({o.read(args.gate_up), o.write(args.out)}); });
-  }
-  void rope_kv_write(const ops::RopeKvWriteArgs& args) override {
+  void do_rope_kv_write(const ops::RopeKvWriteArgs& args) override {
     with_operands([&](Operands& o) {
       ops::RopeKvWriteArgs a = args;
       a.qkv = o.write(a.qkv);
       a.positions = o.read(a.positions);
       a.slots = o.read(a.slots);
       a.kv = o.write(a.kv);
-      device_->rope_kv_write(a);
+      to_->rope_kv_write(a);
     });
   }
-  void paged_attention(const ops::PagedAttentionArgs& args) override {
+  void do_paged_attention(const ops::PagedAttentionArgs& args) override {
     with_operands([&](Operands& o) {
       ops::AttentionBatch batch = *args.batch;
       batch.query_start = o.read(batch.query_start);
@@ -134,96 +123,79 @@ class HostViewBackend final : public ops::Backend {
       a.qkv = o.read(a.qkv);
       a.kv = o.read(a.kv);
       a.out = o.write(a.out);
-      device_->paged_attention(a);
+      to_->paged_attention(a);
     });
   }
-  void moe_route(const ops::MoeRouteArgs& args) override {
+  void do_moe_route(const ops::MoeRouteArgs& args) override {
     with_operands([&](Operands& o) {
       ops::MoeRouteArgs a = args;
       a.x = o.read(a.x);
-      a.is_vision = o.read(a.is_vision);
-      for (int m = 0; m < 2; ++m) {
-        a.router[m] = o.read(a.router[m]);
-        a.bias[m] = o.read(a.bias[m]);
-      }
+      a.token_group = o.read(a.token_group);
+      std::vector<ops::RouterGroup> groups(a.groups.begin(), a.groups.end());
+      for (ops::RouterGroup& group : groups) group = {o.read(group.weight), o.read(group.bias)};
+      a.groups = groups;
       a.expert_ids = o.write(a.expert_ids);
       a.expert_weights = o.write(a.expert_weights);
-      device_->moe_route(a);
+      to_->moe_route(a);
     });
   }
-  void moe_experts(const ops::MoeExpertsArgs& args) override {
+  void do_moe_experts(const ops::MoeExpertsArgs& args) override {
     with_operands([&](Operands& o) {
       ops::MoeExpertsArgs a = args;
       a.x = o.read(a.x);
       a.expert_ids = o.read(a.expert_ids);
       a.expert_weights = o.read(a.expert_weights);
       a.out = o.write(a.out);
-      device_->moe_experts(a);
+      to_->moe_experts(a);
     });
   }
-  void vision_rope(const ops::VisionRopeArgs& args) override {
+  void do_vision_rope(const ops::VisionRopeArgs& args) override {
     with_operands([&](Operands& o) {
       ops::VisionRopeArgs a = args;
       a.qkv = o.write(a.qkv);
       a.positions = o.read(a.positions);
-      device_->vision_rope(a);
+      to_->vision_rope(a);
     });
   }
-  void vision_attention(const ops::VisionAttentionArgs& args) override {
+  void do_vision_attention(const ops::VisionAttentionArgs& args) override {
     with_operands([&](Operands& o) {
       ops::VisionAttentionArgs a = args;
       a.qkv = o.read(a.qkv);
       a.out = o.write(a.out);
-      device_->vision_attention(a);
+      to_->vision_attention(a);
     });
   }
-  void normalize_patches(const ops::NormalizePatchesArgs& args) override {
+  void do_normalize_patches(const ops::NormalizePatchesArgs& args) override {
     with_operands([&](Operands& o) {
       ops::NormalizePatchesArgs a = args;
       a.patches = o.read(a.patches);
       a.out = o.write(a.out);
-      device_->normalize_patches(a);
+      to_->normalize_patches(a);
     });
   }
-  void gather_rows(TensorView in, TensorView rows, TensorView out) override {
-    with_operands(
-        [&](Operands& o) { device_->gather_rows(o.read(in), o.read(rows), o.write(out)); });
+  void do_add(const ops::AddArgs& args) override {
+    with_operands([&](Operands& o) { to_->add({o.read(args.x), o.write(args.inout)}); });
   }
-  void scatter_rows(TensorView in, TensorView rows, TensorView out) override {
-    with_operands(
-        [&](Operands& o) { device_->scatter_rows(o.read(in), o.read(rows), o.write(out)); });
+  void do_cast(const ops::CastArgs& args) override {
+    with_operands([&](Operands& o) { to_->cast({o.read(args.in), o.write(args.out)}); });
   }
-  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override {
+  void do_gather_rows(const ops::GatherRowsArgs& args) override {
     with_operands([&](Operands& o) {
-      device_->resolve_tokens(o.read(drawn), o.read(sources), o.write(ids));
+      to_->gather_rows({o.read(args.in), o.read(args.rows), o.write(args.out)});
     });
   }
-  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override {
-    device_->prepare_draw(rows, sampling);
-  }
-  void draw(TensorView logits, TensorView tokens) override {
-    with_operands([&](Operands& o) { device_->draw(o.read(logits), o.write(tokens)); });
-  }
-  std::shared_ptr<ops::PendingSamples> finish_step(int rows) override {
-    return device_->finish_step(rows);
+  void do_resolve_tokens(const ops::ResolveTokensArgs& args) override {
+    with_operands([&](Operands& o) {
+      to_->resolve_tokens({o.read(args.drawn), o.read(args.sources), o.write(args.ids)});
+    });
   }
 
- private:
   template <class Call>
   void with_operands(const Call& call) {
-    Operands operands(*device_);
+    Operands operands(*to_);
     call(operands);
     operands.download();
   }
-  static ops::NormArgs norm(Operands& o, ops::NormArgs a) {
-    a.x = o.read(a.x);
-    a.weight = o.read(a.weight);
-    a.bias = o.read(a.bias);
-    a.out = o.write(a.out);
-    return a;
-  }
-
-  std::unique_ptr<ops::Backend> device_;
 };
 
 }  // namespace

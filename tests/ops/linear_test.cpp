@@ -97,7 +97,7 @@ TEST_P(LinearTest, ConvertsTheCheckpointTypeWhenPacking) {
   backend_->linear({wa.get(), x.view(), {}, Activation::kNone, a.view()});
   backend_->linear({wb.get(), x.view(), {}, Activation::kNone, b.view()});
   EXPECT_EQ(a.row_bits(0, 3), b.row_bits(0, 3));
-  EXPECT_EQ(wa->bytes(), backend_->packed_bytes(20, 32, dtype_));
+  EXPECT_EQ(wa->bytes(), backend_->sizing().packed_bytes(20, 32, {unquantized(dtype_)}));
 }
 
 // Without it the tokens of a model would depend on the number of ranks it runs on.
@@ -150,7 +150,7 @@ TEST_P(LinearTest, EmbedReadsRowsOfThePackedTable) {
   auto weight = pack(table, 37, 50);
   HostTensor ids = integers({100, 136, 99, 137, 117, 0});
   HostTensor out = random({6, 50});
-  backend_->embed(*weight, 100, ids.view(), out.view());
+  backend_->embed({weight.get(), 100, ids.view(), out.view()});
   for (int64_t i = 0; i < 6; ++i) {
     const int64_t row = static_cast<int64_t>(ids.at(i)) - 100;
     for (int64_t k = 0; k < 50; ++k) {

@@ -8,23 +8,22 @@ namespace {
 
 class MoeTest : public OpTest {};
 
-TEST_P(MoeTest, RoutesEachModalityByBiasedProbability) {
+TEST_P(MoeTest, RoutesEachGroupByBiasedProbability) {
   const int tokens = 9, width = fit(70), text = 16, vision = 12, top_k = 4;
   HostTensor x = random({tokens, width});
   HostTensor router0 = random(DType::kF32, {text, width}, 0.2);
   HostTensor router1 = random(DType::kF32, {vision, width}, 0.2);
   HostTensor bias0 = random(DType::kF32, {text}, 0.1), bias1 = random(DType::kF32, {vision}, 0.1);
-  HostTensor is_vision(DType::kU8, {tokens});
-  for (int t = 0; t < tokens; ++t) is_vision.set(t, t % 3 == 1);
+  HostTensor token_group(DType::kU8, {tokens});
+  for (int t = 0; t < tokens; ++t) token_group.set(t, t % 3 == 1);
   HostTensor ids(DType::kI32, {tokens, top_k}), weights(DType::kF32, {tokens, top_k});
   ops::MoeRouteArgs args;
   args.x = x.view();
-  args.is_vision = is_vision.view();
-  args.any_vision = true;
-  args.router[0] = router0.view();
-  args.router[1] = router1.view();
-  args.bias[0] = bias0.view();
-  args.bias[1] = bias1.view();
+  const ops::RouterGroup groups[] = {{router0.view(), bias0.view()},
+                                     {router1.view(), bias1.view()}};
+  args.groups = groups;
+  args.token_group = token_group.view();
+  args.first_group_only = false;
   args.top_k = top_k;
   args.expert_ids = ids.view();
   args.expert_weights = weights.view();
@@ -62,13 +61,14 @@ TEST_P(MoeTest, RoutesEachModalityByBiasedProbability) {
   }
 }
 
-TEST_P(MoeTest, RouterWithoutBiasAndVision) {
+TEST_P(MoeTest, RouterWithoutBiasAndSecondGroup) {
   const int width = fit(20);
   HostTensor x = random({3, width}), router = random(DType::kF32, {5, width});
   HostTensor ids(DType::kI32, {3, 5}), weights(DType::kF32, {3, 5});
   ops::MoeRouteArgs args;
   args.x = x.view();
-  args.router[0] = router.view();
+  const ops::RouterGroup groups[] = {{router.view(), {}}};
+  args.groups = groups;
   args.top_k = 5;
   args.expert_ids = ids.view();
   args.expert_weights = weights.view();
@@ -87,26 +87,29 @@ TEST_P(MoeTest, ExpertsMatchFloat64AndTokensAreIndependent) {
   const int experts = 8, hidden = 72, top_k = 3;
   const auto width_of = [](int e) { return e < 4 ? 96 : e < 8 ? 40 : 64; };
   std::vector<HostTensor> gate_up, down;
-  std::vector<std::unique_ptr<Weight>> packed_gate_up, packed_down;
-  std::vector<const Weight*> g, d;
   for (int e = 0; e <= experts; ++e) {
     gate_up.push_back(random({2 * width_of(e), hidden}, 0.2));
     down.push_back(random({hidden, width_of(e)}, 0.2));
-    packed_gate_up.push_back(pack(gate_up.back(), 2 * width_of(e), hidden));
-    packed_down.push_back(pack(down.back(), hidden, width_of(e)));
-    g.push_back(packed_gate_up.back().get());
-    d.push_back(packed_down.back().get());
   }
+  const auto make = [&](bool shared) {
+    const auto mlp = [&](int e) {
+      return GatedMlp{pack(gate_up[static_cast<size_t>(e)], 2 * width_of(e), hidden,
+                           ops::MatrixUse::kExpertGateUp),
+                      pack(down[static_cast<size_t>(e)], hidden, width_of(e))};
+    };
+    ExpertWeights weights;
+    weights.groups.resize(2);
+    for (int e = 0; e < experts; ++e) weights.groups[e < 4 ? 0 : 1].push_back(mlp(e));
+    if (shared) weights.shared = mlp(experts);
+    return backend_->make_experts(std::move(weights));
+  };
+  const auto with_shared = make(true), without_shared = make(false);
   const auto run = [&](TensorView x, TensorView ids, TensorView weights, bool shared,
                        TensorView out) {
-    const auto all = static_cast<size_t>(experts);
     backend_->moe_experts({.x = x,
                            .expert_ids = ids,
                            .expert_weights = weights,
-                           .gate_up = std::span(g).first(all),
-                           .down = std::span(d).first(all),
-                           .shared_gate_up = shared ? g.back() : nullptr,
-                           .shared_down = shared ? d.back() : nullptr,
+                           .experts = shared ? with_shared.get() : without_shared.get(),
                            .out = out});
   };
   for (int tokens : {1, 2, 50, 301}) {

@@ -29,7 +29,7 @@ struct Promises {
   std::vector<int64_t> expert_ways_end;
   // Attention gives the same bits however prompts are cut into steps.
   bool same_bits_however_cut = true;
-  // HostMatrix::sum_parts is heeded.
+  // PackSpec::sum_parts is heeded.
   bool sums_in_parts = true;
   // Widths of the router and of vision heads must be multiples of this.
   int64_t width_granule = 1;
@@ -136,7 +136,13 @@ class OpTest : public testing::TestWithParam<OpCase> {
     return integers(values, {static_cast<int64_t>(values.size())});
   }
   std::unique_ptr<Weight> pack(HostTensor& matrix, int64_t out, int64_t in, int sum_parts = 1) {
-    return backend_->pack({matrix.view().data, matrix.view().dtype, out, in, sum_parts}, dtype_);
+    return backend_->pack({matrix.view().data, matrix.view().dtype, out, in},
+                          {.format = unquantized(dtype_), .sum_parts = sum_parts});
+  }
+
+  std::unique_ptr<Weight> pack(HostTensor& matrix, int64_t out, int64_t in, ops::MatrixUse use) {
+    return backend_->pack({matrix.view().data, matrix.view().dtype, out, in},
+                          {.format = unquantized(dtype_), .use = use});
   }
 
   // |actual - reference(i)| <= rounding * |reference| + float_error * magnitude(i)

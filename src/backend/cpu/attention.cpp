@@ -31,45 +31,33 @@ void store_key_value(const T* key, const T* value, T* keys, T* values, int64_t p
   }
 }
 
-void check_kv(const ops::KvLayer& kv) {
-  CHECK(kv.block_size > 0 && kv.kv_heads > 0 && kv.head_dim > 0 && kv.head_dim % 2 == 0,
-        "a KV cache needs positive sizes and an even head_dim, got block_size " +
-            std::to_string(kv.block_size) + ", kv_heads " + std::to_string(kv.kv_heads) +
-            ", head_dim " + std::to_string(kv.head_dim));
-}
-
 }  // namespace
 
-void CpuBackend::rope_kv_write(const ops::RopeKvWriteArgs& a) {
-  check_kv(a.kv);
-  const int64_t d = a.kv.head_dim;
-  const int64_t width = (a.q_heads + 2 * a.kv.kv_heads) * d;
+void CpuBackend::do_rope_kv_write(const ops::RopeKvWriteArgs& a) {
+  const int64_t d = a.kv.layout.head_dim;
+  const int64_t width = (a.q_heads + 2 * a.kv.layout.kv_heads) * d;
   const int64_t tokens = a.qkv.rows();
-  CHECK(a.qkv.cols() == width && a.positions.shape.elements() == tokens * 3 &&
-            a.slots.shape.elements() == tokens && a.kv.keys.dtype == a.qkv.dtype &&
-            static_cast<int64_t>(a.rope->inv_freq.size()) == d / 2,
-        "rope_kv_write: qkv " + a.qkv.shape.to_string() + ", positions " +
-            a.positions.shape.to_string() + ", slots " + a.slots.shape.to_string());
   const TypedKernels& kernels = typed(a.qkv.dtype);
   rope_.prepare(a.positions.as<const int32_t>(), tokens, 3, a.rope->inv_freq, a.rope->axis, true);
-  const int64_t page = a.kv.block_size * d;
-  const int64_t slot_count = a.kv.keys.shape.elements() / (a.kv.kv_heads * d);
+  const int64_t page = a.kv.layout.block_size * d;
+  const int64_t slot_count = a.kv.keys.shape.elements() / (a.kv.layout.kv_heads * d);
   const auto write = [&](auto* qkv, int64_t t) {
     auto* row = qkv + t * width;
-    for (int h = 0; h < a.q_heads + a.kv.kv_heads; ++h) {
+    for (int h = 0; h < a.q_heads + a.kv.layout.kv_heads; ++h) {
       kernels.rotate_pairs(row + h * d, rope_.cos(t), rope_.sin(t), d);
     }
     const int64_t slot = a.slots.as<const int32_t>()[t];
     if (slot < 0) return;
     CHECK(slot < slot_count,
           "rope_kv_write: slot " + std::to_string(slot) + " of " + std::to_string(slot_count));
-    const int64_t block = slot / a.kv.block_size;
-    for (int h = 0; h < a.kv.kv_heads; ++h) {
-      const int64_t at = (block * a.kv.kv_heads + h) * page;
+    const int64_t block = slot / a.kv.layout.block_size;
+    for (int h = 0; h < a.kv.layout.kv_heads; ++h) {
+      const int64_t at = (block * a.kv.layout.kv_heads + h) * page;
       using T = std::remove_pointer_t<decltype(qkv)>;
-      store_key_value<T>(row + (a.q_heads + h) * d, row + (a.q_heads + a.kv.kv_heads + h) * d,
-                         a.kv.keys.as<T>() + at, a.kv.values.as<T>() + at, a.kv.block_size,
-                         slot % a.kv.block_size, d);
+      store_key_value<T>(row + (a.q_heads + h) * d,
+                         row + (a.q_heads + a.kv.layout.kv_heads + h) * d, a.kv.keys.as<T>() + at,
+                         a.kv.values.as<T>() + at, a.kv.layout.block_size,
+                         slot % a.kv.layout.block_size, d);
     }
   };
   for_ranges(tokens, std::max<int64_t>(1, 8192 / width), [&](int64_t first, int64_t count) {
@@ -93,15 +81,11 @@ void CpuBackend::run_attention(const TypedKernels& kernels, std::vector<Attentio
   });
 }
 
-void CpuBackend::paged_attention(const ops::PagedAttentionArgs& a) {
-  check_kv(a.kv);
-  CHECK(a.q_heads % a.kv.kv_heads == 0, "paged_attention: " + std::to_string(a.q_heads) +
-                                            " query heads over " + std::to_string(a.kv.kv_heads) +
-                                            " key-value heads");
+void CpuBackend::do_paged_attention(const ops::PagedAttentionArgs& a) {
   const TypedKernels& kernels = typed(a.qkv.dtype);
-  const int64_t d = a.kv.head_dim;
+  const int64_t d = a.kv.layout.head_dim;
   const size_t size = dtype_bytes(a.qkv.dtype);
-  const int group = a.q_heads / a.kv.kv_heads;
+  const int group = a.q_heads / a.kv.layout.kv_heads;
   const ops::AttentionBatch& batch = *a.batch;
   const int32_t* query_start = batch.query_start.as<const int32_t>();
   const int64_t max_blocks = batch.block_tables.shape[1];
@@ -109,7 +93,8 @@ void CpuBackend::paged_attention(const ops::PagedAttentionArgs& a) {
   int heads = group;
   if (query_start[batch.num_seqs] == batch.num_seqs) {
     while (heads % 2 == 0 && heads > 1 &&
-           int64_t{batch.num_seqs} * a.kv.kv_heads * (group / heads) * 2 <= pool_.threads()) {
+           int64_t{batch.num_seqs} * a.kv.layout.kv_heads * (group / heads) * 2 <=
+               pool_.threads()) {
       heads /= 2;
     }
   }
@@ -119,8 +104,8 @@ void CpuBackend::paged_attention(const ops::PagedAttentionArgs& a) {
   task.q_stride = a.qkv.cols();
   task.heads = heads;
   task.head_dim = static_cast<int>(d);
-  task.page_stride = int64_t{a.kv.kv_heads} * a.kv.block_size * d;
-  task.page_size = a.kv.block_size;
+  task.page_stride = int64_t{a.kv.layout.kv_heads} * a.kv.layout.block_size * d;
+  task.page_size = a.kv.layout.block_size;
   task.causal = true;
   task.scale = 1.0f / std::sqrt(static_cast<float>(d));
   task.out_stride = int64_t{a.q_heads} * d;
@@ -128,10 +113,10 @@ void CpuBackend::paged_attention(const ops::PagedAttentionArgs& a) {
   for (int s = 0; s < batch.num_seqs; ++s) {
     const int64_t length = query_start[s + 1] - query_start[s];
     const int64_t context = batch.context_len.as<const int32_t>()[s];
-    CHECK(context >= length && context <= max_blocks * a.kv.block_size,
+    CHECK(context >= length && context <= max_blocks * a.kv.layout.block_size,
           "paged_attention: sequence " + std::to_string(s) + " has " + std::to_string(length) +
               " queries and context " + std::to_string(context) + ", its block table holds " +
-              std::to_string(max_blocks * a.kv.block_size));
+              std::to_string(max_blocks * a.kv.layout.block_size));
     task.pages = batch.block_tables.as<const int32_t>() + s * max_blocks;
     // The last queries see the most keys; they go first.
     const int64_t chunks = (length + queries_per_task - 1) / queries_per_task;
@@ -142,7 +127,7 @@ void CpuBackend::paged_attention(const ops::PagedAttentionArgs& a) {
       for (int h = 0; h < a.q_heads; h += heads) {
         const int64_t row = query_start[s] + first;
         const size_t head = static_cast<size_t>(h * d);
-        const size_t page = static_cast<size_t>(h / group * a.kv.block_size * d);
+        const size_t page = static_cast<size_t>(h / group * a.kv.layout.block_size * d);
         task.q = a.qkv.as<char>() + (static_cast<size_t>(row * task.q_stride) + head) * size;
         task.out = a.out.as<char>() + (static_cast<size_t>(row * task.out_stride) + head) * size;
         task.keys = a.kv.keys.as<char>() + page * size;
@@ -154,13 +139,10 @@ void CpuBackend::paged_attention(const ops::PagedAttentionArgs& a) {
   run_attention(kernels, attention_tasks_);
 }
 
-void CpuBackend::vision_rope(const ops::VisionRopeArgs& a) {
+void CpuBackend::do_vision_rope(const ops::VisionRopeArgs& a) {
   const TypedKernels& kernels = typed(a.qkv.dtype);
   const int64_t d = a.head_dim;
   const int64_t rows = a.qkv.rows();
-  CHECK(a.qkv.cols() == 3 * a.heads * d && d % 4 == 0 && a.positions.shape.elements() == rows * 2,
-        "vision_rope: qkv " + a.qkv.shape.to_string() + ", positions " +
-            a.positions.shape.to_string());
   // Half of the angles turn with the row, half with the column.
   std::vector<float> frequency;
   std::vector<uint8_t> axis;
@@ -182,15 +164,11 @@ void CpuBackend::vision_rope(const ops::VisionRopeArgs& a) {
   });
 }
 
-void CpuBackend::vision_attention(const ops::VisionAttentionArgs& a) {
+void CpuBackend::do_vision_attention(const ops::VisionAttentionArgs& a) {
   const TypedKernels& kernels = typed(a.qkv.dtype);
   const int64_t d = a.head_dim;
   const int64_t stride = a.qkv.cols();
   const int64_t segments = static_cast<int64_t>(a.segment_start.size()) - 1;
-  CHECK(stride == 3 * a.heads * d && d % 2 == 0 && segments >= 0 &&
-            (segments == 0 || a.segment_start.back() <= a.qkv.rows()),
-        "vision_attention: qkv " + a.qkv.shape.to_string() + ", " + std::to_string(segments) +
-            " segments");
   const size_t size = dtype_bytes(a.qkv.dtype);
 
   // Each segment and head becomes one page of its own.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "backend/cpu/cpu_ops.h"
 #include "base/check.h"
@@ -25,6 +26,19 @@ const PackedWeight& packed(const Weight& weight) {
   return *p;
 }
 
+class CpuSizing final : public ops::Sizing {
+ public:
+  size_t packed_bytes(int64_t out_features, int64_t in_features,
+                      const ops::PackSpec& spec) const override {
+    return PackedWeight::bytes_for(out_features, in_features, spec.format.dtype());
+  }
+  size_t work_bytes(const ops::WorkShape&) const override { return 0; }
+  ops::SamplerLimits sampler_limits() const override {
+    constexpr int kAny = std::numeric_limits<int>::max();
+    return {.top_logprobs = kAny, .logit_biases = kAny, .banned_tokens = kAny};
+  }
+};
+
 // Elements that one thread should at least get of a simple operator.
 constexpr int64_t kGrainElements = 16384;
 
@@ -34,6 +48,11 @@ int64_t row_grain(int64_t width) {
 
 }  // namespace
 
+const ops::Sizing& cpu_sizing() {
+  static const CpuSizing sizing;
+  return sizing;
+}
+
 std::unique_ptr<ops::Backend> make_cpu_backend(const CpuBackendOptions& options) {
   return std::make_unique<CpuBackend>(options);
 }
@@ -42,7 +61,7 @@ CpuBackend::CpuBackend(const CpuBackendOptions& options)
     : isa_(options.isa),
       kernels_(kernels_of(options.isa)),
       pool_(options.threads > 0 ? options.threads : usable_cores()) {
-  samplers_.assign(static_cast<size_t>(pool_.threads()), Sampler(kernels_));
+  samplers_.assign(static_cast<size_t>(pool_.threads()), RowSampler(kernels_));
   if (!isa_supported(isa_)) {
     throw StartError(std::string("this processor does not run the instruction set ") +
                      isa_name(isa_) + "; let the program choose, or set ERNIE_CPU_ISA=generic");
@@ -56,8 +75,6 @@ std::string CpuBackend::name() const {
 }
 
 const TypedKernels& CpuBackend::typed(DType dtype) const {
-  CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
-        std::string("activations are float32 or bfloat16, not ") + dtype_name(dtype));
   return dtype == DType::kF32 ? kernels_.f32 : kernels_.bf16;
 }
 
@@ -75,27 +92,21 @@ void CpuBackend::copy_to_host(void* dst, const void* src, size_t bytes) {
 }
 
 std::unique_ptr<Weight> CpuBackend::pack_stacked(std::span<const HostMatrix> parts,
-                                                 DType activation) {
-  typed(activation);
+                                                 const ops::PackSpec& spec) {
   Buffer storage =
-      allocate_host(packed_bytes(stacked_rows(parts), parts[0].in_features, activation));
-  return std::make_unique<PackedWeight>(parts, activation, std::move(storage), pool_);
+      allocate_host(sizing().packed_bytes(stacked_rows(parts), parts[0].in_features, spec));
+  return std::make_unique<PackedWeight>(parts, spec, std::move(storage), pool_);
 }
 
-size_t CpuBackend::packed_bytes(int64_t out_features, int64_t in_features, DType activation) const {
-  return PackedWeight::bytes_for(out_features, in_features, activation);
-}
+const ops::Sizing& CpuBackend::sizing() const { return cpu_sizing(); }
 
-void CpuBackend::embed(const Weight& table, int64_t first_row, TensorView ids, TensorView out) {
-  const PackedWeight& w = packed(table);
-  CHECK(ids.dtype == DType::kI32 && ids.shape.elements() == out.rows() && out.dtype == w.dtype() &&
-            out.cols() == w.in_features(),
-        "embed: ids " + ids.shape.to_string() + ", out " + out.shape.to_string());
-  const size_t row_bytes = static_cast<size_t>(out.cols()) * dtype_bytes(out.dtype);
-  for_ranges(out.rows(), row_grain(out.cols()), [&](int64_t first, int64_t count) {
+void CpuBackend::do_embed(const ops::EmbedArgs& a) {
+  const PackedWeight& w = packed(*a.table);
+  const size_t row_bytes = static_cast<size_t>(a.out.cols()) * dtype_bytes(a.out.dtype);
+  for_ranges(a.out.rows(), row_grain(a.out.cols()), [&](int64_t first, int64_t count) {
     for (int64_t i = first; i < first + count; ++i) {
-      char* to = out.as<char>() + static_cast<size_t>(i) * row_bytes;
-      const int64_t row = ids.as<const int32_t>()[i] - first_row;
+      char* to = a.out.as<char>() + static_cast<size_t>(i) * row_bytes;
+      const int64_t row = a.ids.as<const int32_t>()[i] - a.first_row;
       if (row >= 0 && row < w.out_features()) {
         w.copy_row(row, to);
       } else {
@@ -119,75 +130,54 @@ void CpuBackend::norm_rows(const TypedKernels&, NormRows rows, DType dtype,
   });
 }
 
-void CpuBackend::rms_norm(const ops::NormArgs& a) {
+void CpuBackend::do_rms_norm(const ops::RmsNormArgs& a) {
   const TypedKernels& k = typed(a.x.dtype);
-  CHECK(a.weight.dtype == a.x.dtype && a.out.dtype == a.x.dtype && a.out.shape == a.x.shape &&
-            a.weight.shape.elements() == a.x.cols(),
-        "rms_norm: x " + a.x.shape.to_string() + ", weight " + a.weight.shape.to_string());
   norm_rows(k,
             {a.x.data, nullptr, a.weight.data, nullptr, a.out.data, a.x.cols(), a.x.rows(), a.eps},
             a.x.dtype, k.rms_norm);
 }
 
-void CpuBackend::residual_rms_norm(const ops::ResidualRmsNormArgs& a) {
+void CpuBackend::do_residual_rms_norm(const ops::ResidualRmsNormArgs& a) {
   const TypedKernels& k = typed(a.x.dtype);
-  CHECK(a.weight.dtype == a.x.dtype && a.out.dtype == a.x.dtype && a.out.shape == a.x.shape &&
-            a.residual.shape == a.x.shape && a.residual.dtype == a.x.dtype &&
-            a.weight.shape.elements() == a.x.cols(),
-        "residual_rms_norm: x " + a.x.shape.to_string() + ", residual " +
-            a.residual.shape.to_string() + ", weight " + a.weight.shape.to_string());
   norm_rows(k,
             {a.x.data, a.residual.data, a.weight.data, nullptr, a.out.data, a.x.cols(), a.x.rows(),
              a.eps},
             a.x.dtype, k.rms_norm);
 }
 
-void CpuBackend::layer_norm(const ops::NormArgs& a) {
+void CpuBackend::do_layer_norm(const ops::LayerNormArgs& a) {
   const TypedKernels& k = typed(a.x.dtype);
-  CHECK(a.weight.dtype == a.x.dtype && a.bias.dtype == a.x.dtype && a.out.dtype == a.x.dtype &&
-            a.out.shape == a.x.shape && a.weight.shape.elements() == a.x.cols() &&
-            a.bias.shape.elements() == a.x.cols(),
-        "layer_norm: x " + a.x.shape.to_string() + ", weight " + a.weight.shape.to_string());
   norm_rows(
       k, {a.x.data, nullptr, a.weight.data, a.bias.data, a.out.data, a.x.cols(), a.x.rows(), a.eps},
       a.x.dtype, k.layer_norm);
 }
 
-void CpuBackend::add(TensorView x, TensorView inout) {
-  const TypedKernels& k = typed(x.dtype);
-  CHECK(x.dtype == inout.dtype && x.shape == inout.shape,
-        "add: x " + x.shape.to_string() + ", inout " + inout.shape.to_string());
-  const size_t size = dtype_bytes(x.dtype);
-  for_ranges(x.shape.elements(), kGrainElements, [&](int64_t first, int64_t count) {
+void CpuBackend::do_add(const ops::AddArgs& a) {
+  const TypedKernels& k = typed(a.x.dtype);
+  const size_t size = dtype_bytes(a.x.dtype);
+  for_ranges(a.x.shape.elements(), kGrainElements, [&](int64_t first, int64_t count) {
     const size_t skip = static_cast<size_t>(first) * size;
-    k.add(x.as<char>() + skip, inout.as<char>() + skip, count);
+    k.add(a.x.as<char>() + skip, a.inout.as<char>() + skip, count);
   });
 }
 
-void CpuBackend::cast(TensorView in, TensorView out) {
-  CHECK(in.shape == out.shape,
-        "cast: in " + in.shape.to_string() + ", out " + out.shape.to_string());
-  typed(in.dtype);
-  typed(out.dtype);
-  if (in.dtype == out.dtype) {
-    std::memmove(out.data, in.data, in.bytes());
+void CpuBackend::do_cast(const ops::CastArgs& a) {
+  if (a.in.dtype == a.out.dtype) {
+    std::memmove(a.out.data, a.in.data, a.in.bytes());
     return;
   }
-  for_ranges(in.shape.elements(), kGrainElements, [&](int64_t first, int64_t count) {
-    if (in.dtype == DType::kF32) {
-      kernels_.bf16.from_float(in.as<const float>() + first, out.as<BF16>() + first, count);
+  for_ranges(a.in.shape.elements(), kGrainElements, [&](int64_t first, int64_t count) {
+    if (a.in.dtype == DType::kF32) {
+      kernels_.bf16.from_float(a.in.as<const float>() + first, a.out.as<BF16>() + first, count);
     } else {
-      kernels_.bf16.to_float(in.as<const BF16>() + first, out.as<float>() + first, count);
+      kernels_.bf16.to_float(a.in.as<const BF16>() + first, a.out.as<float>() + first, count);
     }
   });
 }
 
-void CpuBackend::swiglu(const ops::SwiGluArgs& a) {
+void CpuBackend::do_swiglu(const ops::SwiGluArgs& a) {
   const TypedKernels& k = typed(a.out.dtype);
   const int64_t width = a.out.cols();
-  CHECK(a.gate_up.dtype == a.out.dtype && a.gate_up.cols() == 2 * width &&
-            a.gate_up.rows() == a.out.rows(),
-        "swiglu: gate_up " + a.gate_up.shape.to_string() + ", out " + a.out.shape.to_string());
   const size_t row_bytes = static_cast<size_t>(width) * dtype_bytes(a.out.dtype);
   for_ranges(a.out.rows(), row_grain(width), [&](int64_t first, int64_t count) {
     for (int64_t r = first; r < first + count; ++r) {
@@ -197,11 +187,8 @@ void CpuBackend::swiglu(const ops::SwiGluArgs& a) {
   });
 }
 
-void CpuBackend::normalize_patches(const ops::NormalizePatchesArgs& a) {
+void CpuBackend::do_normalize_patches(const ops::NormalizePatchesArgs& a) {
   const TypedKernels& k = typed(a.out.dtype);
-  CHECK(a.patches.dtype == DType::kU8 && a.patches.shape == a.out.shape && a.out.cols() % 3 == 0,
-        "normalize_patches: patches " + a.patches.shape.to_string() + ", out " +
-            a.out.shape.to_string());
   const int64_t width = a.out.cols();
   const int64_t plane = width / 3;
   const size_t size = dtype_bytes(a.out.dtype);
@@ -215,33 +202,14 @@ void CpuBackend::normalize_patches(const ops::NormalizePatchesArgs& a) {
   });
 }
 
-void CpuBackend::gather_rows(TensorView in, TensorView rows, TensorView out) {
-  CHECK(in.dtype == out.dtype && in.cols() == out.cols() && rows.dtype == DType::kI32 &&
-            rows.shape.elements() == out.rows(),
-        "gather_rows: in " + in.shape.to_string() + ", rows " + rows.shape.to_string() + ", out " +
-            out.shape.to_string());
-  const size_t row_bytes = static_cast<size_t>(in.cols()) * dtype_bytes(in.dtype);
-  for (int64_t i = 0; i < out.rows(); ++i) {
-    const int32_t row = rows.as<const int32_t>()[i];
-    CHECK(row >= 0 && row < in.rows(),
-          "gather_rows: row " + std::to_string(row) + " of " + in.shape.to_string());
-    std::memcpy(out.as<char>() + static_cast<size_t>(i) * row_bytes,
-                in.as<char>() + static_cast<size_t>(row) * row_bytes, row_bytes);
-  }
-}
-
-void CpuBackend::scatter_rows(TensorView in, TensorView rows, TensorView out) {
-  CHECK(in.dtype == out.dtype && in.cols() == out.cols() && rows.dtype == DType::kI32 &&
-            rows.shape.elements() == in.rows(),
-        "scatter_rows: in " + in.shape.to_string() + ", rows " + rows.shape.to_string() + ", out " +
-            out.shape.to_string());
-  const size_t row_bytes = static_cast<size_t>(in.cols()) * dtype_bytes(in.dtype);
-  for (int64_t i = 0; i < in.rows(); ++i) {
-    const int32_t row = rows.as<const int32_t>()[i];
-    CHECK(row >= 0 && row < out.rows(),
-          "scatter_rows: row " + std::to_string(row) + " of " + out.shape.to_string());
-    std::memcpy(out.as<char>() + static_cast<size_t>(row) * row_bytes,
-                in.as<char>() + static_cast<size_t>(i) * row_bytes, row_bytes);
+void CpuBackend::do_gather_rows(const ops::GatherRowsArgs& a) {
+  const size_t row_bytes = static_cast<size_t>(a.in.cols()) * dtype_bytes(a.in.dtype);
+  for (int64_t i = 0; i < a.out.rows(); ++i) {
+    const int32_t row = a.rows.as<const int32_t>()[i];
+    CHECK(row >= 0 && row < a.in.rows(),
+          "gather_rows: row " + std::to_string(row) + " of " + a.in.shape.to_string());
+    std::memcpy(a.out.as<char>() + static_cast<size_t>(i) * row_bytes,
+                a.in.as<char>() + static_cast<size_t>(row) * row_bytes, row_bytes);
   }
 }
 

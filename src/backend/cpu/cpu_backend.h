@@ -23,4 +23,7 @@ struct CpuBackendOptions {
 // A backend on the host's processors, with a thread pool of its own.
 std::unique_ptr<ops::Backend> make_cpu_backend(const CpuBackendOptions& options = {});
 
+// What such a backend takes, whatever the machine.
+const ops::Sizing& cpu_sizing();
+
 }  // namespace ernie::cpu

@@ -45,33 +45,33 @@ class CpuBackend final : public ops::Backend {
   void synchronize() override {}
   MemoryInfo memory_info() override { return host_memory(); }
 
+  const ops::Sizing& sizing() const override;
   std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
-                                       DType activation) override;
-  size_t packed_bytes(int64_t out_features, int64_t in_features, DType activation) const override;
+                                       const ops::PackSpec& spec) override;
 
-  void embed(const Weight& table, int64_t first_row, TensorView ids, TensorView out) override;
-  void linear(const ops::LinearArgs& args) override;
-  void rms_norm(const ops::NormArgs& args) override;
-  void residual_rms_norm(const ops::ResidualRmsNormArgs& args) override;
-  void layer_norm(const ops::NormArgs& args) override;
-  void add(TensorView x, TensorView inout) override;
-  void cast(TensorView in, TensorView out) override;
-  void swiglu(const ops::SwiGluArgs& args) override;
-  void rope_kv_write(const ops::RopeKvWriteArgs& args) override;
-  void paged_attention(const ops::PagedAttentionArgs& args) override;
-  void moe_route(const ops::MoeRouteArgs& args) override;
-  void moe_experts(const ops::MoeExpertsArgs& args) override;
-  void vision_rope(const ops::VisionRopeArgs& args) override;
-  void vision_attention(const ops::VisionAttentionArgs& args) override;
-  void normalize_patches(const ops::NormalizePatchesArgs& args) override;
-  void gather_rows(TensorView in, TensorView rows, TensorView out) override;
-  void scatter_rows(TensorView in, TensorView rows, TensorView out) override;
-  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override;
   void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
   void draw(TensorView logits, TensorView tokens) override;
   std::shared_ptr<ops::PendingSamples> finish_step(int rows) override;
 
  private:
+  void do_embed(const ops::EmbedArgs& args) override;
+  void do_linear(const ops::LinearArgs& args) override;
+  void do_rms_norm(const ops::RmsNormArgs& args) override;
+  void do_residual_rms_norm(const ops::ResidualRmsNormArgs& args) override;
+  void do_layer_norm(const ops::LayerNormArgs& args) override;
+  void do_add(const ops::AddArgs& args) override;
+  void do_cast(const ops::CastArgs& args) override;
+  void do_swiglu(const ops::SwiGluArgs& args) override;
+  void do_rope_kv_write(const ops::RopeKvWriteArgs& args) override;
+  void do_paged_attention(const ops::PagedAttentionArgs& args) override;
+  void do_moe_route(const ops::MoeRouteArgs& args) override;
+  void do_moe_experts(const ops::MoeExpertsArgs& args) override;
+  void do_vision_rope(const ops::VisionRopeArgs& args) override;
+  void do_vision_attention(const ops::VisionAttentionArgs& args) override;
+  void do_normalize_patches(const ops::NormalizePatchesArgs& args) override;
+  void do_gather_rows(const ops::GatherRowsArgs& args) override;
+  void do_resolve_tokens(const ops::ResolveTokensArgs& args) override;
+
   const TypedKernels& typed(DType dtype) const;
   // Calls body(first, count) over [0, n) in pieces of at least `grain`, on several threads when it
   // pays.
@@ -92,7 +92,7 @@ class CpuBackend final : public ops::Backend {
   RopeCache rope_;
   RopeCache vision_rope_;
   std::vector<AttentionTask> attention_tasks_;
-  std::vector<Sampler> samplers_;  // one per thread
+  std::vector<RowSampler> samplers_;  // one per thread
   std::span<const ops::SampleRow> draw_rows_;
   ops::SamplingClass sampling_ = ops::SamplingClass::kBase;
   std::vector<ops::SampleResult> drawn_;

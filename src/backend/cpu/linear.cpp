@@ -157,17 +157,11 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
   });
 }
 
-void CpuBackend::linear(const ops::LinearArgs& a) {
+void CpuBackend::do_linear(const ops::LinearArgs& a) {
   const auto* w = dynamic_cast<const PackedWeight*>(a.weight);
   CHECK(w != nullptr, "linear: the weight was packed by another backend");
   const int64_t k = w->in_features();
   const int64_t n = w->out_features();
-  CHECK(a.x.dtype == w->dtype() && a.x.cols() == k && a.out.cols() == n &&
-            a.out.rows() == a.x.rows() && (a.out.dtype == w->dtype() || a.out.dtype == DType::kF32),
-        "linear: x " + a.x.shape.to_string() + ", weight [" + std::to_string(n) + ", " +
-            std::to_string(k) + "], out " + a.out.shape.to_string());
-  CHECK(a.bias.data == nullptr || (a.bias.dtype == w->dtype() && a.bias.shape.elements() == n),
-        "linear: bias " + a.bias.shape.to_string());
   const TypedKernels& kernels = typed(w->dtype());
   const size_t in_size = dtype_bytes(a.x.dtype);
   if (kernels.gemm_slice > 0 && a.x.rows() >= kSlicedRows) return linear_in_slices(a, *w);

@@ -45,30 +45,27 @@ void route_token(std::vector<float>& p, const float* bias, int top_k, float norm
 
 }  // namespace
 
-void CpuBackend::moe_route(const ops::MoeRouteArgs& a) {
+void CpuBackend::do_moe_route(const ops::MoeRouteArgs& a) {
   const TypedKernels& kernels = typed(a.x.dtype);
   const int64_t tokens = a.x.rows();
   const int64_t width = a.x.cols();
-  const int64_t text_experts = a.router[0].data ? a.router[0].rows() : 0;
-  for (int m = 0; m < 2; ++m) {
-    CHECK(a.router[m].data == nullptr ||
-              (a.router[m].cols() == width && a.router[m].dtype == DType::kF32 &&
-               a.router[m].rows() >= a.top_k),
-          "moe_route: x " + a.x.shape.to_string() + ", router " + a.router[m].shape.to_string() +
-              ", top_k " + std::to_string(a.top_k));
-  }
+  const int64_t first_experts = a.groups[0].weight.rows();
   const size_t row_bytes = static_cast<size_t>(width) * dtype_bytes(a.x.dtype);
-  const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, width * text_experts));
+  const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, width * first_experts));
   for_ranges(tokens, grain, [&](int64_t first, int64_t count) {
     std::vector<float> scores;
     for (int64_t t = first; t < first + count; ++t) {
-      const int m = a.any_vision && a.is_vision.as<const uint8_t>()[t] != 0 ? 1 : 0;
-      CHECK(a.router[m].data != nullptr, "moe_route: a token of a modality without a router");
-      scores.resize(static_cast<size_t>(a.router[m].rows()));
+      const size_t g = a.first_group_only ? 0 : a.token_group.as<const uint8_t>()[t];
+      CHECK(g < a.groups.size(), "moe_route: token " + std::to_string(t) + " is of group " +
+                                     std::to_string(g) + " of " + std::to_string(a.groups.size()));
+      const ops::RouterGroup& group = a.groups[g];
+      scores.resize(static_cast<size_t>(group.weight.rows()));
       kernels.router(a.x.as<char>() + static_cast<size_t>(t) * row_bytes,
-                     a.router[m].as<const float>(), a.router[m].rows(), width, scores.data());
-      route_token(scores, a.bias[m].as<const float>(), a.top_k, a.norm_min,
-                  a.x.dtype == DType::kBF16, m == 1 ? static_cast<int32_t>(text_experts) : 0,
+                     group.weight.as<const float>(), group.weight.rows(), width, scores.data());
+      int64_t first_expert = 0;
+      for (size_t before = 0; before < g; ++before) first_expert += a.groups[before].weight.rows();
+      route_token(scores, group.bias.as<const float>(), a.top_k, a.norm_min,
+                  a.x.dtype == DType::kBF16, static_cast<int32_t>(first_expert),
                   a.expert_ids.as<int32_t>() + t * a.top_k,
                   a.expert_weights.as<float>() + t * a.top_k);
     }
@@ -93,7 +90,9 @@ struct CpuBackend::MoeRows {
     const int64_t top_k = a.expert_ids.cols();
     const int32_t* ids = a.expert_ids.as<const int32_t>() + first * top_k;
     const float* weights = a.expert_weights.as<const float>() + first * top_k;
-    std::vector<int64_t> next(a.gate_up.size());
+    const bool shared = a.experts->shared_width() > 0;
+    const std::span<const GatedMlp* const> mlps = a.experts->mlps();
+    std::vector<int64_t> next(mlps.size() - (shared ? 1 : 0));
     for (int64_t i = 0; i < tokens * top_k; ++i) {
       CHECK(ids[i] >= 0 && static_cast<size_t>(ids[i]) < next.size(),
             "moe_experts: expert " + std::to_string(ids[i]) + " of " + std::to_string(next.size()));
@@ -102,11 +101,11 @@ struct CpuBackend::MoeRows {
     for (size_t e = 0; e < next.size(); ++e) {
       const int64_t count = next[e];
       next[e] = total();
-      if (count > 0) add_group(a, a.gate_up[e], a.down[e], count, step);
+      if (count > 0) add_group(*mlps[e], count, step);
     }
-    if (a.shared_gate_up != nullptr) {
+    if (shared) {
       const int64_t begin = total();
-      add_group(a, a.shared_gate_up, a.shared_down, tokens, step);
+      add_group(*mlps.back(), tokens, step);
       for (int64_t t = 0; t < tokens; ++t) {
         token[static_cast<size_t>(begin + t)] = static_cast<int32_t>(t);
         weight[static_cast<size_t>(begin + t)] = 1.0f;
@@ -121,19 +120,10 @@ struct CpuBackend::MoeRows {
   int64_t total() const { return static_cast<int64_t>(token.size()); }
 
  private:
-  void add_group(const ops::MoeExpertsArgs& a, const Weight* gate_up_weight,
-                 const Weight* down_weight, int64_t count, int64_t step) {
-    const auto* gate_up = dynamic_cast<const PackedWeight*>(gate_up_weight);
-    const auto* down = dynamic_cast<const PackedWeight*>(down_weight);
+  void add_group(const GatedMlp& mlp, int64_t count, int64_t step) {
+    const auto* gate_up = dynamic_cast<const PackedWeight*>(mlp.gate_up.get());
+    const auto* down = dynamic_cast<const PackedWeight*>(mlp.down.get());
     CHECK(gate_up != nullptr && down != nullptr, "moe_experts: no weights of this backend");
-    CHECK(gate_up->in_features() == a.x.cols() && down->out_features() == a.x.cols() &&
-              gate_up->out_features() == 2 * down->in_features() && gate_up->dtype() == a.x.dtype &&
-              down->dtype() == a.x.dtype,
-          "moe_experts: x " + a.x.shape.to_string() + ", an expert with gate_up [" +
-              std::to_string(gate_up->out_features()) + ", " +
-              std::to_string(gate_up->in_features()) + "] and down [" +
-              std::to_string(down->out_features()) + ", " + std::to_string(down->in_features()) +
-              "]");
     groups.push_back({gate_up, down, total(), count});
     const size_t rows = static_cast<size_t>(total() + (count + step - 1) / step * step);
     token.resize(rows);
@@ -276,14 +266,9 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   });
 }
 
-void CpuBackend::moe_experts(const ops::MoeExpertsArgs& a) {
+void CpuBackend::do_moe_experts(const ops::MoeExpertsArgs& a) {
   const TypedKernels& kernels = typed(a.x.dtype);
   const int64_t tokens = a.x.rows();
-  CHECK(a.expert_ids.rows() == tokens && a.expert_ids.shape == a.expert_weights.shape &&
-            a.out.shape == a.x.shape && a.gate_up.size() == a.down.size() &&
-            (a.out.dtype == a.x.dtype || a.out.dtype == DType::kF32),
-        "moe_experts: x " + a.x.shape.to_string() + ", expert_ids " +
-            a.expert_ids.shape.to_string() + ", out " + a.out.shape.to_string());
   const size_t token_bytes = kernels.packed_rows_bytes(kernels.gemm_row_step, a.x.cols()) *
                              static_cast<size_t>(a.expert_ids.cols() + 1);
   const int64_t most = std::max<int64_t>(

@@ -52,19 +52,18 @@ size_t panel_bytes(DType dtype, int64_t k) {
   return static_cast<size_t>(depth * kPanel) * dtype_bytes(dtype);
 }
 
-size_t PackedWeight::bytes_for(int64_t out_features, int64_t in_features, DType activation) {
+size_t PackedWeight::bytes_for(int64_t out_features, int64_t in_features, DType dtype) {
   return static_cast<size_t>((out_features + kPanel - 1) / kPanel) *
-         panel_bytes(activation, in_features);
+         panel_bytes(dtype, in_features);
 }
 
-PackedWeight::PackedWeight(std::span<const HostMatrix> parts, DType activation, Buffer storage,
-                           ThreadPool& pool)
-    : Weight(stacked_rows(parts), parts[0].in_features),
-      dtype_(activation),
-      sum_parts_(parts[0].sum_parts),
-      panel_bytes_(panel_bytes(activation, in_features())),
+PackedWeight::PackedWeight(std::span<const HostMatrix> parts, const ops::PackSpec& spec,
+                           Buffer storage, ThreadPool& pool)
+    : Weight(stacked_rows(parts), parts[0].in_features, spec.format),
+      sum_parts_(spec.sum_parts),
+      panel_bytes_(panel_bytes(dtype(), in_features())),
       storage_(std::move(storage)) {
-  bytes_ = bytes_for(out_features(), in_features(), activation);
+  bytes_ = bytes_for(out_features(), in_features(), dtype());
   CHECK(storage_.bytes() >= bytes_, "the storage of a packed weight is too small");
   std::vector<const void*> rows;
   rows.reserve(static_cast<size_t>(out_features()));
@@ -77,14 +76,14 @@ PackedWeight::PackedWeight(std::span<const HostMatrix> parts, DType activation, 
     const auto first = static_cast<size_t>(p) * kPanel;
     const auto panel_rows =
         std::span(rows).subspan(first, std::min<size_t>(kPanel, rows.size() - first));
-    (f32 ? pack_panel<float> : pack_panel<BF16>)(panel_rows, in_features(), dtype_, out);
+    (f32 ? pack_panel<float> : pack_panel<BF16>)(panel_rows, in_features(), dtype(), out);
   });
 }
 
 void PackedWeight::copy_row(int64_t index, void* out) const {
   const char* from = panel(index / kPanel);
   const int64_t lane = index % kPanel;
-  if (dtype_ == DType::kF32) {
+  if (dtype() == DType::kF32) {
     const float* in = reinterpret_cast<const float*>(from) + lane;
     for (int64_t k = 0; k < in_features(); ++k) static_cast<float*>(out)[k] = in[k * kPanel];
     return;

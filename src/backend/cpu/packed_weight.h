@@ -5,20 +5,20 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/thread_pool.h"
-#include "ops/weight.h"
+#include "ops/sizing.h"
 
 namespace ernie::cpu {
 
 // Bytes of one panel of 16 output features with `k` input features; see kernels.h for the layout.
 size_t panel_bytes(DType dtype, int64_t k);
 
-// A matrix in panels, in its activation type: float32 or bfloat16.
+// A matrix in panels of float32 or bfloat16.
 class PackedWeight : public Weight {
  public:
-  PackedWeight(std::span<const HostMatrix> parts, DType activation, Buffer storage,
+  PackedWeight(std::span<const HostMatrix> parts, const ops::PackSpec& spec, Buffer storage,
                ThreadPool& pool);
 
-  DType dtype() const { return dtype_; }
+  DType dtype() const { return format().dtype(); }
   // How many parts the sum over in_features has with kernels of this granularity.
   int sum_parts(int k_step) const {
     return in_features() % (int64_t{sum_parts_} * k_step) == 0 ? sum_parts_ : 1;
@@ -30,10 +30,9 @@ class PackedWeight : public Weight {
   // Copies row `index` of W, [in_features] of dtype().
   void copy_row(int64_t index, void* out) const;
 
-  static size_t bytes_for(int64_t out_features, int64_t in_features, DType activation);
+  static size_t bytes_for(int64_t out_features, int64_t in_features, DType dtype);
 
  private:
-  DType dtype_;
   int sum_parts_;
   size_t panel_bytes_;
   Buffer storage_;

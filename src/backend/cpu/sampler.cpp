@@ -25,8 +25,8 @@ bool is_greedy(const ops::SampleRow& row) {
 
 }  // namespace
 
-ops::SampleResult Sampler::sample(float* logits, int64_t vocab, const ops::SampleRow& row,
-                                  ops::SamplingClass sampling) {
+ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::SampleRow& row,
+                                     ops::SamplingClass sampling) {
   ops::SampleResult result;
   const auto fault = [] { return ops::SampleResult{.numeric_fault = true}; };
   const bool wants_logprobs = row.top_logprobs >= 0;
@@ -64,7 +64,7 @@ ops::SampleResult Sampler::sample(float* logits, int64_t vocab, const ops::Sampl
   return result;
 }
 
-void Sampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
+void RowSampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
   const size_t wanted = static_cast<size_t>(std::min<int64_t>(top, vocab));
   const auto before = [](const Candidate& a, const Candidate& b) {
     return precedes(a.value, a.token, b.value, b.token);
@@ -89,7 +89,7 @@ void Sampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
   }
 }
 
-void Sampler::adjust(float* logits, int64_t vocab, const ops::SampleRow& row) {
+void RowSampler::adjust(float* logits, int64_t vocab, const ops::SampleRow& row) {
   const auto known = [vocab](int32_t token) { return token >= 0 && token < vocab; };
   for (const auto& [token, bias] : row.logit_bias) {
     if (known(token)) logits[token] += bias;
@@ -125,7 +125,7 @@ void Sampler::adjust(float* logits, int64_t vocab, const ops::SampleRow& row) {
   }
 }
 
-int32_t Sampler::draw_all(const float* weights, int64_t vocab, double target) const {
+int32_t RowSampler::draw_all(const float* weights, int64_t vocab, double target) const {
   // Whole blocks first; the same block sums for every target.
   constexpr int64_t kBlock = 1024;
   double sum = 0;
@@ -154,8 +154,8 @@ int32_t Sampler::draw_all(const float* weights, int64_t vocab, double target) co
   return last;  // rounding carried the target past the end
 }
 
-int32_t Sampler::draw_exact(float* weights, int64_t vocab, double total,
-                            const ops::SampleRow& row) {
+int32_t RowSampler::draw_exact(float* weights, int64_t vocab, double total,
+                               const ops::SampleRow& row) {
   const double u = counter_uniform(row.seed, row.position, 0);
   const bool top_k = row.top_k > 0 && row.top_k < vocab;
   const bool top_p = row.top_p < 1.0f;
@@ -215,8 +215,8 @@ int32_t Sampler::draw_exact(float* weights, int64_t vocab, double total,
   return candidates_[count - 1].token;
 }
 
-int32_t Sampler::draw_by_rejection(float* weights, int64_t vocab, double total,
-                                   const ops::SampleRow& row) {
+int32_t RowSampler::draw_by_rejection(float* weights, int64_t vocab, double total,
+                                      const ops::SampleRow& row) {
   if (row.min_p > 0.0f) kernels_->drop_below(weights, vocab, row.min_p);
   if (row.top_k > 0 && row.top_k < vocab) keep_top_k(weights, vocab, row.top_k);
   total = kernels_->mass_above(weights, vocab, 0.0f);
@@ -248,7 +248,7 @@ int32_t Sampler::draw_by_rejection(float* weights, int64_t vocab, double total,
   }
 }
 
-void Sampler::keep_top_k(float* weights, int64_t vocab, int k) {
+void RowSampler::keep_top_k(float* weights, int64_t vocab, int k) {
   // Digit by digit from the top, count how many weights share the digits of the k-th largest.
   // Non-negative floats order as their bits do.
   constexpr int kShifts[] = {21, 10, 0};
@@ -276,12 +276,10 @@ void Sampler::keep_top_k(float* weights, int64_t vocab, int k) {
   }
 }
 
-void CpuBackend::resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) {
-  CHECK(sources.shape.elements() == ids.shape.elements(),
-        "resolve_tokens: sources " + sources.shape.to_string() + ", ids " + ids.shape.to_string());
-  for (int64_t i = 0; i < ids.shape.elements(); ++i) {
-    const int32_t source = sources.as<const int32_t>()[i];
-    if (source >= 0) ids.as<int32_t>()[i] = drawn.as<const int32_t>()[source];
+void CpuBackend::do_resolve_tokens(const ops::ResolveTokensArgs& a) {
+  for (int64_t i = 0; i < a.ids.shape.elements(); ++i) {
+    const int32_t source = a.sources.as<const int32_t>()[i];
+    if (source >= 0) a.ids.as<int32_t>()[i] = a.drawn.as<const int32_t>()[source];
   }
 }
 

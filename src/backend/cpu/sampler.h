@@ -14,9 +14,9 @@ double counter_uniform(uint64_t seed, uint64_t position, uint32_t index);
 
 // Chooses a token from one row of logits as ops/sampling.h defines. One instance per thread; it
 // keeps working memory between calls.
-class Sampler {
+class RowSampler {
  public:
-  explicit Sampler(const Kernels& kernels) : kernels_(&kernels) {}
+  explicit RowSampler(const Kernels& kernels) : kernels_(&kernels) {}
 
   // logits [vocab], overwritten.
   ops::SampleResult sample(float* logits, int64_t vocab, const ops::SampleRow& row,

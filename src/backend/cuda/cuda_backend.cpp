@@ -1,6 +1,6 @@
 #include "backend/cuda/cuda_backend.h"
 
-#include "backend/cuda/expert_table.h"
+#include "backend/cuda/device_experts.h"
 #include "backend/cuda_factory.h"
 #include "base/check.h"
 #include "base/result.h"
@@ -74,21 +74,20 @@ void CudaBackend::copy_to_host(void* dst, const void* src, size_t bytes) {
 }
 
 std::unique_ptr<Weight> CudaBackend::pack_stacked(std::span<const HostMatrix> parts,
-                                                  DType activation) {
-  element_type(activation);
+                                                  const ops::PackSpec& spec) {
   auto weight = std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].in_features,
-                                               activation, weights_, weights_freed_);
+                                               spec.format, weights_);
   weight->upload(parts, staging_);
   return weight;
 }
 
 std::unique_ptr<Weight> CudaBackend::pack_generated(std::span<const GeneratedMatrix> parts,
-                                                    DType activation, int /*sum_parts*/) {
-  auto weight = std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].cols, activation,
-                                               weights_, weights_freed_);
+                                                    const ops::PackSpec& spec) {
+  auto weight =
+      std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].cols, spec.format, weights_);
   int64_t begin = 0;
   for (const GeneratedMatrix& part : parts) {
-    check(kernels::launch_dummy_fill({.type = element_type(activation),
+    check(kernels::launch_dummy_fill({.type = element_type(weight->dtype()),
                                       .out = weight->row(begin),
                                       .key = part.key,
                                       .first = part.first,
@@ -104,9 +103,8 @@ std::unique_ptr<Weight> CudaBackend::pack_generated(std::span<const GeneratedMat
   return weight;
 }
 
-size_t CudaBackend::packed_bytes(int64_t out_features, int64_t in_features,
-                                 DType activation) const {
-  return DeviceWeight::bytes_for(out_features, in_features, activation);
+std::unique_ptr<ExpertSet> CudaBackend::make_experts(ExpertWeights weights) {
+  return std::make_unique<DeviceExperts>(std::move(weights), weights_, staging_);
 }
 
 }  // namespace ernie::cuda

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "backend/cuda/device.h"
@@ -31,35 +30,17 @@ class CudaBackend final : public ops::Backend {
   void synchronize() override { stream_.synchronize(); }
   MemoryInfo memory_info() override { return device_memory(); }
 
+  const ops::Sizing& sizing() const override;
   std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
-                                       DType activation) override;
-  std::unique_ptr<Weight> pack_generated(std::span<const GeneratedMatrix> parts, DType activation,
-                                         int sum_parts) override;
-  size_t packed_bytes(int64_t out_features, int64_t in_features, DType activation) const override;
+                                       const ops::PackSpec& spec) override;
+  std::unique_ptr<Weight> pack_generated(std::span<const GeneratedMatrix> parts,
+                                         const ops::PackSpec& spec) override;
+  std::unique_ptr<ExpertSet> make_experts(ExpertWeights weights) override;
 
-  void embed(const Weight& table, int64_t first_row, TensorView ids, TensorView out) override;
-  void linear(const ops::LinearArgs& args) override;
-  void rms_norm(const ops::NormArgs& args) override;
-  void residual_rms_norm(const ops::ResidualRmsNormArgs& args) override;
-  void layer_norm(const ops::NormArgs& args) override;
-  void add(TensorView x, TensorView inout) override;
-  void cast(TensorView in, TensorView out) override;
-  void swiglu(const ops::SwiGluArgs& args) override;
-  void rope_kv_write(const ops::RopeKvWriteArgs& args) override;
-  void paged_attention(const ops::PagedAttentionArgs& args) override;
-  void moe_route(const ops::MoeRouteArgs& args) override;
-  void moe_experts(const ops::MoeExpertsArgs& args) override;
-  void vision_rope(const ops::VisionRopeArgs& args) override;
-  void vision_attention(const ops::VisionAttentionArgs& args) override;
-  void normalize_patches(const ops::NormalizePatchesArgs& args) override;
-  void gather_rows(TensorView in, TensorView rows, TensorView out) override;
-  void scatter_rows(TensorView in, TensorView rows, TensorView out) override;
-  void resolve_tokens(TensorView drawn, TensorView sources, TensorView ids) override;
   void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
   void draw(TensorView logits, TensorView tokens) override;
   std::shared_ptr<ops::PendingSamples> finish_step(int rows) override;
 
-  size_t work_bytes(const ops::WorkShape& shape) const override;
   void reserve_work(const ops::WorkShape& shape) override;
   bool has_graphs() const override { return true; }
   std::unique_ptr<ops::Graph> capture(const std::function<void()>& issue) override;
@@ -68,15 +49,28 @@ class CudaBackend final : public ops::Backend {
   cudaStream_t native_stream() const { return stream(); }
 
  private:
+  void do_embed(const ops::EmbedArgs& args) override;
+  void do_linear(const ops::LinearArgs& args) override;
+  void do_rms_norm(const ops::RmsNormArgs& args) override;
+  void do_residual_rms_norm(const ops::ResidualRmsNormArgs& args) override;
+  void do_layer_norm(const ops::LayerNormArgs& args) override;
+  void do_add(const ops::AddArgs& args) override;
+  void do_cast(const ops::CastArgs& args) override;
+  void do_swiglu(const ops::SwiGluArgs& args) override;
+  void do_rope_kv_write(const ops::RopeKvWriteArgs& args) override;
+  void do_paged_attention(const ops::PagedAttentionArgs& args) override;
+  void do_moe_route(const ops::MoeRouteArgs& args) override;
+  void do_moe_experts(const ops::MoeExpertsArgs& args) override;
+  void do_vision_rope(const ops::VisionRopeArgs& args) override;
+  void do_vision_attention(const ops::VisionAttentionArgs& args) override;
+  void do_normalize_patches(const ops::NormalizePatchesArgs& args) override;
+  void do_gather_rows(const ops::GatherRowsArgs& args) override;
+  void do_resolve_tokens(const ops::ResolveTokensArgs& args) override;
+
   cudaStream_t stream() const { return stream_.get(); }
   void upload(void* dst, const void* src, size_t bytes) { staging_.upload(dst, src, bytes); }
 
-  static size_t draw_bytes(const ops::WorkShape& shape);
   void reserve_draws(const ops::WorkShape& shape);
-
-  // Pointers to the experts' weights of one layer in device memory, made on its first step.
-  struct ExpertTable;
-  const ExpertTable& expert_table(const ops::MoeExpertsArgs& args, DType dtype);
 
   int device_;
   Stream stream_;  // made first: it sets the thread's device
@@ -84,10 +78,6 @@ class CudaBackend final : public ops::Backend {
   SlabArena weights_{allocate_device};
   bool frozen_ = false;
   HostCopies host_copies_;
-  // Weights of this backend that are gone, and how many were when the tables were last cleared.
-  std::shared_ptr<uint64_t> weights_freed_ = std::make_shared<uint64_t>(0);
-  uint64_t tables_cleared_at_ = 0;
-  std::unordered_map<const void*, std::unique_ptr<ExpertTable>> expert_tables_;
   WorkBuffer attention_, router_logits_, router_arrivals_, experts_, segments_, sampling_rows_,
       sampling_lists_, sampling_results_, sampling_;
   std::shared_ptr<ResultSlots> result_slots_ = std::make_shared<ResultSlots>();

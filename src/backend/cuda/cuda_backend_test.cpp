@@ -63,9 +63,10 @@ TEST_F(CudaBackendTest, WeightsTakeWhatThePlanCountsAndGiveItBack) {
     for (const auto& [out, in] : sizes) {
       const GeneratedMatrix part{.row_stride = in, .rows = out, .cols = in};
       for (int i = 0; i < 3 * 64; ++i) {
-        weights.push_back(backend_->pack_generated({&part, 1}, DType::kBF16, 1));
-        planned += backend_->packed_bytes(out, in, DType::kBF16);
-        EXPECT_EQ(weights.back()->bytes(), backend_->packed_bytes(out, in, DType::kBF16));
+        weights.push_back(backend_->pack_generated({&part, 1}, {}));
+        const size_t bytes = backend_->sizing().packed_bytes(out, in, {});
+        planned += bytes;
+        EXPECT_EQ(weights.back()->bytes(), bytes);
       }
     }
     backend_->synchronize();
@@ -101,9 +102,9 @@ TEST_F(CudaBackendTest, GeneratedWeightsHaveTheBitsOfTheHost) {
                                     .mean = 1,
                                     .deviation = 0.02f}};
   for (const DType dtype : {DType::kBF16, DType::kF32}) {
-    const auto made = backend_->pack_generated(parts, dtype, 1);
+    const auto made = backend_->pack_generated(parts, {unquantized(dtype)});
     // The default makes them in host memory.
-    const auto copied = backend_->ops::Backend::pack_generated(parts, dtype, 1);
+    const auto copied = backend_->ops::Packer::pack_generated(parts, {unquantized(dtype)});
     EXPECT_EQ(bytes_of(*backend_, *made), bytes_of(*backend_, *copied)) << dtype_name(dtype);
   }
 }
@@ -112,9 +113,9 @@ TEST_F(CudaBackendTest, StackedPartsWithGapsBetweenRowsAreUploadedDense) {
   constexpr int64_t kRows = 5000, kStride = 1600, kCols = 1000;  // more than a slot of the ring
   std::vector<float> host(kRows * kStride);
   std::iota(host.begin(), host.end(), 0.0f);
-  const HostMatrix parts[] = {{host.data() + 3, DType::kF32, kRows, kCols, 1, kStride},
+  const HostMatrix parts[] = {{host.data() + 3, DType::kF32, kRows, kCols, kStride},
                               {host.data(), DType::kF32, 2, kCols}};
-  const auto weight = backend_->pack_stacked(parts, DType::kF32);
+  const auto weight = backend_->pack_stacked(parts, {unquantized(DType::kF32)});
   std::vector<float> expected;
   for (const HostMatrix& part : parts) {
     for (int64_t r = 0; r < part.out_features; ++r) {

@@ -1,7 +1,6 @@
 #include "backend/cuda/device_weight.h"
 
 #include <cstring>
-#include <utility>
 
 #include "base/check.h"
 #include "tensor/bf16.h"
@@ -27,24 +26,22 @@ void convert(const void* in, DType from, void* out, DType to, int64_t count) {
 
 }  // namespace
 
-DeviceWeight::DeviceWeight(int64_t out_features, int64_t in_features, DType activation,
-                           SlabArena& memory, std::shared_ptr<uint64_t> freed)
-    : Weight(out_features, in_features),
-      dtype_(activation),
-      freed_(std::move(freed)),
-      storage_(memory.take(matrix_bytes(out_features, in_features, activation))) {
-  bytes_ = bytes_for(out_features, in_features, activation);
+DeviceWeight::DeviceWeight(int64_t out_features, int64_t in_features, WeightFormat format,
+                           SlabArena& memory)
+    : Weight(out_features, in_features, format),
+      storage_(memory.take(matrix_bytes(out_features, in_features, format.dtype()))) {
+  bytes_ = bytes_for(out_features, in_features, dtype());
 }
 
 void DeviceWeight::upload(std::span<const HostMatrix> parts, StagingRing& staging) {
-  const size_t row_bytes = matrix_bytes(1, in_features(), dtype_);
+  const size_t row_bytes = matrix_bytes(1, in_features(), dtype());
   int64_t begin = 0;
   for (const HostMatrix& part : parts) {
     staging.upload(row(begin), static_cast<size_t>(part.out_features), row_bytes,
                    [&](void* pinned, size_t first, size_t rows) {
                      for (size_t r = 0; r < rows; ++r) {
                        convert(part.row(static_cast<int64_t>(first + r)), part.dtype,
-                               static_cast<char*>(pinned) + r * row_bytes, dtype_, in_features());
+                               static_cast<char*>(pinned) + r * row_bytes, dtype(), in_features());
                      }
                    });
     begin += part.out_features;
@@ -52,11 +49,11 @@ void DeviceWeight::upload(std::span<const HostMatrix> parts, StagingRing& stagin
 }
 
 void* DeviceWeight::row(int64_t index) const {
-  return static_cast<char*>(storage_.get()) + matrix_bytes(index, in_features(), dtype_);
+  return static_cast<char*>(storage_.get()) + matrix_bytes(index, in_features(), dtype());
 }
 
-size_t DeviceWeight::bytes_for(int64_t out_features, int64_t in_features, DType activation) {
-  return SlabArena::piece_bytes(matrix_bytes(out_features, in_features, activation));
+size_t DeviceWeight::bytes_for(int64_t out_features, int64_t in_features, DType dtype) {
+  return SlabArena::piece_bytes(matrix_bytes(out_features, in_features, dtype));
 }
 
 const DeviceWeight& device_weight(const Weight& weight) {

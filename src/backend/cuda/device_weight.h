@@ -10,29 +10,25 @@
 
 namespace ernie::cuda {
 
-// A matrix in device memory as it came, row-major [out_features, in_features], in its activation
-// type. A sum over in_features is taken in one part whatever HostMatrix::sum_parts says.
+// A matrix in device memory as it came, row-major [out_features, in_features], in float32 or
+// bfloat16. A sum over in_features is taken in one part whatever PackSpec::sum_parts says.
 class DeviceWeight : public Weight {
  public:
-  // Not yet filled. `freed` counts the weights of one backend that are gone.
-  DeviceWeight(int64_t out_features, int64_t in_features, DType activation, SlabArena& memory,
-               std::shared_ptr<uint64_t> freed);
-  ~DeviceWeight() override { ++*freed_; }
+  // Not yet filled.
+  DeviceWeight(int64_t out_features, int64_t in_features, WeightFormat format, SlabArena& memory);
   DeviceWeight(const DeviceWeight&) = delete;
   DeviceWeight& operator=(const DeviceWeight&) = delete;
 
   // Fills it with the parts' rows, converted to dtype() on the way.
   void upload(std::span<const HostMatrix> parts, StagingRing& staging);
 
-  DType dtype() const { return dtype_; }
+  DType dtype() const { return format().dtype(); }
   const void* data() const { return storage_.get(); }
   void* row(int64_t index) const;
 
-  static size_t bytes_for(int64_t out_features, int64_t in_features, DType activation);
+  static size_t bytes_for(int64_t out_features, int64_t in_features, DType dtype);
 
  private:
-  DType dtype_;
-  std::shared_ptr<uint64_t> freed_;
   std::shared_ptr<void> storage_;
 };
 

@@ -22,16 +22,10 @@ kernels::Activation activation_of(ops::Activation activation) {
 
 }  // namespace
 
-void CudaBackend::linear(const ops::LinearArgs& a) {
+void CudaBackend::do_linear(const ops::LinearArgs& a) {
   const DeviceWeight& w = device_weight(*a.weight);
   const int64_t k = w.in_features();
   const int64_t n = w.out_features();
-  CHECK(a.x.dtype == w.dtype() && a.x.cols() == k && a.out.cols() == n &&
-            a.out.rows() == a.x.rows() && (a.out.dtype == w.dtype() || a.out.dtype == DType::kF32),
-        "linear: x " + a.x.shape.to_string() + ", weight [" + std::to_string(n) + ", " +
-            std::to_string(k) + "], out " + a.out.shape.to_string());
-  CHECK(a.bias.data == nullptr || (a.bias.dtype == w.dtype() && a.bias.shape.elements() == n),
-        "linear: bias " + a.bias.shape.to_string());
   const kernels::LinearStatus status = linear_->run({.x = a.x.data,
                                                      .weight = w.data(),
                                                      .bias = a.bias.data,
@@ -40,7 +34,7 @@ void CudaBackend::linear(const ops::LinearArgs& a) {
                                                      .in_features = k,
                                                      .out_features = n,
                                                      .activation = activation_of(a.activation),
-                                                     .type = element_type(w.dtype()),
+                                                     .type = element_type(a.x.dtype),
                                                      .out_type = element_type(a.out.dtype)},
                                                     stream());
   check(status.cuda, "launch of linear");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda/work_sizes.h"
 #include "base/check.h"
 
 namespace ernie::cuda {
@@ -102,48 +103,14 @@ ops::SampleResult make_result(const kernels::SampledRow& row) {
   return result;
 }
 
-// Lists of all kinds share one buffer, whose start a captured graph may hold; a list begins at a
-// multiple of its element.
-struct ListMemory {
-  size_t bytes = 0;
-  size_t biases = 0, banned = 0, penalties = 0;  // where each kind begins, in bytes
-};
-
-ListMemory lay_out_lists(size_t biases, size_t banned, size_t penalties) {
-  static_assert(sizeof(kernels::TokenBias) == 8 && sizeof(kernels::TokenCount) == 8);
-  ListMemory m;
-  m.penalties = biases * sizeof(kernels::TokenBias);
-  m.banned = m.penalties + penalties * sizeof(kernels::TokenCount);
-  m.bytes = m.banned + banned * sizeof(int32_t);
-  return m;
-}
-
-// What the API lets one request have of logit biases, bad words and stop tokens.
-constexpr int64_t kMaxBiases = 1024;
-constexpr int64_t kMaxBanned = 4096;
-
-size_t most_list_bytes(const ops::WorkShape& shape) {
-  const auto rows = static_cast<size_t>(shape.max_seqs);
-  const int64_t history = std::min(shape.max_context, shape.vocab);  // distinct tokens
-  return lay_out_lists(rows * kMaxBiases, rows * kMaxBanned, rows * static_cast<size_t>(history))
-      .bytes;
-}
-
-size_t row_bytes(int rows) { return static_cast<size_t>(rows) * sizeof(kernels::SamplingRow); }
-size_t result_bytes(int rows) { return static_cast<size_t>(rows) * sizeof(kernels::SampledRow); }
-
 }  // namespace
 
-size_t CudaBackend::draw_bytes(const ops::WorkShape& shape) {
-  return row_bytes(shape.max_seqs) + result_bytes(shape.max_seqs) + most_list_bytes(shape) +
-         kernels::sampling_workspace_bytes(shape.max_seqs, shape.vocab);
-}
-
 void CudaBackend::reserve_draws(const ops::WorkShape& shape) {
-  sampling_rows_.get(row_bytes(shape.max_seqs));
-  sampling_results_.get(result_bytes(shape.max_seqs));
-  sampling_lists_.get(most_list_bytes(shape));
-  sampling_.get(kernels::sampling_workspace_bytes(shape.max_seqs, shape.vocab));
+  const DrawSizes sizes(shape);
+  sampling_rows_.get(sizes.rows);
+  sampling_results_.get(sizes.results);
+  sampling_lists_.get(sizes.lists);
+  sampling_.get(sizes.workspace);
 }
 
 // Both sampling classes have one kernel: it draws from the exact distribution without sorting.
@@ -152,8 +119,7 @@ void CudaBackend::prepare_draw(std::span<const ops::SampleRow> rows, ops::Sampli
   Lists lists;
   std::vector<kernels::SamplingRow> device_rows;
   for (const ops::SampleRow& row : rows) device_rows.push_back(make_row(row, lists));
-  const ListMemory memory =
-      lay_out_lists(lists.biases.size(), lists.banned.size(), lists.penalties.size());
+  const ListMemory memory(lists.biases.size(), lists.banned.size(), lists.penalties.size());
   char* base = static_cast<char*>(sampling_lists_.get(std::max<size_t>(memory.bytes, 16)));
   const auto place = [&](const auto& list, size_t offset) {
     if (!list.empty()) upload(base + offset, list.data(), list.size() * sizeof(list[0]));

@@ -74,7 +74,7 @@ Decoder::Decoder(Args args) : a_(std::move(args)), rope_(make_rope(a_.config)) {
 TensorView Decoder::embed(const ModelInput& input) {
   const TensorView residual = rows_of(a_.buffers.residual, input.num_tokens);
   const int64_t first_row = a_.shard.rank * a_.shard.part(a_.config.vocab_size);
-  a_.backend.embed(*a_.weights.embedding, first_row, input.token_ids, residual);
+  a_.operators.embed({a_.weights.embedding.get(), first_row, input.token_ids, residual});
   if (a_.shard.size > 1) a_.comm.all_reduce_sum(residual);  // exact: one rank has the row
   return residual;
 }
@@ -85,10 +85,10 @@ void Decoder::run(const ModelInput& input, const KvCache& cache, TensorView logi
   const std::vector<DecoderLayer>& layers = a_.weights.layers;
   CHECK(cache.size() == layers.size(), "the cache needs one entry per layer");
 
-  a_.backend.rms_norm({.x = residual,
-                       .weight = layers[0].input_norm,
-                       .eps = a_.config.norm_eps,
-                       .out = rows_of(a_.buffers.normed, n)});
+  a_.operators.rms_norm({.x = residual,
+                         .weight = layers[0].input_norm,
+                         .eps = a_.config.norm_eps,
+                         .out = rows_of(a_.buffers.normed, n)});
   for (size_t l = 0; l < layers.size(); ++l) {
     const DecoderLayer& layer = layers[l];
     attention(layer, input, cache[l]);
@@ -96,7 +96,7 @@ void Decoder::run(const ModelInput& input, const KvCache& cache, TensorView logi
     if (const Moe* moe = std::get_if<Moe>(&layer.ffn)) {
       feed_forward(*moe, input);
     } else {
-      feed_forward(std::get<Mlp>(layer.ffn), n);
+      feed_forward(std::get<GatedMlp>(layer.ffn), n);
     }
     if (l + 1 < layers.size()) {
       add_and_norm(sum_view(n), residual, layers[l + 1].input_norm);
@@ -111,13 +111,13 @@ void Decoder::attention(const DecoderLayer& layer, const ModelInput& input,
   const int q_heads = static_cast<int>(a_.shard.part(a_.config.num_heads));
   const TensorView qkv = rows_of(a_.buffers.qkv, n);
   const TensorView out = rows_of(a_.buffers.attention, n);
-  a_.backend.linear({.weight = layer.qkv.get(), .x = rows_of(a_.buffers.normed, n), .out = qkv});
-  a_.backend.rope_kv_write({qkv, input.positions, input.slots, &rope_, q_heads, kv});
-  a_.backend.paged_attention({qkv, &input.attention, q_heads, kv, out});
-  a_.backend.linear({.weight = layer.output.get(), .x = out, .out = sum_view(n)});
+  a_.operators.linear({.weight = layer.qkv.get(), .x = rows_of(a_.buffers.normed, n), .out = qkv});
+  a_.operators.rope_kv_write({qkv, input.positions, input.slots, &rope_, q_heads, kv});
+  a_.operators.paged_attention({qkv, &input.attention, q_heads, kv, out});
+  a_.operators.linear({.weight = layer.output.get(), .x = out, .out = sum_view(n)});
 }
 
-void Decoder::feed_forward(const Mlp& mlp, int64_t tokens) {
+void Decoder::feed_forward(const GatedMlp& mlp, int64_t tokens) {
   const TensorView x = rows_of(a_.buffers.normed, tokens);
   const TensorView sum = sum_view(tokens);
   for (int64_t row = 0; row < tokens; row += kTileRows) {
@@ -131,36 +131,33 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
   const TensorView x = rows_of(a_.buffers.normed, n);
   const TensorView ids = rows_of(a_.buffers.expert_ids, n);
   const TensorView weights = rows_of(a_.buffers.expert_weights, n);
-  a_.backend.moe_route({.x = x,
-                        .is_vision = input.is_vision,
-                        .any_vision = input.any_vision,
-                        .router = {moe.router[0], moe.router[1]},
-                        .bias = {moe.bias[0], moe.bias[1]},
-                        .top_k = a_.config.moe->top_k,
-                        .norm_min = a_.config.moe->norm_min,
-                        .expert_ids = ids,
-                        .expert_weights = weights});
-  a_.backend.moe_experts({.x = x,
+  a_.operators.moe_route({.x = x,
+                          .groups = moe.routers,
+                          .token_group = input.is_vision,  // vision is the second group
+                          .first_group_only = !input.any_vision,
+                          .top_k = a_.config.moe->top_k,
+                          .norm_min = a_.config.moe->norm_min,
                           .expert_ids = ids,
-                          .expert_weights = weights,
-                          .gate_up = moe.gate_up,
-                          .down = moe.down,
-                          .shared_gate_up = moe.shared ? moe.shared->gate_up.get() : nullptr,
-                          .shared_down = moe.shared ? moe.shared->down.get() : nullptr,
-                          .out = sum_view(n)});
+                          .expert_weights = weights});
+  a_.operators.moe_experts({.x = x,
+                            .expert_ids = ids,
+                            .expert_weights = weights,
+                            .experts = moe.experts.get(),
+                            .out = sum_view(n)});
 }
 
-void Decoder::mlp_tile(const Mlp& mlp, TensorView x, TensorView out) {
-  const TensorView gate_up = rows_of(a_.buffers.gate_up, x.rows(), 2 * mlp.width);
-  const TensorView inner = rows_of(a_.buffers.inner, x.rows(), mlp.width);
-  a_.backend.linear({.weight = mlp.gate_up.get(), .x = x, .out = gate_up});
-  a_.backend.swiglu({gate_up, inner});
-  a_.backend.linear({.weight = mlp.down.get(), .x = inner, .out = out});
+void Decoder::mlp_tile(const GatedMlp& mlp, TensorView x, TensorView out) {
+  const int64_t width = mlp.down->in_features();
+  const TensorView gate_up = rows_of(a_.buffers.gate_up, x.rows(), 2 * width);
+  const TensorView inner = rows_of(a_.buffers.inner, x.rows(), width);
+  a_.operators.linear({.weight = mlp.gate_up.get(), .x = x, .out = gate_up});
+  a_.operators.swiglu({gate_up, inner});
+  a_.operators.linear({.weight = mlp.down.get(), .x = inner, .out = out});
 }
 
 // Where a block writes its output: `update` itself, or float32 when ranks are to be added first.
 TensorView Decoder::sum_view(int64_t tokens) const {
-  const bool separate = a_.shard.size > 1 && a_.dtype != DType::kF32;
+  const bool separate = a_.shard.size > 1 && a_.activation != DType::kF32;
   return rows_of(separate ? a_.buffers.partial : a_.buffers.update, tokens);
 }
 
@@ -171,14 +168,14 @@ void Decoder::add_and_norm(TensorView sum, TensorView residual, TensorView weigh
   TensorView update = sum;
   if (a_.shard.size > 1) {
     if (a_.comm.all_reduce_residual_rms_norm({sum, residual, weight, eps, normed})) return;
-    const bool rounds = sum.dtype != a_.dtype;
+    const bool rounds = sum.dtype != a_.activation;
     if (rounds) update = rows_of(a_.buffers.update, sum.rows());
     if (!rounds || !a_.comm.all_reduce_sum_rounded(sum, update)) {
       a_.comm.all_reduce_sum(sum);
-      if (rounds) a_.backend.cast(sum, update);
+      if (rounds) a_.operators.cast({sum, update});
     }
   }
-  a_.backend.residual_rms_norm({update, residual, weight, eps, normed});
+  a_.operators.residual_rms_norm({update, residual, weight, eps, normed});
 }
 
 void Decoder::logits(const ModelInput& input, TensorView logits_out) {
@@ -190,17 +187,17 @@ void Decoder::logits(const ModelInput& input, TensorView logits_out) {
     const TensorView all_residuals = residual;
     sum = rows_of(a_.buffers.last_sum, m);
     residual = rows_of(a_.buffers.last_residual, m);
-    a_.backend.gather_rows(all_sums, input.logits_rows, sum);
-    a_.backend.gather_rows(all_residuals, input.logits_rows, residual);
+    a_.operators.gather_rows({all_sums, input.logits_rows, sum});
+    a_.operators.gather_rows({all_residuals, input.logits_rows, residual});
   }
   add_and_norm(sum, residual, a_.weights.final_norm);
   const TensorView normed = rows_of(a_.buffers.normed, m);
   if (a_.shard.size == 1) {
-    a_.backend.linear({.weight = &a_.weights.head(), .x = normed, .out = logits_out});
+    a_.operators.linear({.weight = &a_.weights.head(), .x = normed, .out = logits_out});
     return;
   }
   const TensorView part = rows_of(a_.buffers.logits_part, m);
-  a_.backend.linear({.weight = &a_.weights.head(), .x = normed, .out = part});
+  a_.operators.linear({.weight = &a_.weights.head(), .x = normed, .out = part});
   a_.comm.all_gather_columns(part, logits_out);
 }
 

@@ -35,10 +35,10 @@ class Decoder {
   struct Args {
     const ModelConfig& config;
     Shard shard;
-    DType dtype = DType::kBF16;
+    DType activation = DType::kBF16;
     DecoderWeights weights;
     DecoderBuffers buffers;
-    ops::Backend& backend;
+    ops::Operators& operators;
     Communicator& comm;
   };
   explicit Decoder(Args args);
@@ -51,9 +51,9 @@ class Decoder {
 
  private:
   void attention(const DecoderLayer& layer, const ModelInput& input, const ops::KvLayer& kv);
-  void feed_forward(const Mlp& mlp, int64_t tokens);
+  void feed_forward(const GatedMlp& mlp, int64_t tokens);
   void feed_forward(const Moe& moe, const ModelInput& input);
-  void mlp_tile(const Mlp& mlp, TensorView x, TensorView out);
+  void mlp_tile(const GatedMlp& mlp, TensorView x, TensorView out);
   TensorView sum_view(int64_t tokens) const;
   void add_and_norm(TensorView sum, TensorView residual, TensorView weight);
   void logits(const ModelInput& input, TensorView logits);

@@ -18,13 +18,13 @@ struct AllWeights {
   std::optional<ResamplerWeights> resampler;
 };
 
-AllWeights load_all(const ModelConfig& config, const Shard& shard, DType dtype,
+AllWeights load_all(const ModelConfig& config, const Shard& shard, const LoadOptions& options,
                     WeightLoader& loader) {
   AllWeights weights;
-  weights.decoder = load_decoder(config, shard, dtype, loader);
+  weights.decoder = load_decoder(config, shard, options.activation, options.quantization, loader);
   if (config.vision) {
-    weights.tower = load_vision_tower(*config.vision, dtype, loader);
-    weights.resampler = load_resampler(config, dtype, loader);
+    weights.tower = load_vision_tower(*config.vision, options.activation, loader);
+    weights.resampler = load_resampler(config, options.activation, loader);
   }
   return weights;
 }
@@ -40,13 +40,13 @@ struct AllBuffers {
 AllBuffers take_all(const ModelConfig& config, const Shard& shard, const LoadOptions& options,
                     DeviceArena& arena) {
   AllBuffers buffers;
-  buffers.decoder = take_decoder_buffers(config, shard, options.dtype, options.limits, arena);
+  buffers.decoder = take_decoder_buffers(config, shard, options.activation, options.limits, arena);
   if (config.vision) {
-    buffers.vision = take_vision_buffers(config, options.dtype, options.limits, arena);
+    buffers.vision = take_vision_buffers(config, options.activation, options.limits, arena);
     const int tokens = options.limits.max_media_patches / 4;
     buffers.row_numbers = arena.take(DType::kI32, {tokens});
     buffers.received_features =
-        arena.take(options.dtype, {shard.size > 1 ? tokens : 0, config.hidden_size});
+        arena.take(options.activation, {shard.size > 1 ? tokens : 0, config.hidden_size});
   }
   return buffers;
 }
@@ -61,16 +61,17 @@ class Ernie45Vl : public Model {
         comm_(comm),
         small_weights_(&backend),
         workspace_(&backend) {
-    PackingLoader loader({source, backend, small_weights_, options.dtype, progress(options)});
-    AllWeights weights = load_all(config_, shard_, options.dtype, loader);
+    PackingLoader loader({source, backend, backend, small_weights_, progress(options)});
+    AllWeights weights = load_all(config_, shard_, options, loader);
     source.finish();
     weight_bytes_ = loader.bytes();
     AllBuffers buffers = take_all(config_, shard_, options, workspace_);
-    decoder_.emplace(Decoder::Args{config_, shard_, options.dtype, std::move(weights.decoder),
+    decoder_.emplace(Decoder::Args{config_, shard_, options.activation, std::move(weights.decoder),
                                    buffers.decoder, backend, comm});
     if (!config_.vision) return;
     vision_.emplace(VisionEncoder::Args{config_, std::move(*weights.tower),
-                                        std::move(*weights.resampler), *buffers.vision, backend});
+                                        std::move(*weights.resampler), *buffers.vision, backend,
+                                        backend});
     received_features_ = buffers.received_features;
     row_numbers_ = buffers.row_numbers;
     std::vector<int32_t> numbers(static_cast<size_t>(row_numbers_.shape.elements()));
@@ -134,12 +135,13 @@ class Ernie45Vl : public Model {
   }
 
   void copy_rows(TensorView from, int32_t first, TensorView to) {
-    backend_.gather_rows(from, {row_numbers_.as<int32_t>() + first, DType::kI32, {to.rows()}}, to);
+    backend_.gather_rows(
+        {from, {row_numbers_.as<int32_t>() + first, DType::kI32, {to.rows()}}, to});
   }
 
   std::function<void(size_t)> progress(const LoadOptions& options) const {
     if (!options.progress || shard_.rank != 0) return {};
-    const size_t total = plan(config_, options, shard_, &backend_).weight_bytes;
+    const size_t total = plan(config_, options, shard_, &backend_.sizing()).weight_bytes;
     options.progress(0, total);
     return [report = options.progress, total, done = size_t{0}](size_t bytes) mutable {
       done += bytes;
@@ -168,9 +170,9 @@ std::unique_ptr<Model> build(const ModelConfig& config, const LoadOptions& optio
 }
 
 Needs plan(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
-           const ops::Backend* backend) {
-  PlanningLoader loader(config, backend, options.dtype);
-  load_all(config, shard, options.dtype, loader);
+           const ops::Sizing* sizing) {
+  PlanningLoader loader(config, sizing);
+  load_all(config, shard, options, loader);
   DeviceArena workspace(nullptr);
   take_all(config, shard, options, workspace);
   return {loader.bytes(), workspace.bytes(), loader.elements()};

@@ -13,13 +13,13 @@ namespace ernie::model::ernie45_vl {
 std::unique_ptr<Model> build(const ModelConfig& config, const LoadOptions& options,
                              WeightSource& source, ops::Backend& backend, Communicator& comm);
 
-// What build() would need. `backend` may be nullptr: then only parameters are counted.
+// What build() would need. `sizing` may be nullptr: then only parameters are counted.
 struct Needs {
   size_t weight_bytes = 0;
   size_t workspace_bytes = 0;
   int64_t parameters = 0;  // in this rank's shard
 };
 Needs plan(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
-           const ops::Backend* backend);
+           const ops::Sizing* sizing);
 
 }  // namespace ernie::model::ernie45_vl

@@ -86,9 +86,9 @@ TensorView VisionEncoder::encode(const PatchGrid& grid) {
   embed_patches(grid);
   for (const VisionBlock& b : a_.tower.blocks) block(b, grid);
   const int64_t width = a_.config.vision->hidden_size;
-  a_.backend.layer_norm({as_matrix(a_.buffers.hidden, patches, width), a_.tower.norm.weight,
-                         a_.tower.norm.bias, a_.config.vision->norm_eps,
-                         as_matrix(a_.buffers.normed, patches, width)});
+  a_.operators.layer_norm({as_matrix(a_.buffers.hidden, patches, width), a_.tower.norm.weight,
+                           a_.tower.norm.bias, a_.config.vision->norm_eps,
+                           as_matrix(a_.buffers.normed, patches, width)});
   return resample(grid);
 }
 
@@ -98,23 +98,23 @@ void VisionEncoder::embed_patches(const PatchGrid& grid) {
   CHECK(static_cast<int64_t>(grid.pixels.size()) == patches * values,
         "pixels do not fill the grid");
   const TensorView pixels = as_matrix(a_.buffers.pixels, patches, values);
-  a_.backend.copy_to_device(pixels.data, grid.pixels.data(), grid.pixels.size());
+  a_.device.copy_to_device(pixels.data, grid.pixels.data(), grid.pixels.size());
   patch_positions(grid, host_rows_);
-  a_.backend.copy_to_device(a_.buffers.positions.data, host_rows_.data(),
-                            host_rows_.size() * sizeof(int32_t));
+  a_.device.copy_to_device(a_.buffers.positions.data, host_rows_.data(),
+                           host_rows_.size() * sizeof(int32_t));
 
   const TensorView normalized = as_matrix(a_.buffers.wide, patches, values);
   ops::NormalizePatchesArgs args{.patches = pixels, .out = normalized};
   std::copy(std::begin(kMean), std::end(kMean), args.mean);
   std::copy(std::begin(kStd), std::end(kStd), args.std);
-  a_.backend.normalize_patches(args);
+  a_.operators.normalize_patches(args);
   const TensorView hidden = as_matrix(a_.buffers.hidden, patches, a_.config.vision->hidden_size);
-  a_.backend.linear({.weight = a_.tower.patch_embed.get(), .x = normalized, .out = hidden});
+  a_.operators.linear({.weight = a_.tower.patch_embed.get(), .x = normalized, .out = hidden});
 }
 
 void VisionEncoder::linear(const BiasedLinear& linear, TensorView in, TensorView out,
                            ops::Activation activation) {
-  a_.backend.linear({linear.weight.get(), in, linear.bias, activation, out});
+  a_.operators.linear({linear.weight.get(), in, linear.bias, activation, out});
 }
 
 void VisionEncoder::block(const VisionBlock& block, const PatchGrid& grid) {
@@ -126,32 +126,32 @@ void VisionEncoder::block(const VisionBlock& block, const PatchGrid& grid) {
   const TensorView update = as_matrix(a_.buffers.wide, patches, width);
 
   const TensorView qkv = as_matrix(a_.buffers.wide, patches, 3 * width);
-  a_.backend.layer_norm({hidden, block.norm1.weight, block.norm1.bias, vision.norm_eps, normed});
+  a_.operators.layer_norm({hidden, block.norm1.weight, block.norm1.bias, vision.norm_eps, normed});
   linear(block.qkv, normed, qkv);
-  a_.backend.vision_rope({qkv, as_matrix(a_.buffers.positions, patches, 2), vision.num_heads,
-                          vision.head_dim(), vision.rope_theta});
+  a_.operators.vision_rope({qkv, as_matrix(a_.buffers.positions, patches, 2), vision.num_heads,
+                            vision.head_dim(), vision.rope_theta});
   // Each frame attends to itself only.
   const int32_t frame = grid.height * grid.width;
   const std::array<int32_t, 3> starts{0, frame, 2 * frame};
-  a_.backend.vision_attention(
+  a_.operators.vision_attention(
       {qkv, std::span(starts).first(grid.frames + 1), vision.num_heads, vision.head_dim(), normed});
   linear(block.proj, normed, update);
-  a_.backend.add(update, hidden);
+  a_.operators.add({update, hidden});
 
-  a_.backend.layer_norm({hidden, block.norm2.weight, block.norm2.bias, vision.norm_eps, normed});
+  a_.operators.layer_norm({hidden, block.norm2.weight, block.norm2.bias, vision.norm_eps, normed});
   for (int64_t row = 0; row < patches; row += kTileRows) {
     const int64_t count = std::min(kTileRows, patches - row);
     const TensorView inner = as_matrix(a_.buffers.inner, count, vision.intermediate_size);
     linear(block.fc1, normed.slice_rows(row, count), inner, ops::Activation::kQuickGelu);
     linear(block.fc2, inner, update.slice_rows(row, count));
   }
-  a_.backend.add(update, hidden);
+  a_.operators.add({update, hidden});
 }
 
 void VisionEncoder::merge(const MergeMlp& mlp, TensorView in, TensorView inner, TensorView out) {
   linear(mlp.fc1, in, inner, ops::Activation::kGeluErf);
   linear(mlp.fc2, inner, out);
-  a_.backend.layer_norm({out, mlp.norm.weight, mlp.norm.bias, a_.config.vision->norm_eps, out});
+  a_.operators.layer_norm({out, mlp.norm.weight, mlp.norm.bias, a_.config.vision->norm_eps, out});
 }
 
 TensorView VisionEncoder::resample(const PatchGrid& grid) {
@@ -164,15 +164,15 @@ TensorView VisionEncoder::resample(const PatchGrid& grid) {
 
   frame_pairs(grid, host_rows_);
   const TensorView rows{a_.buffers.pairs.data, DType::kI32, {2 * tokens}};
-  a_.backend.copy_to_device(rows.data, host_rows_.data(), host_rows_.size() * sizeof(int32_t));
-  a_.backend.gather_rows(merged, rows, as_matrix(a_.buffers.wide, 2 * tokens, width));
+  a_.device.copy_to_device(rows.data, host_rows_.data(), host_rows_.size() * sizeof(int32_t));
+  a_.operators.gather_rows({merged, rows, as_matrix(a_.buffers.wide, 2 * tokens, width)});
   const TensorView joined = as_matrix(a_.buffers.normed, tokens, width);
   merge(a_.resampler.temporal, as_matrix(a_.buffers.wide, tokens, 2 * width),
         as_matrix(a_.buffers.hidden, tokens, width), joined);
 
   const TensorView features = as_matrix(a_.buffers.features, tokens, a_.config.hidden_size);
   linear(a_.resampler.out, joined, features);
-  a_.backend.rms_norm(
+  a_.operators.rms_norm(
       {.x = features, .weight = a_.resampler.norm, .eps = a_.config.norm_eps, .out = features});
   return features;
 }

@@ -32,7 +32,8 @@ class VisionEncoder {
     VisionTowerWeights tower;
     ResamplerWeights resampler;
     VisionBuffers buffers;
-    ops::Backend& backend;
+    ops::Device& device;
+    ops::Operators& operators;
   };
   explicit VisionEncoder(Args args);
 

@@ -10,7 +10,8 @@ namespace {
 BiasedLinear biased_linear(const std::string& name, int64_t out, int64_t in, DType dtype,
                            WeightLoader& loader) {
   const TensorSpec spec = linear_spec(name + ".weight", out, in);
-  return {loader.matrix(spec, whole(spec)), loader.tensor(vector_spec(name + ".bias", out), dtype)};
+  return {loader.matrix(spec, whole(spec), unquantized(dtype)),
+          loader.tensor(vector_spec(name + ".bias", out), dtype)};
 }
 
 LayerNormWeights layer_norm(const std::string& name, int64_t width, DType dtype,
@@ -36,7 +37,7 @@ VisionTowerWeights load_vision_tower(const VisionConfig& config, DType dtype,
   VisionTowerWeights tower;
   const TensorSpec patch_embed = linear_spec("vision_model.patch_embed.proj.weight", width,
                                              int64_t{3} * config.patch_size * config.patch_size);
-  tower.patch_embed = loader.matrix(patch_embed, whole(patch_embed));
+  tower.patch_embed = loader.matrix(patch_embed, whole(patch_embed), unquantized(dtype));
   for (int b = 0; b < config.depth; ++b) {
     const std::string name = "vision_model.blocks." + std::to_string(b) + ".";
     VisionBlock block;

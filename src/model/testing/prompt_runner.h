@@ -26,16 +26,10 @@ class PromptRunner {
   explicit PromptRunner(const Args& args) : a_(args) {
     const ModelConfig& config = a_.model.config();
     blocks_ = (a_.max_tokens + a_.block_size - 1) / a_.block_size;
-    const int heads = kv_heads_per_rank(config, a_.tensor_parallel_size);
-    const Shape shape{blocks_, heads, a_.block_size, config.head_dim};
+    const ops::KvLayout kv = kv_layout(config, a_.dtype, a_.tensor_parallel_size, a_.block_size);
+    const Shape shape{blocks_, kv.kv_heads, kv.block_size, kv.head_dim};
     for (int l = 0; l < config.num_layers; ++l) {
-      ops::KvLayer layer;
-      layer.keys = take(a_.dtype, shape);
-      layer.values = take(a_.dtype, shape);
-      layer.block_size = a_.block_size;
-      layer.kv_heads = heads;
-      layer.head_dim = config.head_dim;
-      cache_.push_back(layer);
+      cache_.push_back({take(kv.type, shape), take(kv.type, shape), kv});
     }
     std::vector<int32_t> table;
     for (int b = 0; b < blocks_; ++b) table.push_back(blocks_ - 1 - b);

@@ -39,7 +39,7 @@ inline ModelConfig tiny_config() {
 
 inline LoadOptions tiny_options() {
   LoadOptions options;
-  options.dtype = DType::kF32;
+  options.activation = DType::kF32;
   options.limits = {.max_tokens = 64, .max_seqs = 64, .max_media_patches = 64};
   return options;
 }

@@ -84,6 +84,7 @@ class FakeEngine : public engine::Engine {
   }
   const engine::MemoryReport& memory() const override { return memory_; }
   const engine::EngineConfig& config() const override { return config_; }
+  ops::SamplerLimits sampler_limits() const override { return limits; }
 
   // All requests so far, refused ones included, without their sinks.
   std::vector<engine::GenerationRequest> requests() const {
@@ -102,6 +103,7 @@ class FakeEngine : public engine::Engine {
   }
 
   std::atomic<bool> healthy = true;
+  ops::SamplerLimits limits{.top_logprobs = 32, .logit_biases = 1024, .banned_tokens = 4096};
 
  private:
   struct Open {

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/sampling/sampling.h"
+#include "ops/sampling.h"
+#include "ops/sizing.h"
+
+// Sizes of the memory that operators work in; pure functions of the largest step.
+namespace ernie::cuda {
+
+constexpr ops::SamplerLimits kSamplerLimits{
+    .top_logprobs = kernels::kMaxTopLogprobs, .logit_biases = 1024, .banned_tokens = 4096};
+
+inline size_t row_bytes(int rows) {
+  return static_cast<size_t>(rows) * sizeof(kernels::SamplingRow);
+}
+inline size_t result_bytes(int rows) {
+  return static_cast<size_t>(rows) * sizeof(kernels::SampledRow);
+}
+
+// Lists of all kinds share one buffer, whose start a captured graph may hold; a list begins at a
+// multiple of its element.
+struct ListMemory {
+  ListMemory(size_t bias_count, size_t banned_count, size_t penalty_count) {
+    static_assert(sizeof(kernels::TokenBias) == 8 && sizeof(kernels::TokenCount) == 8);
+    penalties = bias_count * sizeof(kernels::TokenBias);
+    banned = penalties + penalty_count * sizeof(kernels::TokenCount);
+    bytes = banned + banned_count * sizeof(int32_t);
+  }
+  size_t bytes = 0;
+  size_t biases = 0, banned = 0, penalties = 0;  // where each kind begins, in bytes
+};
+
+struct DrawSizes {
+  explicit DrawSizes(const ops::WorkShape& shape);
+  size_t rows, results, lists, workspace;
+};
+
+struct WorkSizes {
+  explicit WorkSizes(const ops::WorkShape& shape);
+  size_t attention = 0;
+  size_t router_logits = 0;
+  size_t router_arrivals = 0;
+  size_t experts = 0;
+};
+
+}  // namespace ernie::cuda
