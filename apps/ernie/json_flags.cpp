@@ -31,6 +31,42 @@ int64_t integer(const std::string& flag, const std::string& key, const json::val
 
 }  // namespace
 
+model::Quantization parse_quantization_flag(const std::string& text) {
+  const std::string flag = "--quantization";
+  const auto take = [&](auto result, const std::string& what) {
+    if (!result) throw StartError(what + " " + result.error().message);
+    return *result;
+  };
+  if (text.empty() || text == "none") return {};
+  if (text.find('{') == std::string::npos) return take(model::parse_quantization(text), flag);
+  model::Quantization out;
+  bool vision_too = true;
+  for (const auto& [key, value] : parse_object(flag, text)) {
+    const std::string name(key);
+    if (!value.is_string() && !value.is_bool())
+      throw StartError(flag + ": \"" + name + "\" must be text; found " + json::serialize(value));
+    const auto format = [&] {
+      return take(model::parse_weight_format(value.is_string() ? std::string(value.as_string())
+                                                               : json::serialize(value)),
+                  flag + ": \"" + name + "\"");
+    };
+    if (name == "dense_quant_type") {
+      out.dense = format();
+    } else if (name == "moe_quant_type") {
+      out.text_experts = format();
+    } else if (name == "image_moe_quant_type") {
+      out.vision_experts = format();
+      vision_too = false;
+    } else if (name != "quantization" || value != "mix_quant") {
+      throw StartError(flag + ": unknown \"" + name + "\": " + json::serialize(value) +
+                       "; the keys are \"dense_quant_type\", \"moe_quant_type\", "
+                       "\"image_moe_quant_type\" and \"quantization\": \"mix_quant\"");
+    }
+  }
+  if (vision_too) out.vision_experts = out.text_experts;
+  return out;
+}
+
 MediaCounts parse_media_limits(const std::string& text) {
   const std::string flag = "--limit-mm-per-prompt";
   MediaCounts out;

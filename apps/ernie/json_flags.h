@@ -22,6 +22,9 @@ MediaCounts parse_media_limits(const std::string& json);
 model::ProcessorOptions parse_processor_kwargs(const std::string& json,
                                                std::vector<std::string>& notes);
 
+// --quantization: a name, or a JSON object with FastDeploy's names. Throws StartError.
+model::Quantization parse_quantization_flag(const std::string& text);
+
 // --graph-optimization-config: a JSON object with FastDeploy's names. Throws StartError.
 void parse_graph_config(const std::string& json, engine::EngineConfig& engine,
                         std::vector<std::string>& notes);

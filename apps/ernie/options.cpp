@@ -36,15 +36,6 @@ DType parse_dtype(const std::string& text) {
   return DType::kF32;
 }
 
-void check_quantization(const std::string& text) {
-  const std::string name = lower(text);
-  if (name.empty() || name == "none" || name == "bf16" || name == "bfloat16") return;
-  if (name == "wint4" || name == "wint8")
-    throw StartError("--quantization " + text +
-                     " is not supported yet; leave it out to run in bfloat16");
-  require(false, "--quantization", text, "left out: only bfloat16 weights are supported today");
-}
-
 // The argument itself, or the content of the file it names.
 std::string read_template(const std::string& text) {
   std::error_code ignored;
@@ -152,7 +143,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
           f.load_choices, "default_v1, default or dummy");
   engine.load_choice = load == "dummy" ? model::LoadChoice::kDummy : model::LoadChoice::kCheckpoint;
   engine.dtype = parse_dtype(f.dtype);
-  check_quantization(f.quantization);
+  engine.quantization = parse_quantization_flag(f.quantization);
   engine.tensor_parallel_size = f.tensor_parallel_size;
   engine.max_model_len = f.max_model_len;
   engine.max_num_seqs = f.max_num_seqs;

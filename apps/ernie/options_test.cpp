@@ -122,6 +122,24 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_TRUE(o.notes.empty());
 }
 
+TEST(ServeOptions, QuantizationTakesFastDeploysNamesAndMixes) {
+  const auto of = [](const std::string& text) {
+    return parse({"m", "--quantization", text}).engine.quantization;
+  };
+  const WeightFormat int8{WeightType::kInt8}, int4{WeightType::kInt4},
+      grouped{WeightType::kInt4, 64};
+  EXPECT_FALSE(parse({"m"}).engine.quantization.any());
+  EXPECT_FALSE(of("bf16").any());
+  EXPECT_FALSE(of("BFLOAT16").any());
+  EXPECT_EQ(of("wint8"), (model::Quantization{int8, int8, int8}));
+  EXPECT_EQ(of("WINT4"), (model::Quantization{int8, int4, int4}));
+  EXPECT_EQ(of("wint4-g64"), (model::Quantization{int8, grouped, grouped}));
+  EXPECT_EQ(of(R"({"quantization": "mix_quant", "dense_quant_type": "wint4",
+                   "moe_quant_type": "wint4", "image_moe_quant_type": "wint8"})"),
+            (model::Quantization{int4, int4, int8}));
+  EXPECT_EQ(of(R"({"moe_quant_type": "wint4"})"), (model::Quantization{{}, int4, int4}));
+}
+
 TEST(ServeOptions, TheBatchBudgetNeverExceedsWhatSequencesCanHold) {
   EXPECT_EQ(
       parse({"m", "--max-model-len", "256", "--max-num-seqs", "2"}).engine.max_num_batched_tokens,
@@ -181,9 +199,11 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--timeout-graceful-shutdown", "-1"}, "--timeout-graceful-shutdown is -1"},
       {{"--dtype", "int8"}, "--dtype is int8; it must be bfloat16 or float32"},
       {{"--load-choices", "fast"}, "--load-choices is fast"},
-      {{"--quantization", "wint4"}, "--quantization wint4 is not supported yet"},
-      {{"--quantization", "WINT8"}, "is not supported yet"},
-      {{"--quantization", "fp3"}, "--quantization is fp3"},
+      {{"--quantization", "fp3"}, "--quantization is fp3; it must be bf16, wint8, wint4"},
+      {{"--quantization", "wint4-g16"}, "--quantization is wint4-g16"},
+      {{"--quantization", "{\"moe_quant_type\": \"fp8\"}"},
+       "--quantization: \"moe_quant_type\" is fp8"},
+      {{"--quantization", "{\"moe_type\": \"wint4\"}"}, "unknown \"moe_type\""},
       {{"--reasoning-parser", "qwen3"}, "ernie-45-vl"},
       {{"--allowed-local-media-path", "/no/such/folder"}, "must be a folder"},
       {{"--chat-template", "/no/such/file"}, "--chat-template is /no/such/file"},

@@ -77,7 +77,12 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--tokenizer", f.tokenizer, "Must be the model's own; may be left out")
       ->group(group);
   app.add_option("--dtype", f.dtype, "bfloat16 or float32")->group(group)->capture_default_str();
-  app.add_option("--quantization", f.quantization, "Only bfloat16 weights today")->group(group);
+  app.add_option(
+         "--quantization", f.quantization,
+         "Weights in bf16, wint8, wint4 (routed experts; int8 elsewhere), wint4-g128, wint4-g64,\n"
+         "wint4-g32, or a JSON object with dense_quant_type, moe_quant_type and\n"
+         "image_moe_quant_type")
+      ->group(group);
   app.add_option("--load-choices", f.load_choices,
                  "default_v1 or default: read the checkpoint; dummy: weights from --seed")
       ->group(group)

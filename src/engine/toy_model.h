@@ -256,6 +256,10 @@ class Backend : public ops::Backend {
   std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix>, const ops::PackSpec&) override {
     return unused();
   }
+  std::unique_ptr<Weight> pack_quantized(std::span<const QuantizedHostMatrix>,
+                                         const ops::PackSpec&) override {
+    return unused();
+  }
 
  private:
   void do_resolve_tokens(const ops::ResolveTokensArgs& a) override {

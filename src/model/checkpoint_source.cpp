@@ -43,7 +43,7 @@ class CheckpointSource : public WeightSource {
     if (m.col_stride != 1 || !aligned || m.type == StoredType::kF16) return {};
     read_ahead_.reading(*at.tensor->file, m.data, span_bytes(m));
     const DType dtype = m.type == StoredType::kF32 ? DType::kF32 : DType::kBF16;
-    return {m.data, dtype, m.rows, m.cols, m.row_stride};
+    return {m.data, dtype, m.rows, m.cols, m.row_stride, slice.col, spec.cols};
   }
 
   void read(const TensorSpec& spec, const Slice& slice, DType dtype, void* out) override {

@@ -26,6 +26,8 @@ class DummySource : public WeightSource {
                            .row_stride = spec.cols,
                            .rows = slice.rows,
                            .cols = slice.cols,
+                           .first_col = slice.col,
+                           .all_cols = spec.cols,
                            .deviation = 1.0f / std::sqrt(static_cast<float>(spec.cols))};
     if (spec.role == TensorRole::kVector || spec.role == TensorRole::kExpertBias) {
       values.deviation = 0.02f;

@@ -6,27 +6,36 @@
 
 namespace ernie::model {
 
+namespace {
+
+Status check_shards(const ModelConfig& config, const LoadOptions& options, int ranks) {
+  const Status divides = check_tensor_parallel(config, ranks);
+  return divides ? check_quantization(config, options.quantization, ranks) : divides;
+}
+
+}  // namespace
+
 // Every architecture that parse_config() accepts belongs to the one family there is.
 std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& model_dir,
                                   const LoadOptions& options, ops::Backend& backend,
                                   Communicator& comm) {
-  const Status divides = check_tensor_parallel(config, comm.size());
-  if (!divides) throw StartError(divides.error().message);
+  const Status fits = check_shards(config, options, comm.size());
+  if (!fits) throw StartError(fits.error().message);
   const std::unique_ptr<WeightSource> source = options.choice == LoadChoice::kDummy
                                                    ? make_dummy_source(config, options.seed)
                                                    : open_checkpoint_source(config, model_dir);
   if (comm.rank() == 0) {
     log::info("loading {}: {:.1f} million parameters in {}, {} ranks; {}", config.architecture,
-              static_cast<double>(count_parameters(config)) * 1e-6, dtype_name(options.activation),
-              comm.size(), source->describe());
+              static_cast<double>(count_parameters(config)) * 1e-6,
+              describe(options.quantization, options.activation), comm.size(), source->describe());
   }
   return ernie45_vl::build(config, options, *source, backend, comm);
 }
 
 Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
                                 int tensor_parallel_size, const ops::Sizing& sizing) {
-  const Status divides = check_tensor_parallel(config, tensor_parallel_size);
-  if (!divides) return divides.error();
+  const Status fits = check_shards(config, options, tensor_parallel_size);
+  if (!fits) return fits.error();
   const ernie45_vl::Needs needs =
       ernie45_vl::plan(config, options, {0, tensor_parallel_size}, &sizing);
   return MemoryNeeds{needs.weight_bytes, needs.workspace_bytes};

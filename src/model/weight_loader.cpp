@@ -42,7 +42,7 @@ std::unique_ptr<Weight> PackingLoader::pack(std::span<const MatrixPart> parts,
   }
   if (generated.size() == parts.size()) return args_.packer.pack_generated(generated, spec);
   std::vector<HostMatrix> host = map(parts);
-  if (host.empty()) host = {read(parts, spec.format.dtype())};
+  if (host.empty()) host = {read(parts, spec.format)};
   return args_.packer.pack_stacked(host, spec);
 }
 
@@ -55,19 +55,34 @@ std::vector<HostMatrix> PackingLoader::map(std::span<const MatrixPart> parts) {
   return host;
 }
 
-HostMatrix PackingLoader::read(std::span<const MatrixPart> parts, DType dtype) {
-  const int64_t cols = parts[0].slice.cols;
+HostMatrix PackingLoader::read(std::span<const MatrixPart> parts, WeightFormat format) {
+  const DType dtype = format.type == WeightType::kF32 ? DType::kF32 : DType::kBF16;
+  const Slice& first = parts[0].slice;
+  const int64_t first_col = format.is_quantized() ? first.col : 0;
+  const int64_t cols = format.is_quantized() ? parts[0].tensor.cols : first.cols;
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(dtype);
   const int64_t rows = total_rows(parts);
   const size_t needed = static_cast<size_t>(rows) * row_bytes;
   if (scratch_.size() < needed) scratch_.resize(needed);
   std::byte* out = scratch_.data();
   for (const MatrixPart& part : parts) {
-    CHECK(part.slice.cols == cols, "stacked matrices differ in width: " + part.tensor.name);
-    args_.source.read(part.tensor, part.slice, dtype, out);
+    CHECK(part.slice.cols == first.cols && part.slice.col == first.col,
+          "stacked matrices differ in their columns: " + part.tensor.name);
+    Slice slice = part.slice;
+    if (format.is_quantized()) {
+      slice.col = 0;
+      slice.cols = cols;
+    }
+    args_.source.read(part.tensor, slice, dtype, out);
     out += static_cast<size_t>(part.slice.rows) * row_bytes;
   }
-  return {scratch_.data(), dtype, rows, cols};
+  return {.data = scratch_.data() + static_cast<size_t>(first_col) * dtype_bytes(dtype),
+          .dtype = dtype,
+          .out_features = rows,
+          .in_features = first.cols,
+          .row_stride = cols,
+          .first_col = first_col,
+          .all_cols = cols};
 }
 
 TensorView PackingLoader::tensor(const TensorSpec& spec, DType dtype) {

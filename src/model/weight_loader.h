@@ -65,7 +65,8 @@ class PackingLoader : public WeightLoader {
   std::unique_ptr<Weight> pack(std::span<const MatrixPart> parts, const ops::PackSpec& spec);
   // The parts where they lie; empty when not all can be used there.
   std::vector<HostMatrix> map(std::span<const MatrixPart> parts);
-  HostMatrix read(std::span<const MatrixPart> parts, DType dtype);  // into scratch memory
+  // Into scratch memory; with all columns of the rows if their scales are wanted.
+  HostMatrix read(std::span<const MatrixPart> parts, WeightFormat format);
   void count(size_t bytes);
 
   Args args_;

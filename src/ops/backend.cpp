@@ -11,16 +11,28 @@ std::unique_ptr<Weight> Packer::pack_generated(std::span<const GeneratedMatrix> 
                                                const PackSpec& spec) {
   const DType dtype = spec.format.type == WeightType::kF32 ? DType::kF32 : DType::kBF16;
   const int64_t rows = stacked_rows(parts);
-  const int64_t cols = parts[0].cols;
+  // Scales are taken over whole rows.
+  const bool whole = spec.format.is_quantized() && parts[0].all_cols > 0;
+  const int64_t first_col = whole ? parts[0].first_col : 0;
+  const int64_t cols = whole ? parts[0].all_cols : parts[0].cols;
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(dtype);
   const auto host =
       std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(rows) * row_bytes);
   std::byte* out = host.get();
-  for (const GeneratedMatrix& part : parts) {
+  for (GeneratedMatrix part : parts) {
+    part.first -= first_col;
+    part.cols = cols;
     generate(part, dtype, out);
     out += static_cast<size_t>(part.rows) * row_bytes;
   }
-  return pack({host.get(), dtype, rows, cols}, spec);
+  return pack({.data = host.get() + static_cast<size_t>(first_col) * dtype_bytes(dtype),
+               .dtype = dtype,
+               .out_features = rows,
+               .in_features = parts[0].cols,
+               .row_stride = cols,
+               .first_col = first_col,
+               .all_cols = cols},
+              spec);
 }
 
 }  // namespace ernie::ops

@@ -48,7 +48,9 @@ int64_t stacked_rows(std::span<const GeneratedMatrix> parts) {
   CHECK(!parts.empty(), "a matrix of no parts");
   int64_t rows = 0;
   for (const GeneratedMatrix& part : parts) {
-    CHECK(part.cols == parts[0].cols, "stacked matrices differ in width");
+    CHECK(part.cols == parts[0].cols && part.first_col == parts[0].first_col &&
+              part.all_cols == parts[0].all_cols,
+          "stacked matrices differ in their columns");
     rows += part.rows;
   }
   return rows;

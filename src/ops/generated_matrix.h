@@ -17,6 +17,9 @@ struct GeneratedMatrix {
   int64_t row_stride = 0;
   int64_t rows = 0;
   int64_t cols = 0;
+  // As in HostMatrix.
+  int64_t first_col = 0;
+  int64_t all_cols = 0;
   float mean = 0;
   float deviation = 1;
 };

@@ -23,6 +23,9 @@ class Packer {
   std::unique_ptr<Weight> pack(const HostMatrix& matrix, const PackSpec& spec) {
     return pack_stacked(std::span(&matrix, 1), spec);
   }
+  // The same of rows that are quantised already in the format of `spec`.
+  virtual std::unique_ptr<Weight> pack_quantized(std::span<const QuantizedHostMatrix> parts,
+                                                 const PackSpec& spec) = 0;
   // The same of generated values, which are made on the device where it can; the default makes them
   // in host memory. The values do not depend on where.
   virtual std::unique_ptr<Weight> pack_generated(std::span<const GeneratedMatrix> parts,

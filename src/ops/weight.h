@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "tensor/bf16.h"
 #include "tensor/tensor.h"
 #include "tensor/weight_format.h"
 
@@ -21,6 +22,11 @@ struct HostMatrix {
   int64_t in_features = 0;
   // Elements from one row to the next; 0 when the rows lie one behind the other.
   int64_t row_stride = 0;
+  // Of a slice of columns: where it begins in the rows of the whole matrix, which are all_cols wide
+  // and in memory too. Scales are taken over whole rows, so that a shard has the values of the
+  // whole. all_cols 0: this is the whole.
+  int64_t first_col = 0;
+  int64_t all_cols = 0;
 
   bool dense() const { return row_stride == 0 || row_stride == in_features || out_features <= 1; }
   const void* row(int64_t r) const {
@@ -37,8 +43,32 @@ inline int64_t stacked_rows(std::span<const HostMatrix> parts) {
         std::string("a matrix is float32 or bfloat16, not ") + dtype_name(first.dtype));
   int64_t rows = 0;
   for (const HostMatrix& part : parts) {
-    CHECK(part.in_features == first.in_features && part.dtype == first.dtype,
-          "stacked matrices differ in width or type");
+    CHECK(part.in_features == first.in_features && part.dtype == first.dtype &&
+              part.first_col == first.first_col && part.all_cols == first.all_cols,
+          "stacked matrices differ in type or columns");
+    rows += part.out_features;
+  }
+  return rows;
+}
+
+// Rows that are quantised already, in the words of compressed-tensors' pack-quantized form.
+struct QuantizedHostMatrix {
+  // A row of 32-bit words: 4 bytes of q + 128 or 8 nibbles of q + 8, the lowest input in the lowest
+  // bits.
+  const uint32_t* words = nullptr;
+  int64_t word_stride = 0;       // words from one row to the next
+  const BF16* scales = nullptr;  // one for each group of a row
+  int64_t scale_stride = 0;      // scales from one row to the next
+  int64_t out_features = 0;
+  int64_t in_features = 0;
+};
+
+// Rows of all parts of a stacked matrix; a CHECK failure when their widths differ.
+inline int64_t stacked_rows(std::span<const QuantizedHostMatrix> parts) {
+  CHECK(!parts.empty(), "a matrix of no parts");
+  int64_t rows = 0;
+  for (const QuantizedHostMatrix& part : parts) {
+    CHECK(part.in_features == parts[0].in_features, "stacked matrices differ in width");
     rows += part.out_features;
   }
   return rows;

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/quantized_weight.h"
 #include "base/check.h"
 #include "base/result.h"
 #include "tensor/bf16.h"
@@ -30,7 +31,9 @@ class CpuSizing final : public ops::Sizing {
  public:
   size_t packed_bytes(int64_t out_features, int64_t in_features,
                       const ops::PackSpec& spec) const override {
-    return PackedWeight::bytes_for(out_features, in_features, spec.format.dtype());
+    return spec.format.is_quantized()
+               ? QuantizedWeight::bytes_for(out_features, in_features, spec.format)
+               : PackedWeight::bytes_for(out_features, in_features, spec.format.dtype());
   }
   size_t work_bytes(const ops::WorkShape&) const override { return 0; }
   ops::SamplerLimits sampler_limits() const override {
@@ -95,7 +98,17 @@ std::unique_ptr<Weight> CpuBackend::pack_stacked(std::span<const HostMatrix> par
                                                  const ops::PackSpec& spec) {
   Buffer storage =
       allocate_host(sizing().packed_bytes(stacked_rows(parts), parts[0].in_features, spec));
+  if (spec.format.is_quantized()) {
+    return std::make_unique<QuantizedWeight>(parts, spec, std::move(storage), pool_);
+  }
   return std::make_unique<PackedWeight>(parts, spec, std::move(storage), pool_);
+}
+
+std::unique_ptr<Weight> CpuBackend::pack_quantized(std::span<const QuantizedHostMatrix> parts,
+                                                   const ops::PackSpec& spec) {
+  Buffer storage =
+      allocate_host(sizing().packed_bytes(stacked_rows(parts), parts[0].in_features, spec));
+  return std::make_unique<QuantizedWeight>(parts, spec, std::move(storage), pool_);
 }
 
 const ops::Sizing& CpuBackend::sizing() const { return cpu_sizing(); }

@@ -15,6 +15,8 @@
 
 namespace ernie::cpu {
 
+class WeightPanels;
+
 // Host memory that is kept from call to call and only grows.
 class Scratch {
  public:
@@ -48,6 +50,8 @@ class CpuBackend final : public ops::Backend {
   const ops::Sizing& sizing() const override;
   std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
                                        const ops::PackSpec& spec) override;
+  std::unique_ptr<Weight> pack_quantized(std::span<const QuantizedHostMatrix> parts,
+                                         const ops::PackSpec& spec) override;
 
   void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
   void draw(TensorView logits, TensorView tokens) override;
@@ -79,7 +83,7 @@ class CpuBackend final : public ops::Backend {
   void for_ranges(int64_t n, int64_t grain, const Body& body);
   // Room for `bytes` on each thread; thread t's begins at t * returned stride.
   char* thread_scratch(size_t bytes, size_t& stride);
-  void linear_in_slices(const ops::LinearArgs& args, const PackedWeight& weight);
+  void linear_in_slices(const ops::LinearArgs& args, const WeightPanels& weight);
   void run_attention(const TypedKernels& kernels, std::vector<AttentionTask>& tasks);
   void norm_rows(const TypedKernels& kernels, NormRows rows, DType dtype,
                  void (*kernel)(const NormRows&));

@@ -23,6 +23,8 @@ constexpr int kBf16KStep = 32;
 constexpr int kKeyTile = 64;
 // At most this many columns of C in one GemmTile.
 constexpr int kTilePanels = 5;
+// Sums over quantised weights begin and end at multiples of this, or at the end.
+constexpr int kQuantizedKStep = 8;
 
 // Copies rows [first, first + count) of A, taken through `index` when given, to the order gemm()
 // wants.
@@ -49,10 +51,50 @@ struct GemmTile {
   int64_t k_end = 0;    // a multiple of gemm_k_step, or k
   float* c = nullptr;   // with room for whole gemm_row_step rows
   int64_t ldc = 0;
+  bool add = false;  // C += A * B
+  // The panels hold columns [b_begin, b_begin + b_k) of A only; b_k = 0: all.
+  int64_t b_begin = 0;
+  int64_t b_k = 0;
   // The rest only matters to kernels with gemm_slice.
-  bool slice = false;            // packed A holds columns [k_begin, k_end) only
-  bool add = false;              // C += A * B
+  int64_t a_begin = 0;  // packed A holds columns [a_begin, a_begin + a_k) only; a_k = 0: all
+  int64_t a_k = 0;
   const void* next_b = nullptr;  // read next, probably: a first panel at its first k
+};
+
+// Quantised weights in panels, in two's complement:
+//   int8  [k][16] bytes
+//   int4  [k / 8][16] 32-bit words; nibble p of its lower half is k 2p, of its upper half k 2p + 1
+// with k padded with zeros to a multiple of kBf16KStep, and bfloat16 scales [groups of k][16].
+struct QuantizedPanels {
+  const char* values = nullptr;  // of the first panel
+  const Bf16Bits* scales = nullptr;
+  int64_t stride = 0;  // bytes from one panel to the next, for both
+  int64_t k = 0;
+  int64_t group = 0;  // columns of A that share a scale; 0: all
+  bool int4 = false;
+};
+
+// Writes columns [k_begin, k_end) of A, padded to a multiple of kBf16KStep, as panels for
+// gemm_expanded(): the values without their scales, which both types of activations hold exactly.
+struct ExpandPanels {
+  QuantizedPanels from;
+  int panels = 0;
+  int64_t k_begin = 0;  // a multiple of kQuantizedKStep
+  int64_t k_end = 0;
+  void* out = nullptr;
+};
+
+// out (+)= C * scales, element by element; `out` may be C unless it is added to.
+struct ScaleTile {
+  const float* c = nullptr;
+  int64_t ldc = 0;
+  int rows = 0;
+  int panels = 0;
+  const Bf16Bits* scales = nullptr;  // of the first panel
+  int64_t stride = 0;                // bytes from one panel's to the next
+  float* out = nullptr;
+  int64_t out_ld = 0;
+  bool add = false;
 };
 
 // out = act(C + more + bias)
@@ -125,6 +167,16 @@ struct TypedKernels {
   size_t (*packed_rows_bytes)(int64_t rows, int64_t k) = nullptr;
   void (*pack_rows)(const PackRows&) = nullptr;
   void (*gemm)(const GemmTile&) = nullptr;
+  // Products with quantised weights. Without groups the sums of q * x are given, which
+  // scale_tile() has to scale; with groups each group's sum is scaled and added in float32. All
+  // ways give a row the same bits.
+  int expanded_bytes = 0;  // of a value in expanded panels
+  void (*expand)(const ExpandPanels&) = nullptr;
+  void (*gemm_expanded)(const GemmTile&) = nullptr;  // with expanded panels as B, without groups
+  int direct_rows = 0;  // so many rows at most are best multiplied without expanding
+  // For up to direct_rows rows; ignores `b` and what comes after `ldc` in the tile.
+  void (*gemm_quantized)(const GemmTile&, const QuantizedPanels&) = nullptr;
+  void (*scale_tile)(const ScaleTile&) = nullptr;
   void (*store_tile)(const StoreTile&) = nullptr;
   void (*swiglu_tile)(const SwiGluTile&) = nullptr;
   void (*add_scaled)(float* acc, const float* x, float scale, int64_t n) = nullptr;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/weight_panels.h"
 #include "base/check.h"
 
 namespace ernie::cpu {
@@ -92,11 +93,11 @@ struct TaskBlocks {
 
 // For many rows: sums are added up slice by slice of k in C, which stays in the second-level cache
 // with the rows of the slice, while weights come from memory once.
-void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& w) {
-  const TypedKernels& kernels = typed(w.dtype());
+void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const WeightPanels& w) {
+  const TypedKernels& kernels = typed(a.x.dtype);
   const int64_t k = w.in_features();
   const int64_t n = w.out_features();
-  const auto size = static_cast<int64_t>(dtype_bytes(w.dtype()));
+  const auto size = static_cast<int64_t>(dtype_bytes(a.x.dtype));
   const TaskBlocks blocks(a.x.rows(), n, pool_.threads());
   const int64_t step = kernels.gemm_row_step;
   const int64_t block_rows = parts_of(parts_of(a.x.rows(), blocks.row_blocks), step) * step;
@@ -106,13 +107,13 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
   const bool keep = kernels.packed_rows_bytes(block_rows, k) <= kKeptBytes;
   const int64_t tile_columns = keep ? kTileColumns : block_columns;
   const int64_t ldc = tile_columns + kPanel;  // rows of C in different sets of the caches
-  const int parts = w.sum_parts(kernels.gemm_k_step);
+  const int parts = w.sum_parts();
   const size_t packed_bytes =
       kernels.packed_rows_bytes(block_rows, keep ? k : int64_t{kernels.gemm_slice});
+  const size_t sums_bytes =
+      packed_bytes + static_cast<size_t>(block_rows * ldc) * (parts > 1 ? 2 : 1) * sizeof(float);
   size_t stride = 0;
-  char* scratch = thread_scratch(
-      packed_bytes + static_cast<size_t>(block_rows * ldc) * (parts > 1 ? 2 : 1) * sizeof(float),
-      stride);
+  char* scratch = thread_scratch(sums_bytes + w.scratch_bytes(block_rows), stride);
   std::vector<int64_t> kept(static_cast<size_t>(pool_.threads()), -1);  // rows that are packed
   pool_.parallel_for(blocks.row_blocks * blocks.column_blocks, [&](int64_t task, int thread) {
     const int64_t row = task / blocks.column_blocks * block_rows;
@@ -126,13 +127,13 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
     tile.k = k;
     tile.c = reinterpret_cast<float*>(packed + packed_bytes);
     tile.ldc = ldc;
-    tile.slice = true;
     for (int64_t column = first; column < last; column += tile_columns) {
       const int64_t columns = std::min(tile_columns, last - column);
       const bool pack = kept[static_cast<size_t>(thread)] != row;
-      tile.b = w.panel(column / kPanel);
+      const int64_t panel = column / kPanel;
       tile.panels = static_cast<int>(parts_of(columns, kPanel));
-      const char* next_tile = column + columns < n ? w.panel((column + columns) / kPanel) : nullptr;
+      const void* next_tile =
+          column + columns < n ? w.address((column + columns) / kPanel, 0) : nullptr;
       float* const spare = parts > 1 ? tile.c + block_rows * ldc : nullptr;
       multiply_in_parts(kernels, tile, parts, spare, [&](const GemmTile& part) {
         GemmTile g = part;
@@ -142,14 +143,16 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
           g.add = begin > part.k_begin;
           g.k_begin = begin;
           g.k_end = std::min(begin + kernels.gemm_slice, part.k_end);
-          g.next_b =
-              g.k_end < k ? static_cast<const char*>(g.b) + g.k_end * kPanel * size : next_tile;
+          g.a_begin = begin;
+          g.a_k = g.k_end - begin;
+          g.next_b = g.k_end < k ? w.address(panel, g.k_end) : next_tile;
           if (pack) {
             kernels.pack_rows({a.x.as<char>() + (row * k + begin) * size, k, nullptr,
                                g.k_end - begin, 0, g.rows, rows});
           }
-          kernels.gemm(g);
+          w.multiply(g, panel, packed + sums_bytes);
         }
+        w.finish(part, panel);
       });
       if (keep) kept[static_cast<size_t>(thread)] = row;
       store(kernels, a, tile, spare, row, column, columns);
@@ -158,13 +161,12 @@ void CpuBackend::linear_in_slices(const ops::LinearArgs& a, const PackedWeight& 
 }
 
 void CpuBackend::do_linear(const ops::LinearArgs& a) {
-  const auto* w = dynamic_cast<const PackedWeight*>(a.weight);
-  CHECK(w != nullptr, "linear: the weight was packed by another backend");
-  const int64_t k = w->in_features();
-  const int64_t n = w->out_features();
-  const TypedKernels& kernels = typed(w->dtype());
+  const TypedKernels& kernels = typed(a.x.dtype);
+  const WeightPanels w(*a.weight, kernels);
+  const int64_t k = w.in_features();
+  const int64_t n = w.out_features();
   const size_t in_size = dtype_bytes(a.x.dtype);
-  if (kernels.gemm_slice > 0 && a.x.rows() >= kSlicedRows) return linear_in_slices(a, *w);
+  if (kernels.gemm_slice > 0 && a.x.rows() >= kSlicedRows) return linear_in_slices(a, w);
 
   const int64_t step = kernels.gemm_row_step;
   const auto cached = static_cast<int64_t>(kCachedBytes / kernels.packed_rows_bytes(step, k));
@@ -198,32 +200,36 @@ void CpuBackend::do_linear(const ops::LinearArgs& a) {
     const int64_t neighbours =
         rows < kManyRows ? 1 : std::min(kMostNeighbours, tiles / (4 * int64_t{pool_.threads()}));
     const int64_t tiles_per_task = std::max({int64_t{1}, kGrainWork / tile_work, neighbours});
-    const int parts = w->sum_parts(kernels.gemm_k_step);
+    const int parts = w.sum_parts();
     const int64_t tile_floats = std::min(steps * step, tile_rows) * kTileColumns;
+    const size_t sums_bytes =
+        static_cast<size_t>(tile_floats) * (parts > 1 ? 2 : 1) * sizeof(float);
     size_t stride = 0;
-    char* scratch = thread_scratch(
-        static_cast<size_t>(tile_floats) * (parts > 1 ? 2 : 1) * sizeof(float), stride);
-    pool_.parallel_for(
-        (tiles + tiles_per_task - 1) / tiles_per_task, [&](int64_t task, int thread) {
-          const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
-          for (int64_t t = task * tiles_per_task; t < last; ++t) {
-            const int64_t column = t % column_tiles * kTileColumns;
-            const int64_t row = t / column_tiles * tile_rows;
-            const int64_t columns = std::min<int64_t>(kTileColumns, n - column);
-            GemmTile g;
-            g.a = pack.dst;
-            g.row = row;
-            g.rows = static_cast<int>(std::min(tile_rows, rows - row));
-            g.b = w->panel(column / kPanel);
-            g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
-            g.k = k;
-            g.c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
-            g.ldc = kTileColumns;
-            float* const spare = parts > 1 ? g.c + tile_floats : nullptr;
-            multiply_in_parts(kernels, g, parts, spare, kernels.gemm);
-            store(kernels, a, g, spare, begin + row, column, columns);
-          }
-        });
+    char* scratch = thread_scratch(sums_bytes + w.scratch_bytes(std::min(rows, tile_rows)), stride);
+    pool_.parallel_for((tiles + tiles_per_task - 1) / tiles_per_task,
+                       [&](int64_t task, int thread) {
+                         const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
+                         for (int64_t t = task * tiles_per_task; t < last; ++t) {
+                           const int64_t column = t % column_tiles * kTileColumns;
+                           const int64_t row = t / column_tiles * tile_rows;
+                           const int64_t columns = std::min<int64_t>(kTileColumns, n - column);
+                           GemmTile g;
+                           g.a = pack.dst;
+                           g.row = row;
+                           g.rows = static_cast<int>(std::min(tile_rows, rows - row));
+                           g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
+                           g.k = k;
+                           char* const sums = scratch + stride * static_cast<size_t>(thread);
+                           g.c = reinterpret_cast<float*>(sums);
+                           g.ldc = kTileColumns;
+                           float* const spare = parts > 1 ? g.c + tile_floats : nullptr;
+                           multiply_in_parts(kernels, g, parts, spare, [&](const GemmTile& part) {
+                             w.multiply(part, column / kPanel, sums + sums_bytes);
+                             w.finish(part, column / kPanel);
+                           });
+                           store(kernels, a, g, spare, begin + row, column, columns);
+                         }
+                       });
   }
 }
 

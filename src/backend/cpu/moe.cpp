@@ -3,6 +3,7 @@
 #include <string>
 
 #include "backend/cpu/cpu_ops.h"
+#include "backend/cpu/weight_panels.h"
 #include "base/check.h"
 #include "tensor/bf16.h"
 
@@ -77,8 +78,8 @@ void CpuBackend::do_moe_route(const ops::MoeRouteArgs& a) {
 // kernel's row step; `token` is 0 in the gaps.
 struct CpuBackend::MoeRows {
   struct Group {
-    const PackedWeight* gate_up;
-    const PackedWeight* down;
+    WeightPanels gate_up;
+    WeightPanels down;
     int64_t begin;
     int64_t count;
   };
@@ -86,7 +87,8 @@ struct CpuBackend::MoeRows {
   std::vector<int32_t> token;
   std::vector<float> weight;
 
-  MoeRows(const ops::MoeExpertsArgs& a, int64_t first, int64_t tokens, int64_t step) {
+  MoeRows(const ops::MoeExpertsArgs& a, int64_t first, int64_t tokens,
+          const TypedKernels& kernels) {
     const int64_t top_k = a.expert_ids.cols();
     const int32_t* ids = a.expert_ids.as<const int32_t>() + first * top_k;
     const float* weights = a.expert_weights.as<const float>() + first * top_k;
@@ -101,11 +103,11 @@ struct CpuBackend::MoeRows {
     for (size_t e = 0; e < next.size(); ++e) {
       const int64_t count = next[e];
       next[e] = total();
-      if (count > 0) add_group(*mlps[e], count, step);
+      if (count > 0) add_group(*mlps[e], count, kernels);
     }
     if (shared) {
       const int64_t begin = total();
-      add_group(*mlps.back(), tokens, step);
+      add_group(*mlps.back(), tokens, kernels);
       for (int64_t t = 0; t < tokens; ++t) {
         token[static_cast<size_t>(begin + t)] = static_cast<int32_t>(t);
         weight[static_cast<size_t>(begin + t)] = 1.0f;
@@ -120,11 +122,11 @@ struct CpuBackend::MoeRows {
   int64_t total() const { return static_cast<int64_t>(token.size()); }
 
  private:
-  void add_group(const GatedMlp& mlp, int64_t count, int64_t step) {
-    const auto* gate_up = dynamic_cast<const PackedWeight*>(mlp.gate_up.get());
-    const auto* down = dynamic_cast<const PackedWeight*>(mlp.down.get());
-    CHECK(gate_up != nullptr && down != nullptr, "moe_experts: no weights of this backend");
+  void add_group(const GatedMlp& mlp, int64_t count, const TypedKernels& kernels) {
+    const WeightPanels gate_up(*mlp.gate_up, kernels);
+    const WeightPanels down(*mlp.down, kernels);
     groups.push_back({gate_up, down, total(), count});
+    const int64_t step = kernels.gemm_row_step;
     const size_t rows = static_cast<size_t>(total() + (count + step - 1) / step * step);
     token.resize(rows);
     weight.resize(rows);
@@ -135,10 +137,10 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   const TypedKernels& kernels = typed(a.x.dtype);
   const int64_t hidden = a.x.cols();
   const size_t size = dtype_bytes(a.x.dtype);
-  const MoeRows rows(a, first, tokens, kernels.gemm_row_step);
+  const MoeRows rows(a, first, tokens, kernels);
   const int64_t tile_rows = kernels.gemm_tile_rows;
   int64_t width = 0;  // of the widest expert: text and vision experts differ
-  for (const MoeRows::Group& g : rows.groups) width = std::max(width, g.down->in_features());
+  for (const MoeRows::Group& g : rows.groups) width = std::max(width, g.down.in_features());
 
   char* packed_x = static_cast<char*>(packed_.get(kernels.packed_rows_bytes(rows.total(), hidden)));
   pool_.parallel_for(static_cast<int64_t>(rows.groups.size()), [&](int64_t i, int) {
@@ -159,7 +161,7 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   std::vector<Tile> tiles;
   for (size_t i = 0; i < rows.groups.size(); ++i) {
     const MoeRows::Group& g = rows.groups[i];
-    for (int64_t c = 0; c < g.down->in_features(); c += kTileColumns) {
+    for (int64_t c = 0; c < g.down.in_features(); c += kTileColumns) {
       for (int64_t r = 0; r < g.count; r += tile_rows) {
         tiles.push_back({static_cast<int32_t>(i), static_cast<int32_t>(c), r});
       }
@@ -168,36 +170,41 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   constexpr int64_t kLdc = int64_t{kTilePanels} * kPanel;
   const int64_t most_rows = std::min(tile_rows, rows.total());
   int parts = 1;
+  size_t product_bytes = 0;
   for (const MoeRows::Group& g : rows.groups) {
-    parts = std::max(parts, g.down->sum_parts(kernels.gemm_k_step));
+    parts = std::max(parts, g.down.sum_parts());
+    const int64_t most = std::min(tile_rows, g.count);
+    product_bytes =
+        std::max({product_bytes, g.gate_up.scratch_bytes(most), g.down.scratch_bytes(most)});
   }
+  const size_t sums_bytes =
+      static_cast<size_t>(
+          std::max(2 * most_rows * kLdc, (most_rows + parts * tokens) * int64_t{kTileColumns})) *
+      sizeof(float);
   size_t stride = 0;
-  char* scratch = thread_scratch(
-      std::max(static_cast<size_t>(2 * most_rows * kLdc) * sizeof(float),
-               static_cast<size_t>((most_rows + parts * tokens) * kTileColumns) * sizeof(float)),
-      stride);
+  char* scratch = thread_scratch(sums_bytes + product_bytes, stride);
   pool_.parallel_for(static_cast<int64_t>(tiles.size()), [&](int64_t i, int thread) {
     const Tile& tile = tiles[static_cast<size_t>(i)];
     const MoeRows::Group& g = rows.groups[static_cast<size_t>(tile.group)];
-    const int64_t expert_width = g.down->in_features();
+    const int64_t expert_width = g.down.in_features();
     const int64_t columns = std::min<int64_t>(kTileColumns, expert_width - tile.column);
     const int count = static_cast<int>(std::min(tile_rows, g.count - tile.row));
-    float* c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
+    char* const sums = scratch + stride * static_cast<size_t>(thread);
+    float* const c = reinterpret_cast<float*>(sums);
     SwiGluTile s;
     for (int half = 0; half < 2; ++half) {
       const int64_t column = half * expert_width + tile.column;
       const int64_t offset = column % kPanel;
-      GemmTile gemm{packed_x,
-                    g.begin + tile.row,
-                    count,
-                    g.gate_up->panel(column / kPanel),
-                    static_cast<int>((offset + columns + kPanel - 1) / kPanel),
-                    hidden,
-                    0,
-                    hidden,
-                    c + half * most_rows * kLdc,
-                    kLdc};
-      kernels.gemm(gemm);
+      GemmTile gemm;
+      gemm.a = packed_x;
+      gemm.row = g.begin + tile.row;
+      gemm.rows = count;
+      gemm.panels = static_cast<int>((offset + columns + kPanel - 1) / kPanel);
+      gemm.k = gemm.k_end = hidden;
+      gemm.c = c + half * most_rows * kLdc;
+      gemm.ldc = kLdc;
+      g.gate_up.multiply(gemm, column / kPanel, sums + sums_bytes);
+      g.gate_up.finish(gemm, column / kPanel);
       (half == 0 ? s.gate : s.up) = gemm.c + offset;
     }
     s.ldc = kLdc;
@@ -213,12 +220,12 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   size_t packed_bytes = 0;
   for (const MoeRows::Group& g : rows.groups) {
     packed_at.push_back(packed_bytes);
-    packed_bytes += (kernels.packed_rows_bytes(g.count, g.down->in_features()) + 63) / 64 * 64;
+    packed_bytes += (kernels.packed_rows_bytes(g.count, g.down.in_features()) + 63) / 64 * 64;
   }
   char* packed_hidden = static_cast<char*>(packed_hidden_.get(packed_bytes));
   pool_.parallel_for(static_cast<int64_t>(rows.groups.size()), [&](int64_t i, int) {
     const MoeRows::Group& g = rows.groups[static_cast<size_t>(i)];
-    const int64_t expert_width = g.down->in_features();
+    const int64_t expert_width = g.down.in_features();
     kernels.pack_rows({hidden_rows + static_cast<size_t>(g.begin * width) * size, expert_width,
                        nullptr, expert_width, 0, g.count,
                        packed_hidden + packed_at[static_cast<size_t>(i)]});
@@ -229,19 +236,29 @@ void CpuBackend::moe_chunk(const ops::MoeExpertsArgs& a, int64_t first, int64_t 
   pool_.parallel_for((hidden + kTileColumns - 1) / kTileColumns, [&](int64_t i, int thread) {
     const int64_t column = i * kTileColumns;
     const int64_t columns = std::min<int64_t>(kTileColumns, hidden - column);
-    float* c = reinterpret_cast<float*>(scratch + stride * static_cast<size_t>(thread));
-    float* sums = c + most_rows * kTileColumns;
+    char* const own = scratch + stride * static_cast<size_t>(thread);
+    float* const c = reinterpret_cast<float*>(own);
+    float* const sums = c + most_rows * kTileColumns;
     std::fill(sums, sums + parts * tokens * kTileColumns, 0.0f);
     for (size_t e = 0; e < rows.groups.size(); ++e) {
       const MoeRows::Group& g = rows.groups[e];
-      const int64_t k = g.down->in_features();
-      const int expert_parts = g.down->sum_parts(kernels.gemm_k_step);
+      const int64_t k = g.down.in_features();
+      const int expert_parts = g.down.sum_parts();
       for (int64_t row = 0; row < g.count; row += tile_rows) {
         const int count = static_cast<int>(std::min(tile_rows, g.count - row));
         for (int part = 0; part < expert_parts; ++part) {
-          kernels.gemm({packed_hidden + packed_at[e], row, count, g.down->panel(column / kPanel),
-                        static_cast<int>((columns + kPanel - 1) / kPanel), k,
-                        k / expert_parts * part, k / expert_parts * (part + 1), c, kTileColumns});
+          GemmTile gemm;
+          gemm.a = packed_hidden + packed_at[e];
+          gemm.row = row;
+          gemm.rows = count;
+          gemm.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
+          gemm.k = k;
+          gemm.k_begin = k / expert_parts * part;
+          gemm.k_end = k / expert_parts * (part + 1);
+          gemm.c = c;
+          gemm.ldc = kTileColumns;
+          g.down.multiply(gemm, column / kPanel, own + sums_bytes);
+          g.down.finish(gemm, column / kPanel);
           for (int r = 0; r < count; ++r) {
             const size_t at = static_cast<size_t>(g.begin + row + r);
             kernels.add_scaled(sums + (part * tokens + rows.token[at]) * kTileColumns,

@@ -28,6 +28,10 @@ class ForwardingBackend : public Backend {
                                        const PackSpec& spec) override {
     return to_->pack_stacked(parts, spec);
   }
+  std::unique_ptr<Weight> pack_quantized(std::span<const QuantizedHostMatrix> parts,
+                                         const PackSpec& spec) override {
+    return to_->pack_quantized(parts, spec);
+  }
   std::unique_ptr<ExpertSet> make_experts(ExpertWeights weights) override {
     return to_->make_experts(std::move(weights));
   }

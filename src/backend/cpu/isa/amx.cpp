@@ -3,7 +3,9 @@
 #include "backend/cpu/simd/vec_avx512.h"
 #include "backend/cpu/simd/math.h"
 #include "backend/cpu/simd/gemm.h"
+#include "backend/cpu/simd/gemm_quantized.h"
 #include "backend/cpu/simd/gemm_amx.h"
+#include "backend/cpu/simd/expand_bf16.h"
 #include "backend/cpu/simd/activation.h"
 #include "backend/cpu/simd/rows.h"
 #include "backend/cpu/simd/logits.h"
@@ -23,6 +25,11 @@ constexpr Kernels make_amx_kernels() {
   k.bf16.packed_rows_bytes = packed_tile_rows_bytes;
   k.bf16.pack_rows = pack_tile_rows;
   k.bf16.gemm = gemm_tile_rows;
+  k.bf16.expanded_bytes = sizeof(Bf16Bits);
+  k.bf16.expand = expand_bf16;
+  k.bf16.gemm_expanded = gemm_tile_rows;
+  k.bf16.direct_rows = 0;  // other instructions would add in another order than tiles do
+  k.bf16.gemm_quantized = nullptr;
   return k;
 }
 

@@ -3,6 +3,7 @@
 #include "backend/cpu/simd/vec_avx512.h"
 #include "backend/cpu/simd/math.h"
 #include "backend/cpu/simd/gemm.h"
+#include "backend/cpu/simd/gemm_quantized.h"
 #include "backend/cpu/simd/activation.h"
 #include "backend/cpu/simd/rows.h"
 #include "backend/cpu/simd/logits.h"

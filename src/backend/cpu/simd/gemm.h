@@ -167,12 +167,12 @@ void gemm_float_rows(const GemmTile& t) {
   const int64_t lda = float_row_stride(t.k);
   const float* a = static_cast<const float*>(t.a) + t.row * lda;
   const auto* b = static_cast<const typename Panels::Elem*>(t.b);
-  const int64_t b_stride = Panels::stride(t.k);
+  const int64_t b_stride = Panels::stride(t.b_k > 0 ? t.b_k : t.k);
   const int64_t slice = t.rows <= 2 * kMaxRows ? t.k : kSlice;
   for (int64_t k = t.k_begin; k < t.k_end; k += slice) {
     const int64_t n = t.k_end - k < slice ? t.k_end - k : slice;
-    multiply<Panels>(a + k, lda, t.rows, b + k * kPanel, b_stride, t.panels, n, t.c, t.ldc,
-                     k > t.k_begin);
+    multiply<Panels>(a + k, lda, t.rows, b + (k - t.b_begin) * kPanel, b_stride, t.panels, n, t.c,
+                     t.ldc, t.add || k > t.k_begin);
   }
 }
 

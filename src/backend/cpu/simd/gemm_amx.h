@@ -146,10 +146,11 @@ void gemm_tile_rows(const GemmTile& t) {
   _tile_loadconfig(&kTileConfig);
   const int64_t begin = t.k_begin / kBf16KStep;
   const int64_t end = tile_depth(t.k_end);
-  const int64_t a_begin = t.slice ? begin : 0;
-  const int64_t a_depth = t.slice ? end - begin : tile_depth(t.k);
-  const int64_t a_stride = a_depth * kTileElements;  // one group of 16 rows to the next
-  const int64_t b_stride = tile_depth(t.k) * kTileElements;
+  const int64_t a_begin = t.a_begin / kBf16KStep;
+  const int64_t b_begin = t.b_begin / kBf16KStep;
+  // From one group of 16 rows, and from one panel, to the next.
+  const int64_t a_stride = tile_depth(t.a_k > 0 ? t.a_k : t.k) * kTileElements;
+  const int64_t b_stride = tile_depth(t.b_k > 0 ? t.b_k : t.k) * kTileElements;
   const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row / kTileRows * a_stride;
   const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
   const int groups = (t.rows + kTileRows - 1) / kTileRows;
@@ -160,12 +161,12 @@ void gemm_tile_rows(const GemmTile& t) {
     const int64_t n = end - k < slice ? end - k : slice;
     const bool add = t.add || k > begin;
     for (int p = 0; p < t.panels; p += 2) {
-      const Bf16Bits* bp = b + p * b_stride + k * kTileElements;
+      const Bf16Bits* bp = b + p * b_stride + (k - b_begin) * kTileElements;
       const Bf16Bits* next = bp;
       if (p + 2 < t.panels) {
         next = bp + 2 * b_stride;
       } else if (k + n < end) {
-        next = b + (k + n) * kTileElements;
+        next = b + (k + n - b_begin) * kTileElements;
       } else if (t.next_b != nullptr) {
         next = static_cast<const Bf16Bits*>(t.next_b);
       }

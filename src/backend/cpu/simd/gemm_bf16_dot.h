@@ -87,17 +87,17 @@ void gemm_dot_rows(const GemmTile& t) {
   const int64_t depth = lda - kBf16KStep;
   const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row * lda;
   const Bf16Bits* b = static_cast<const Bf16Bits*>(t.b);
-  const int64_t b_stride = depth * kPanel;
+  const int64_t b_stride = t.b_k > 0 ? Bf16Panels::stride(t.b_k) : depth * kPanel;
   const int passes = (t.rows + kMaxRows - 1) / kMaxRows;
   const int per_pass = (t.rows + passes - 1) / passes;
   const int64_t slice = passes == 1 ? depth : kSlice;
   const int64_t end = t.k_end < t.k ? t.k_end : depth;
   for (int64_t k = t.k_begin; k < end; k += slice) {
     const int64_t pairs = (end - k < slice ? end - k : slice) / 2;
-    const bool more = k > t.k_begin;
+    const bool more = t.add || k > t.k_begin;
     for (int p = 0; p < t.panels; p += 4) {
       const int count = t.panels - p < 4 ? t.panels - p : 4;
-      const Bf16Bits* bp = b + p * b_stride + k * kPanel;
+      const Bf16Bits* bp = b + p * b_stride + (k - t.b_begin) * kPanel;
       for (int r = 0; r < t.rows; r += per_pass) {
         const Bf16Bits* ar = a + r * lda + k;
         float* cr = t.c + r * t.ldc + p * kPanel;

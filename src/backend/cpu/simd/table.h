@@ -15,6 +15,12 @@ constexpr TypedKernels make_typed_kernels() {
   k.packed_rows_bytes = packed_float_rows_bytes;
   k.pack_rows = pack_float_rows<T>;
   k.gemm = gemm_float_rows<typename PanelsOf<T>::Type>;
+  k.expanded_bytes = sizeof(float);
+  k.expand = expand_f32;
+  k.gemm_expanded = gemm_float_rows<F32Panels>;
+  k.direct_rows = kDirectRows;
+  k.gemm_quantized = gemm_quantized;
+  k.scale_tile = scale_tile;
   k.store_tile = store_tile<T>;
   k.swiglu_tile = swiglu_tile<T>;
   k.add_scaled = add_scaled;

@@ -25,6 +25,16 @@ inline Vec load(const uint8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))};
 }
+inline Vec load(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+}
+inline Vec load_nibbles(const uint32_t* p, int shift) {
+  const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+  const __m512i words = _mm512_loadu_si512(p);
+  // Only the lower four bits of an index count.
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(words, static_cast<unsigned>(shift)), values)};
+}
 inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
 inline __m256i to_bf16(Vec a) {
   const __m512i u = _mm512_castps_si512(a.v);

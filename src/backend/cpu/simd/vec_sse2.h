@@ -27,6 +27,14 @@ inline Vec load(const uint8_t* p) {
   const __m128i bytes = _mm_unpacklo_epi8(_mm_cvtsi32_si128(word), zero);
   return {_mm_cvtepi32_ps(_mm_unpacklo_epi16(bytes, zero))};
 }
+inline Vec load(const int8_t* p) {
+  return {_mm_cvtepi32_ps(_mm_setr_epi32(p[0], p[1], p[2], p[3]))};
+}
+// Bits [shift, shift + 4) of each of kLanes words, as signed numbers.
+inline Vec load_nibbles(const uint32_t* p, int shift) {
+  const __m128i words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm_cvtepi32_ps(_mm_srai_epi32(_mm_slli_epi32(words, 28 - shift), 28))};
+}
 inline void store(float* p, Vec a) { _mm_storeu_ps(p, a.v); }
 inline void store(Bf16Bits* p, Vec a) {
   const __m128i u = _mm_castps_si128(a.v);
