@@ -5,6 +5,7 @@
 #include <bit>
 #include <map>
 
+#include "kernels/common/arch.h"
 #include "kernels/linear/linear.h"
 
 namespace ernie::kernels {
@@ -201,6 +202,14 @@ LinearStatus Linear::status() const { return {.library = library_->status()}; }
 
 LinearStatus Linear::run(const LinearParams& params, cudaStream_t stream) {
   if (params.rows == 0) return {};
+  if (params.format.type != WeightType::kNative) {
+    if (!linear_quantized_fits(params)) return {.cuda = launch_linear_dot(params, stream)};
+    const bool many = params.rows > kMaxSmallRows && arch() >= 90 && params.bias == nullptr &&
+                      params.activation == Activation::kNone && params.out_features % 8 == 0 &&
+                      aligned16(params.out);
+    return {.cuda = many ? launch_linear_quantized_hopper(params, stream)
+                         : launch_linear_quantized(params, stream)};
+  }
   if (linear_small_fits(params)) return {.cuda = launch_linear_small(params, stream)};
   if (params.rows <= kMaxSmallRows) return {.cuda = launch_linear_dot(params, stream)};
   const LinearStatus status = library_->run(params, stream);

@@ -16,7 +16,7 @@ namespace ernie::kernels {
 struct LinearParams {
   const void* x = nullptr;       // [rows, in_features] T
   const void* weight = nullptr;  // [out_features, in_features] T, or quantised in kPlain order
-  WeightFormat format;           // of the weight
+  WeightFormat format = {};      // of the weight
   const void* scales = nullptr;  // of a quantised weight
   const void* bias = nullptr;    // [out_features] T, or null
   void* out = nullptr;           // [rows, out_features] out_type
@@ -34,9 +34,18 @@ constexpr int64_t kMaxSmallRows = 16;
 bool linear_small_fits(const LinearParams& params);  // rows, type, alignment
 cudaError_t launch_linear_small(const LinearParams& params, cudaStream_t stream);
 
-// Any shape, type and alignment, at the speed of plain dot products. A row's bits depend on the row
-// alone.
+// Quantised weights and bfloat16 rows: reads W once at memory speed for up to kMaxSmallRows rows,
+// and again, from L2 for the most part, for as many more. A row's bits depend on the row alone.
+bool linear_quantized_fits(const LinearParams& params);  // type, alignment
+cudaError_t launch_linear_quantized(const LinearParams& params, cudaStream_t stream);
+
+// Any shape, type, format and alignment, at the speed of plain dot products. A row's bits depend on
+// the row alone.
 cudaError_t launch_linear_dot(const LinearParams& params, cudaStream_t stream);
+
+// Quantised weights and many bfloat16 rows on sm_90a, without bias and activation; in_features and
+// out_features are multiples of 8, x and out 16-byte aligned. A row's bits depend on the row alone.
+cudaError_t launch_linear_quantized_hopper(const LinearParams& params, cudaStream_t stream);
 
 struct LinearStatus {
   cudaError_t cuda = cudaSuccess;

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/linear/linear.h"
+#include "kernels/quantized/quantized.h"
 #include "kernels/testing/bench.h"
 
 namespace ernie::kernels {
@@ -29,11 +30,15 @@ constexpr Matrix kMatrices[] = {
 // Copies of W beyond the L2, so that each launch reads memory.
 constexpr size_t kColdBytes = size_t{300} << 20;
 
-void measure(const Matrix& m, int64_t rows, bool through_library) {
-  const size_t bytes = static_cast<size_t>(m.in * m.out) * 2;
+void measure(const Matrix& m, int64_t rows, bool through_library, WeightFormat format = {}) {
+  const bool quantized = format.type != WeightType::kNative;
+  const size_t bytes = quantized ? quantized_value_bytes(m.out, m.in, format, RowOrder::kPlain)
+                                 : static_cast<size_t>(m.in * m.out) * 2;
   const int copies = static_cast<int>(std::max<size_t>(1, kColdBytes / bytes));
   std::vector<void*> weights;
   for (int i = 0; i < copies; ++i) weights.push_back(bench::allocate_random(bytes, true));
+  void* scales = bench::allocate_random(
+      quantized_scale_bytes(m.out, m.in, format, RowOrder::kPlain), true, 0.01f);
   void* x = bench::allocate_random(static_cast<size_t>(rows * m.in) * 2, true);
   void* out = bench::allocate_zeroed(static_cast<size_t>(rows * m.out) * 4);
   void* workspace = bench::allocate_zeroed(kLinearWorkspaceBytes);
@@ -43,6 +48,8 @@ void measure(const Matrix& m, int64_t rows, bool through_library) {
     const double us = bench::time_launches([&](cudaStream_t stream, int index) {
       const LinearParams p{.x = x,
                            .weight = weights[static_cast<size_t>(index % copies)],
+                           .format = format,
+                           .scales = scales,
                            .out = out,
                            .rows = rows,
                            .in_features = m.in,
@@ -53,12 +60,13 @@ void measure(const Matrix& m, int64_t rows, bool through_library) {
     });
     const double io = static_cast<double>(rows * (m.in + m.out)) * 2;
     report(std::string(m.name) + ", " + std::to_string(rows) + " rows" +
-               (through_library ? ", cuBLASLt" : ""),
+               (through_library ? ", cuBLASLt" : "") +
+               (quantized ? ", int" + std::to_string(bits_of(format.type)) : ""),
            us, static_cast<double>(bytes) + io,
            2.0 * static_cast<double>(rows) * static_cast<double>(m.in * m.out));
   }
   for (void* p : weights) cudaFree(p);
-  for (void* p : {x, out, workspace, sums}) cudaFree(p);
+  for (void* p : {scales, x, out, workspace, sums}) cudaFree(p);
 }
 
 KERNEL_BENCH(SmallBatch) {
@@ -67,6 +75,24 @@ KERNEL_BENCH(SmallBatch) {
       measure(m, rows, false);
       measure(m, rows, true);
     }
+  }
+}
+
+constexpr Matrix kQuantizedMatrices[] = {
+    {"28B qkv", 2560, 3584},
+    {"28B attention output", 2560, 2560},
+    {"28B dense gate and up", 2560, 24576},
+    {"28B dense down", 12288, 2560},
+    {"424B / 2 qkv", 8192, 5120},
+    {"424B / 2 output", 4096, 8192},
+    {"424B / 2 gate and up", 8192, 28672},
+    {"424B / 2 down", 14336, 8192},
+};
+
+KERNEL_BENCH(Quantized) {
+  for (const Matrix& m : kQuantizedMatrices) {
+    for (const int64_t rows : {1, 8, 16, 64}) measure(m, rows, false, {WeightType::kInt8, 0});
+    measure(m, 1, false, {WeightType::kInt4, 0});
   }
 }
 

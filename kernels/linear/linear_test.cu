@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <memory>
 
 #include "kernels/linear/linear.h"
+#include "kernels/quantized/quantized.h"
 #include "kernels/testing/testing.h"
 
 namespace ernie::kernels {
@@ -49,6 +51,33 @@ struct Case {
   int64_t rows, in, out;
   bool bias = false;
   Activation activation = Activation::kNone;
+  WeightFormat format = {};
+};
+
+// A quantised matrix on the device, and what it stands for.
+struct Quantized {
+  template <class T>
+  Quantized(const std::vector<T>& w, const DeviceArray<T>& dw, const Case& c)
+      : values(quantized_value_bytes(c.out, c.in, c.format, RowOrder::kPlain)),
+        scales(quantized_scale_bytes(c.out, c.in, c.format, RowOrder::kPlain)) {
+    const DeviceArray<float> out(w.size());
+    QuantizeParams p;
+    p.type = kType<T>;
+    p.in = dw.data();
+    p.stride = p.all_cols = c.in;
+    p.rows = c.out;
+    p.out = {c.format, RowOrder::kPlain, c.out, c.in, values.data(), scales.data()};
+    testing::run([&](cudaStream_t s) {
+      const cudaError_t error = launch_quantize(p, s);
+      return error != cudaSuccess ? error
+                                  : launch_dequantize(p.out, ElementType::kF32, out.data(), s);
+    });
+    weights = out.download();
+  }
+
+  DeviceArray<char> values;
+  DeviceArray<char> scales;
+  std::vector<float> weights;
 };
 
 // Compares with float64 (some outputs of large matrices) and returns the result.
@@ -59,8 +88,17 @@ std::vector<Out> check(const Case& c, const Launch& launch, const std::string& n
   const auto bias = random.normal<T>(c.out);
   const DeviceArray<T> dx(x), dw(w), db(bias);
   const DeviceArray<Out> out(c.rows * c.out);
+  std::vector<float> wide(w.begin(), w.end());
+  std::unique_ptr<Quantized> quantized;
+  if (c.format.type != WeightType::kNative) {
+    quantized = std::make_unique<Quantized>(w, dw, c);
+    wide = quantized->weights;
+  }
   const LinearParams p{.x = dx.data(),
-                       .weight = dw.data(),
+                       .weight = quantized ? static_cast<void*>(quantized->values.data())
+                                           : static_cast<void*>(dw.data()),
+                       .format = c.format,
+                       .scales = quantized ? quantized->scales.data() : nullptr,
                        .bias = c.bias ? db.data() : nullptr,
                        .out = out.data(),
                        .rows = c.rows,
@@ -71,9 +109,12 @@ std::vector<Out> check(const Case& c, const Launch& launch, const std::string& n
                        .out_type = kType<Out>};
   testing::run([&](cudaStream_t s) { return launch(p, s); });
   const auto result = out.download();
-  const std::string what = name + " " + testing::type_name<T>() + " to " +
-                           testing::type_name<Out>() + ", " + std::to_string(c.rows) + " x " +
-                           std::to_string(c.in) + " -> " + std::to_string(c.out);
+  const std::string what =
+      name + " " + testing::type_name<T>() + " to " + testing::type_name<Out>() + ", " +
+      std::to_string(c.rows) + " x " + std::to_string(c.in) + " -> " + std::to_string(c.out) +
+      (quantized
+           ? ", int" + std::to_string(bits_of(c.format.type)) + "/" + std::to_string(c.format.group)
+           : "");
 
   const size_t stride = std::max<size_t>(1, result.size() * c.in / 20000000);
   std::vector<Out> actual;
@@ -82,7 +123,7 @@ std::vector<Out> check(const Case& c, const Launch& launch, const std::string& n
     const int64_t row = static_cast<int64_t>(i) / c.out, col = static_cast<int64_t>(i) % c.out;
     double sum = c.bias ? widen(bias[col]) : 0, size = std::abs(sum);
     for (int64_t k = 0; k < c.in; ++k) {
-      const double product = widen(x[row * c.in + k]) * widen(w[col * c.in + k]);
+      const double product = widen(x[row * c.in + k]) * double{wide[col * c.in + k]};
       sum += product;
       size += std::abs(product);
     }
@@ -170,6 +211,73 @@ KERNEL_TEST(ARowHasTheSameBitsInAnyBatch) {
   }
 }
 
+constexpr WeightFormat kFormats[] = {{WeightType::kInt4, 0},  {WeightType::kInt8, 0},
+                                     {WeightType::kInt4, 32}, {WeightType::kInt8, 32},
+                                     {WeightType::kInt4, 64}, {WeightType::kInt8, 128}};
+
+KERNEL_TEST(QuantizedMatchesFloat64) {
+  const Launch fast = launch_linear_quantized;
+  constexpr auto kNone = Activation::kNone;
+  for (const WeightFormat format : kFormats) {
+    for (const int64_t rows : {1, 2, 7, 8, 9, 16, 17, 40}) {
+      check<__nv_bfloat16, __nv_bfloat16>({rows, 640, 200 + rows, true, kNone, format}, fast,
+                                          "quantized");
+      check<__nv_bfloat16, float>({rows, 8 * rows, 16, false, kNone, format}, fast, "quantized");
+      check<__nv_bfloat16, float>({rows, 520 + 8 * rows, 97, true, Activation::kGeluErf, format},
+                                  fast, "quantized");
+    }
+    if (!testing::is_sanitized()) {
+      check<__nv_bfloat16, float>({3, 2560, 3584, false, kNone, format}, fast, "quantized");
+      check<__nv_bfloat16, float>({16, 1024, 20001, false, kNone, format}, fast, "quantized");
+    }
+  }
+}
+
+KERNEL_TEST(QuantizedDotMatchesFloat64ForOddShapes) {
+  for (const WeightFormat format : kFormats) {
+    for (Case c : {Case{7, 33, 17, true}, Case{5, 1, 1}, Case{19, 588, 131},
+                   Case{9, 40, 50, true, Activation::kGeluErf}}) {
+      c.format = format;
+      check<float, float>(c, kDot, "dot");
+      check<__nv_bfloat16, __nv_bfloat16>(c, kDot, "dot");
+    }
+  }
+}
+
+KERNEL_TEST(AQuantizedRowHasTheSameBitsInAnyBatch) {
+  for (const WeightFormat format : kFormats) {
+    const Case c{40, 1288, 300, false, Activation::kNone, format};
+    Random random(7);
+    const auto w = random.normal<__nv_bfloat16>(c.out * c.in);
+    const DeviceArray<__nv_bfloat16> x(random.normal<__nv_bfloat16>(c.rows * c.in)), dw(w);
+    const Quantized quantized(w, dw, c);
+    const DeviceArray<float> together(c.rows * c.out), apart(c.rows * c.out);
+    LinearParams p{.x = x.data(),
+                   .weight = quantized.values.data(),
+                   .format = format,
+                   .scales = quantized.scales.data(),
+                   .out = together.data(),
+                   .rows = c.rows,
+                   .in_features = c.in,
+                   .out_features = c.out,
+                   .out_type = ElementType::kF32};
+    testing::run([&](cudaStream_t s) {
+      cudaError_t error = launch_linear_quantized(p, s);
+      int64_t first = 0;
+      for (const int64_t rows : {1, 2, 8, 9, 20}) {
+        LinearParams some = p;
+        some.rows = rows;
+        some.x = x.data() + first * c.in;
+        some.out = apart.data() + first * c.out;
+        if (error == cudaSuccess) error = launch_linear_quantized(some, s);
+        first += rows;
+      }
+      return error;
+    });
+    testing::expect_same_bits(apart.download(), together.download(), "quantized, rows apart");
+  }
+}
+
 KERNEL_TEST(LibraryMatchesFloat64) {
   Machine machine;
   const Launch library = [&](const LinearParams& p, cudaStream_t s) {
@@ -245,9 +353,11 @@ KERNEL_TEST(EveryShapeFindsAWay) {
   const Launch any = [&](const LinearParams& p, cudaStream_t s) {
     return as_error(machine.linear().run(p, s));
   };
-  for (const Case& c : {Case{0, 8, 8}, Case{1, 1, 1}, Case{40, 33, 17, true}, Case{33, 588, 1280},
-                        Case{20, 3, 50, true, Activation::kGeluErf}, Case{16, 2560, 512},
-                        Case{17, 2560, 512}, Case{70, 7, 5}}) {
+  for (const Case& c :
+       {Case{0, 8, 8}, Case{1, 1, 1}, Case{40, 33, 17, true}, Case{33, 588, 1280},
+        Case{20, 3, 50, true, Activation::kGeluErf}, Case{16, 2560, 512}, Case{17, 2560, 512},
+        Case{70, 7, 5}, Case{3, 64, 50, true, Activation::kNone, {WeightType::kInt8, 0}},
+        Case{30, 65, 50, true, Activation::kNone, {WeightType::kInt4, 32}}}) {
     check<float, float>(c, any, "any");
     check<__nv_bfloat16, __nv_bfloat16>(c, any, "any");
     check<__nv_bfloat16, float>(c, any, "any");

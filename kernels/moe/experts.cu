@@ -9,6 +9,7 @@
 #include "kernels/moe/experts_internal.h"
 #include "kernels/moe/permute.h"
 #include "kernels/moe/router.h"
+#include "kernels/quantized/quantized.cuh"
 
 namespace ernie::kernels {
 namespace moe {
@@ -127,6 +128,34 @@ __device__ float dot(const float* a, const float* b, int n) {
   return warp_sum(sum);
 }
 
+// Row `row` of a matrix with x, both n long. Of quantised weights, four lanes share a step of 16.
+struct Matrix {
+  WeightFormat format;
+  const void* values;
+  const void* scales;
+  int k;
+
+  __device__ float dot(int64_t row, const float* x) const {
+    if (format.type == WeightType::kNative) {
+      return moe::dot(static_cast<const float*>(values) + row * k, x, k);
+    }
+    const QuantizedRow weights(format, values, scales, row, k);
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    float sum = 0;
+    for (int step = lane / 4; step * 16 < k; step += 8) {
+      float w[4];
+      weights.load(step, lane % 4, w);
+      const float scale = weights.scale(step);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int at = step * 16 + k_in_step(lane % 4, i);
+        if (at < k) sum = fmaf(w[i] * scale, x[at], sum);
+      }
+    }
+    return warp_sum(sum);
+  }
+};
+
 template <bool kGateUp>
 __global__ __launch_bounds__(kThreads) void float32_kernel(const __grid_constant__ Problem problem,
                                                            int rows) {
@@ -141,19 +170,23 @@ __global__ __launch_bounds__(kThreads) void float32_kernel(const __grid_constant
     const int column = static_cast<int>(i % columns);
     const int expert = expert_of_row(problem, row);
     if (expert < 0) continue;
-    const int width = expert == problem.experts ? p.shared_width : width_of(p, expert);
+    const int width = width_of(problem, expert);
+    const WeightFormat format = format_of(problem, expert);
+    const bool native = format.type == WeightType::kNative;
     float* inner_row = inner + int64_t{row} * problem.inner_stride;
     if constexpr (kGateUp) {
       if (column >= width) continue;
       const float* x =
           static_cast<const float*>(p.x) + int64_t{problem.scratch.row_token[row]} * p.hidden;
-      const float* weight = static_cast<const float*>(p.gate_up[expert]);
-      const float gate = dot(weight + int64_t{column} * p.hidden, x, p.hidden);
-      const float up = dot(weight + int64_t{width + column} * p.hidden, x, p.hidden);
+      const Matrix weight{format, p.gate_up[expert], native ? nullptr : p.gate_up_scales[expert],
+                          p.hidden};
+      const RowOrder order = native ? RowOrder::kPlain : RowOrder::kGateUp;
+      const float gate = weight.dot(stored_row(column, 2 * width, order), x);
+      const float up = weight.dot(stored_row(width + column, 2 * width, order), x);
       if (threadIdx.x % 32 == 0) inner_row[column] = gate / (1.0f + expf(-gate)) * up;
     } else {
-      const float* weight = static_cast<const float*>(p.down[expert]);
-      const float sum = dot(weight + int64_t{column} * width, inner_row, width);
+      const Matrix weight{format, p.down[expert], native ? nullptr : p.down_scales[expert], width};
+      const float sum = weight.dot(column, inner_row);
       if (threadIdx.x % 32 == 0) problem.scratch.result[int64_t{row} * p.hidden + column] = sum;
     }
   }
@@ -185,6 +218,11 @@ char* lay_out(const MoeExpertsParams& p, char* base, Problem& problem) {
   return base;
 }
 
+bool is_quantized(const MoeExpertsParams& p) {
+  const WeightFormat& some = p.text_experts > 0 ? p.text_format : p.vision_format;
+  return some.type != WeightType::kNative;
+}
+
 bool is_valid(const MoeExpertsParams& p) {
   if (p.tokens < 0 || p.hidden <= 0 || p.hidden % 8 != 0 || p.top_k <= 0 || p.top_k > kMaxTopK ||
       p.text_experts < 0 || p.vision_experts < 0 || p.text_experts + p.vision_experts == 0 ||
@@ -192,15 +230,22 @@ bool is_valid(const MoeExpertsParams& p) {
     return false;
   }
   const bool bf16 = p.type == ElementType::kBF16;
-  const auto fits = [&](int experts, int width) {
-    return experts == 0 || (width > 0 && (!bf16 || width % 8 == 0));
+  const bool quantized = is_quantized(p);
+  const auto fits = [&](int experts, int width, const WeightFormat& format) {
+    return experts == 0 || (width > 0 && (!bf16 || width % 8 == 0) &&
+                            (format.type != WeightType::kNative) == quantized);
   };
-  return fits(p.text_experts, p.text_width) && fits(p.vision_experts, p.vision_width) &&
-         fits(p.shared_width, p.shared_width) && p.workspace != nullptr;
+  return fits(p.text_experts, p.text_width, p.text_format) &&
+         fits(p.vision_experts, p.vision_width, p.vision_format) &&
+         fits(p.shared_width, p.shared_width, p.shared_format) && p.workspace != nullptr;
 }
 
 cudaError_t launch_products(const Problem& problem, MoePath path, cudaStream_t stream) {
   const MoeExpertsParams& p = problem.p;
+  const bool quantized = is_quantized(p) && p.type == ElementType::kBF16;
+  if (quantized && p.tokens <= kMaxDecodeTokens && path != MoePath::kHopper) {
+    return launch_quantized(problem, stream);
+  }
   if (path == MoePath::kDecode) return launch_decode(problem, stream);
   const cudaError_t error = launch_moe_permute({.expert_ids = p.expert_ids,
                                                 .tokens = p.tokens,
@@ -213,6 +258,10 @@ cudaError_t launch_products(const Problem& problem, MoePath path, cudaStream_t s
                                                stream);
   if (error != cudaSuccess) return error;
   if (p.type == ElementType::kF32) return launch_float32(problem, stream);
+  if (quantized) {
+    return path == MoePath::kHopper ? launch_quantized_hopper(problem, stream)
+                                    : launch_quantized(problem, stream);
+  }
   return path == MoePath::kHopper ? launch_hopper(problem, stream) : launch_ampere(problem, stream);
 }
 
@@ -240,13 +289,15 @@ cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
   if (!moe::is_valid(p)) return cudaErrorInvalidValue;
   moe::Problem problem;
   moe::lay_out(p, static_cast<char*>(p.workspace), problem);
-  const bool can_hopper = arch() >= 90 && p.weight_maps != nullptr;
+  const bool quantized = moe::is_quantized(p);
+  const bool can_hopper = arch() >= 90 && (quantized || p.weight_maps != nullptr);
   MoePath path = p.path;
   if (path == MoePath::kAuto) {
-    path = p.tokens == 1                  ? MoePath::kSingle
-           : can_hopper                   ? MoePath::kHopper
-           : p.tokens <= kMaxDecodeTokens ? MoePath::kDecode
-                                          : MoePath::kAmpere;
+    const bool few = p.tokens <= kMaxDecodeTokens;
+    path = p.tokens == 1                       ? MoePath::kSingle
+           : can_hopper && !(quantized && few) ? MoePath::kHopper
+           : few                               ? MoePath::kDecode
+                                               : MoePath::kAmpere;
   }
   if (p.type == ElementType::kF32) path = MoePath::kAmpere;
   if ((path == MoePath::kSingle && p.tokens != 1) ||
@@ -255,7 +306,7 @@ cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
     return cudaErrorInvalidValue;
   }
   if (path == MoePath::kSingle) {
-    if (moe::single_takes(p)) return moe::launch_single(problem, stream);
+    if (!quantized && moe::single_takes(p)) return moe::launch_single(problem, stream);
     path = MoePath::kDecode;
   }
   return first_error(

@@ -21,6 +21,16 @@ __device__ __forceinline__ int width_of(const MoeExpertsParams& p, int expert) {
   return expert < p.text_experts ? p.text_width : p.vision_width;
 }
 
+// The same with the shared expert behind the others.
+__device__ __forceinline__ int width_of(const Problem& problem, int expert) {
+  return expert == problem.experts ? problem.p.shared_width : width_of(problem.p, expert);
+}
+__device__ __forceinline__ const WeightFormat& format_of(const Problem& problem, int expert) {
+  const MoeExpertsParams& p = problem.p;
+  if (expert == problem.experts) return p.shared_format;
+  return expert < p.text_experts ? p.text_format : p.vision_format;
+}
+
 __device__ __forceinline__ Group group_of(const Problem& problem, const int* offsets, int index) {
   const MoeExpertsParams& p = problem.p;
   if (index == 0) {

@@ -32,6 +32,9 @@ bool single_takes(const MoeExpertsParams& p);
 cudaError_t launch_single(const Problem& problem, cudaStream_t stream);  // all of the MLP
 cudaError_t launch_ampere(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_hopper(const Problem& problem, cudaStream_t stream);
+cudaError_t launch_quantized_hopper(const Problem& problem, cudaStream_t stream);
+// Quantised weights; up to kMaxDecodeTokens tokens it sorts on its own, too.
+cudaError_t launch_quantized(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_float32(const Problem& problem, cudaStream_t stream);
 
 }  // namespace ernie::kernels::moe

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <string>
 
 #include "kernels/common/arch.h"
 #include "kernels/moe/experts.h"
+#include "kernels/quantized/quantized.h"
 #include "kernels/testing/testing.h"
 
 namespace ernie::kernels {
@@ -28,6 +30,7 @@ struct Shape {
   int shared_width;
   int top_k;
   Mix mix = Mix::kBoth;
+  std::array<WeightFormat, 3> formats = {};  // text, vision, shared
 };
 
 constexpr const char* kPathNames[] = {"auto", "single", "decode", "ampere", "hopper"};
@@ -52,15 +55,18 @@ class Layer {
   explicit Layer(const Shape& shape) : shape_(shape) {
     Random random(31);
     const int all = shape.experts[0] + shape.experts[1] + 1;
-    std::vector<const void*> gate_up_pointers, down_pointers;
+    std::vector<const void*> gate_up_pointers, down_pointers, gate_up_scales, down_scales;
     std::vector<MoeWeightMap> maps(static_cast<size_t>(2 * all));
     for (int e = 0; e < all; ++e) {
       const auto hidden = static_cast<size_t>(shape.hidden);
       const auto width = static_cast<size_t>(width_of(e));
       // Activations stay of order 1.
-      gate_up_.push_back(uniform<T>(random, 2 * width * hidden, 3.0 / std::sqrt(shape.hidden)));
-      down_.push_back(
-          uniform<T>(random, hidden * width, 3.0 / std::sqrt(static_cast<double>(width) + 1)));
+      const std::vector<T> gate_up =
+          uniform<T>(random, 2 * width * hidden, 3.0 / std::sqrt(shape.hidden));
+      const std::vector<T> down =
+          uniform<T>(random, hidden * width, 3.0 / std::sqrt(static_cast<double>(width) + 1));
+      gate_up_.emplace_back(gate_up.begin(), gate_up.end());
+      down_.emplace_back(down.begin(), down.end());
       const int modality = e < shape.experts[0] ? 0 : 1;
       const bool shared = e == all - 1;
       const bool used =
@@ -69,10 +75,20 @@ class Layer {
                        (shape.mix == Mix::kVision || shape.mix == Mix::kBoth || modality == 0);
       gate_up_pointers.push_back(nullptr);
       down_pointers.push_back(nullptr);
+      gate_up_scales.push_back(nullptr);
+      down_scales.push_back(nullptr);
       if (!used) continue;
-      device_.push_back(std::make_unique<DeviceArray<T>>(gate_up_.back()));
+      const WeightFormat format = shape.formats[shared ? 2 : modality];
+      if (format.type != WeightType::kNative) {
+        quantize(gate_up, gate_up_.back(), 2 * width_of(e), shape.hidden, format, RowOrder::kGateUp,
+                 gate_up_pointers.back(), gate_up_scales.back());
+        quantize(down, down_.back(), shape.hidden, width_of(e), format, RowOrder::kPlain,
+                 down_pointers.back(), down_scales.back());
+        continue;
+      }
+      device_.push_back(std::make_unique<DeviceArray<T>>(gate_up));
       gate_up_pointers.back() = device_.back()->data();
-      device_.push_back(std::make_unique<DeviceArray<T>>(down_.back()));
+      device_.push_back(std::make_unique<DeviceArray<T>>(down));
       down_pointers.back() = device_.back()->data();
       if (std::is_same_v<T, float> || arch() < 90) continue;
       const auto at = static_cast<size_t>(2 * e);
@@ -83,6 +99,8 @@ class Layer {
     }
     gate_up_pointers_ = std::make_unique<DeviceArray<const void*>>(gate_up_pointers);
     down_pointers_ = std::make_unique<DeviceArray<const void*>>(down_pointers);
+    gate_up_scales_ = std::make_unique<DeviceArray<const void*>>(gate_up_scales);
+    down_scales_ = std::make_unique<DeviceArray<const void*>>(down_scales);
     maps_ = std::make_unique<DeviceArray<MoeWeightMap>>(maps);
   }
 
@@ -158,6 +176,11 @@ class Layer {
     p.shared_width = shape_.shared_width;
     p.gate_up = gate_up_pointers_->data();
     p.down = down_pointers_->data();
+    p.gate_up_scales = gate_up_scales_->data();
+    p.down_scales = down_scales_->data();
+    p.text_format = shape_.formats[0];
+    p.vision_format = shape_.formats[1];
+    p.shared_format = shape_.formats[2];
     p.weight_maps = maps_->data();
     p.out = out.data();
     p.out_type = std::is_same_v<Out, float> ? ElementType::kF32 : ElementType::kBF16;
@@ -183,15 +206,15 @@ class Layer {
       const int e = k < shape_.top_k ? batch.ids[at] : shared;
       const double weight = k < shape_.top_k ? batch.weights[at] : 1.0;
       const auto width = static_cast<size_t>(width_of(e));
-      const std::vector<T>& gate_up = gate_up_[static_cast<size_t>(e)];
-      const std::vector<T>& down = down_[static_cast<size_t>(e)];
+      const std::vector<float>& gate_up = gate_up_[static_cast<size_t>(e)];
+      const std::vector<float>& down = down_[static_cast<size_t>(e)];
       std::vector<double> inner(width);
       for (size_t j = 0; j < width; ++j) {
         double gate = 0;
         double up = 0;
         for (size_t i = 0; i < hidden; ++i) {
-          gate += testing::widen(x[i]) * testing::widen(gate_up[j * hidden + i]);
-          up += testing::widen(x[i]) * testing::widen(gate_up[(width + j) * hidden + i]);
+          gate += testing::widen(x[i]) * double{gate_up[j * hidden + i]};
+          up += testing::widen(x[i]) * double{gate_up[(width + j) * hidden + i]};
         }
         inner[j] =
             testing::widen(static_cast<T>(static_cast<float>(gate / (1 + std::exp(-gate)) * up)));
@@ -200,7 +223,7 @@ class Layer {
         double sum = 0;
         double square = 0;
         for (size_t j = 0; j < width; ++j) {
-          const double term = inner[j] * testing::widen(down[i * width + j]);
+          const double term = inner[j] * double{down[i * width + j]};
           sum += term;
           square += term * term;
         }
@@ -215,18 +238,51 @@ class Layer {
   }
 
  private:
+  // Leaves in `values` what the quantised weights stand for.
+  void quantize(const std::vector<T>& weights, std::vector<float>& values, int64_t rows,
+                int64_t cols, WeightFormat format, RowOrder order, const void*& packed,
+                const void*& scales) {
+    bytes_.push_back(
+        std::make_unique<DeviceArray<char>>(quantized_value_bytes(rows, cols, format, order)));
+    packed = bytes_.back()->data();
+    QuantizeParams p;
+    p.out = {format, order, rows, cols, bytes_.back()->data(), nullptr};
+    bytes_.push_back(
+        std::make_unique<DeviceArray<char>>(quantized_scale_bytes(rows, cols, format, order)));
+    scales = p.out.scales = bytes_.back()->data();
+    const DeviceArray<T> in(weights);
+    const DeviceArray<float> out(values.size());
+    p.type = std::is_same_v<T, float> ? ElementType::kF32 : ElementType::kBF16;
+    p.in = in.data();
+    p.stride = p.all_cols = cols;
+    p.rows = rows;
+    testing::run([&](cudaStream_t stream) {
+      const cudaError_t error = launch_quantize(p, stream);
+      return error != cudaSuccess ? error
+                                  : launch_dequantize(p.out, ElementType::kF32, out.data(), stream);
+    });
+    values = out.download();
+  }
+
   Shape shape_;
-  std::vector<std::vector<T>> gate_up_;
-  std::vector<std::vector<T>> down_;
+  std::vector<std::vector<float>> gate_up_;
+  std::vector<std::vector<float>> down_;
   std::vector<std::unique_ptr<DeviceArray<T>>> device_;
+  std::vector<std::unique_ptr<DeviceArray<char>>> bytes_;
   std::unique_ptr<DeviceArray<const void*>> gate_up_pointers_;
   std::unique_ptr<DeviceArray<const void*>> down_pointers_;
+  std::unique_ptr<DeviceArray<const void*>> gate_up_scales_;
+  std::unique_ptr<DeviceArray<const void*>> down_scales_;
   std::unique_ptr<DeviceArray<MoeWeightMap>> maps_;
 };
 
+bool is_quantized(const Shape& shape) {
+  return shape.formats[shape.experts[0] > 0 ? 0 : 1].type != WeightType::kNative;
+}
+
 template <class T>
-std::vector<MoePath> paths_for(int tokens) {
-  if (std::is_same_v<T, float>) return {MoePath::kAuto};
+std::vector<MoePath> paths_for(const Shape& shape, int tokens) {
+  if (std::is_same_v<T, float> || is_quantized(shape)) return {MoePath::kAuto};
   std::vector<MoePath> paths{MoePath::kAmpere};
   if (tokens == 1) paths.push_back(MoePath::kSingle);
   if (tokens <= kMaxDecodeTokens) paths.push_back(MoePath::kDecode);
@@ -235,11 +291,16 @@ std::vector<MoePath> paths_for(int tokens) {
 }
 
 std::string name_of(const Shape& s, int tokens, MoePath path) {
+  std::string formats;
+  for (const WeightFormat& format : s.formats) {
+    if (format.type == WeightType::kNative) continue;
+    formats += ", int" + std::to_string(bits_of(format.type)) + "/" + std::to_string(format.group);
+  }
   return std::string(kPathNames[static_cast<int>(path)]) + ", " + std::to_string(tokens) +
          " tokens, hidden " + std::to_string(s.hidden) + ", experts " +
          std::to_string(s.experts[0]) + " x " + std::to_string(s.width[0]) + " and " +
          std::to_string(s.experts[1]) + " x " + std::to_string(s.width[1]) + ", shared " +
-         std::to_string(s.shared_width) + ", top " + std::to_string(s.top_k);
+         std::to_string(s.shared_width) + ", top " + std::to_string(s.top_k) + formats;
 }
 
 template <class T>
@@ -257,7 +318,7 @@ void check(const Shape& shape, const std::vector<int>& token_counts, int referen
       tolerance.emplace_back();
       layer.reference(batch, checked.back(), expected.back(), tolerance.back());
     }
-    for (const MoePath path : paths_for<T>(tokens)) {
+    for (const MoePath path : paths_for<T>(shape, tokens)) {
       const std::string what = name_of(shape, tokens, path);
       const std::vector<float> out = layer.template run<float>(batch, path);
       for (size_t c = 0; c < checked.size(); ++c) {
@@ -360,7 +421,7 @@ KERNEL_TEST(ATokenDoesNotDependOnTheBatch) {
   const Layer<__nv_bfloat16> layer(shape);
   for (const int tokens : {64, 2100}) {
     const auto batch = layer.make_batch(tokens);
-    for (const MoePath path : paths_for<__nv_bfloat16>(tokens)) {
+    for (const MoePath path : paths_for<__nv_bfloat16>(shape, tokens)) {
       const std::vector<float> all = layer.run<float>(batch, path);
       for (const int count : {1, 9, 33}) {
         const int first = 20;
@@ -370,6 +431,106 @@ KERNEL_TEST(ATokenDoesNotDependOnTheBatch) {
             some, std::vector<float>(begin, begin + count * shape.hidden),
             name_of(shape, tokens, path) + ", " + std::to_string(count) + " alone");
       }
+    }
+  }
+}
+
+constexpr WeightFormat kInt4{WeightType::kInt4, 0};
+constexpr WeightFormat kInt8{WeightType::kInt8, 0};
+
+Shape quantized(Shape shape, WeightFormat text, WeightFormat vision, WeightFormat shared) {
+  shape.formats = {text, vision, shared};
+  return shape;
+}
+
+const std::vector<int> kQuantizedTokens = testing::is_sanitized()
+                                              ? std::vector<int>{1, 7, 20}
+                                              : std::vector<int>{1, 2, 5, 8, 9, 16, 31, 64, 200};
+
+KERNEL_TEST(QuantizedExperts) {
+  for (const WeightFormat routed : {kInt4, kInt8}) {
+    const auto check_shape = [&](const Shape& shape) {
+      check<__nv_bfloat16>(quantized(shape, routed, routed, kInt8), kQuantizedTokens, 3);
+    };
+    check_shape({64, {4, 4}, {32, 32}, 0, 1});
+    check_shape({256, {64, 64}, {128, 64}, 256, 8});
+    check_shape({72, {8, 8}, {96, 40}, 64, 3});  // no multiples of a tile
+    check_shape({1000, {5, 3}, {120, 200}, 8, 2});
+    check_shape({512, {16, 16}, {448, 192}, 0, 8});
+    check_shape({128, {16, 16}, {96, 512}, 192, 4, Mix::kText});
+    check_shape({128, {16, 16}, {512, 96}, 0, 4, Mix::kVision});
+    check_shape({256, {16, 0}, {160, 0}, 96, 4, Mix::kOneExpert});
+    check_shape({128, {64, 0}, {64, 0}, 0, 2, Mix::kFewExperts});
+  }
+}
+
+KERNEL_TEST(QuantizedFormatsMayDiffer) {
+  check<__nv_bfloat16>(quantized({256, {8, 8}, {192, 64}, 128, 4}, kInt4, kInt8, kInt4),
+                       kQuantizedTokens);
+  check<__nv_bfloat16>(quantized({256, {8, 8}, {192, 64}, 128, 4}, kInt8, kInt4, kInt8),
+                       kQuantizedTokens);
+}
+
+KERNEL_TEST(QuantizedInGroups) {
+  for (const int group : {32, 64, 128}) {
+    const WeightFormat int4{WeightType::kInt4, group};
+    const WeightFormat int8{WeightType::kInt8, group};
+    check<__nv_bfloat16>(quantized({264, {8, 8}, {192, 96}, 72, 4}, int4, int8, kInt8),
+                         kQuantizedTokens, 3);
+    check<__nv_bfloat16>(quantized({512, {8, 8}, {448, 192}, 128, 4}, int8, int4, int4),
+                         kQuantizedTokens, 3);
+    check<float>(quantized({264, {8, 8}, {192, 96}, 72, 4}, int4, int8, kInt8), {1, 30}, 3);
+  }
+}
+
+KERNEL_TEST(WideQuantizedExperts) {
+  if (testing::is_sanitized()) return;
+  check<__nv_bfloat16>(quantized({2560, {6, 4}, {1536, 512}, 3072, 2}, kInt4, kInt4, kInt8),
+                       {1, 3, 64}, 2);
+  check<__nv_bfloat16>(
+      quantized({2560, {8, 0}, {1536, 0}, 3072, 6, Mix::kText}, kInt4, kInt4, kInt8), {1}, 1);
+  check<__nv_bfloat16>(quantized({8192, {8, 0}, {896, 0}, 0, 8, Mix::kText}, kInt4, kInt4, kInt4),
+                       {1, 8, 40}, 1);
+}
+
+KERNEL_TEST(Float32QuantizedExperts) {
+  check<float>(quantized({64, {4, 4}, {33, 20}, 17, 2}, kInt4, kInt8, kInt8), {1, 2, 64, 300}, 3);
+}
+
+KERNEL_TEST(AQuantizedChoiceThatIsNoExpertAddsNothing) {
+  const Shape shape = quantized({512, {16, 16}, {192, 96}, 128, 4}, kInt4, kInt4, kInt8);
+  const Layer<__nv_bfloat16> layer(shape);
+  for (const int tokens : {1, 3}) {
+    auto batch = layer.make_batch(tokens);
+    for (const int32_t nobody : {-1, 32, 1 << 30}) {
+      batch.ids[2] = nobody;
+      auto without = batch;
+      without.ids[2] = 0;
+      without.weights[2] = 0.0f;
+      const std::vector<float> got = layer.run<float>(batch, MoePath::kAuto);
+      const std::vector<float> expected = layer.run<float>(without, MoePath::kAuto);
+      testing::expect_close(got, std::vector<double>(expected.begin(), expected.end()),
+                            {1e-5, 1e-5}, name_of(shape, tokens, MoePath::kAuto));
+    }
+  }
+}
+
+// All ways of the quantised products add up alike.
+KERNEL_TEST(AQuantizedTokenDoesNotDependOnTheBatch) {
+  for (const int group : {0, 64}) {
+    const Shape shape = quantized({520, {16, 16}, {192, 96}, 128, 4}, {WeightType::kInt4, group},
+                                  {WeightType::kInt8, group}, kInt8);
+    const Layer<__nv_bfloat16> layer(shape);
+    const auto batch = layer.make_batch(100);
+    const std::vector<float> all = layer.run<float>(batch, MoePath::kAuto);
+    for (const int count : {1, 2, 8, 9, 33, 64}) {
+      const int first = 20;
+      const std::vector<float> some =
+          layer.run<float>(layer.part(batch, first, count), MoePath::kAuto);
+      const auto begin = all.begin() + first * shape.hidden;
+      testing::expect_same_bits(
+          some, std::vector<float>(begin, begin + count * shape.hidden),
+          name_of(shape, 100, MoePath::kAuto) + ", " + std::to_string(count) + " alone");
     }
   }
 }

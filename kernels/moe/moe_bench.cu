@@ -5,6 +5,7 @@
 #include "kernels/common/arch.h"
 #include "kernels/moe/experts.h"
 #include "kernels/moe/router.h"
+#include "kernels/quantized/quantized.h"
 #include "kernels/testing/bench.h"
 
 namespace ernie::kernels {
@@ -19,9 +20,17 @@ struct Geometry {
   int width[2];
   int shared_width;
   int top_k;
+  WeightFormat format = {};  // of all but the shared experts, which are in 8 bits if this is in any
 };
 constexpr Geometry k28B{"28B", 2560, {64, 64}, {1536, 512}, 3072, 6};
 constexpr Geometry k424B{"424B, 1 of 4 ranks", 8192, {64, 64}, {896, 384}, 0, 8};
+constexpr Geometry k424BHalf{"424B, 1 of 2 ranks", 8192, {64, 64}, {1792, 768}, 0, 8};
+
+Geometry quantized(Geometry g, const char* name, WeightFormat format) {
+  g.name = name;
+  g.format = format;
+  return g;
+}
 constexpr int kLayers = 3;
 
 uint32_t mixed(uint32_t x) {
@@ -54,17 +63,39 @@ std::vector<int32_t> route(const Geometry& g, int tokens, int vision_percent, in
 }
 
 void measure_experts(const Geometry& g) {
+  const bool quantized = g.format.type != WeightType::kNative;
+  const WeightFormat shared_format =
+      quantized ? WeightFormat{WeightType::kInt8, g.format.group} : WeightFormat{};
   const int all = g.experts[0] + g.experts[1] + 1;
   const auto width_of = [&](int e) {
     return e == all - 1 ? g.shared_width : g.width[e < g.experts[0] ? 0 : 1];
   };
   std::vector<void*> owned;
-  std::vector<const void*const*> gate_up, down;
+  std::vector<const void*const*> gate_up, down, gate_up_scales, down_scales;
   std::vector<const MoeWeightMap*> maps;
   for (int layer = 0; layer < kLayers; ++layer) {
-    std::vector<const void*> gate_up_pointers, down_pointers;
+    std::vector<const void*> gate_up_pointers, down_pointers, gate_up_scale_pointers,
+        down_scale_pointers;
     std::vector<MoeWeightMap> layer_maps(static_cast<size_t>(2 * all));
     for (int e = 0; e < all; ++e) {
+      if (quantized) {
+        const auto allocate = [&](int64_t rows, int64_t cols, RowOrder order,
+                                  std::vector<const void*>& values,
+                                  std::vector<const void*>& scales) {
+          const WeightFormat format = e == all - 1 ? shared_format : g.format;
+          const bool exists = rows > 0 && cols > 0;
+          const size_t value_bytes = quantized_value_bytes(rows, cols, format, order);
+          const size_t scale_bytes = quantized_scale_bytes(rows, cols, format, order);
+          values.push_back(exists ? bench::allocate_random(value_bytes, false) : nullptr);
+          scales.push_back(exists ? bench::allocate_random(scale_bytes, true, 0.01f) : nullptr);
+          owned.push_back(const_cast<void*>(values.back()));
+          owned.push_back(const_cast<void*>(scales.back()));
+        };
+        allocate(2 * width_of(e), g.hidden, RowOrder::kGateUp, gate_up_pointers,
+                 gate_up_scale_pointers);
+        allocate(g.hidden, width_of(e), RowOrder::kPlain, down_pointers, down_scale_pointers);
+        continue;
+      }
       const size_t bytes = size_t{2} * g.hidden * width_of(e);
       void* gate_up_weight = nullptr;
       void* down_weight = nullptr;
@@ -87,6 +118,13 @@ void measure_experts(const Geometry& g) {
     gate_up.push_back(upload(gate_up_pointers));
     down.push_back(upload(down_pointers));
     maps.push_back(upload(layer_maps));
+    if (quantized) {
+      gate_up_scales.push_back(upload(gate_up_scale_pointers));
+      down_scales.push_back(upload(down_scale_pointers));
+      for (const void* const* scales : {gate_up_scales.back(), down_scales.back()}) {
+        owned.push_back(const_cast<void**>(reinterpret_cast<const void* const*>(scales)));
+      }
+    }
     owned.push_back(const_cast<void**>(reinterpret_cast<const void* const*>(gate_up.back())));
     owned.push_back(const_cast<void**>(reinterpret_cast<const void* const*>(down.back())));
     owned.push_back(const_cast<MoeWeightMap*>(maps.back()));
@@ -99,16 +137,23 @@ void measure_experts(const Geometry& g) {
     const char* path_name;
   };
   std::vector<Run> runs;
-  runs.push_back({1, 0, MoePath::kSingle, "single"});
+  if (quantized) {
+    for (const int tokens : {1, 2, 4, 8, 16, 32, 64, 256}) {
+      runs.push_back({tokens, 0, MoePath::kAuto, "auto"});
+    }
+  }
+  if (!quantized) runs.push_back({1, 0, MoePath::kSingle, "single"});
   for (const int tokens : {1, 2, 4, 8, 16, 32, 64}) {
+    if (quantized) break;
     runs.push_back({tokens, 0, MoePath::kDecode, "decode"});
     if (arch() >= 90) runs.push_back({tokens, 0, MoePath::kHopper, "hopper"});
   }
   for (const int tokens : {64, 256, 1024, 2048, 8192}) {
+    if (quantized) break;
     runs.push_back({tokens, 0, MoePath::kAmpere, "ampere"});
     if (arch() >= 90 && tokens > 64) runs.push_back({tokens, 0, MoePath::kHopper, "hopper"});
   }
-  runs.push_back({8192, 50, MoePath::kAuto, "auto, half vision"});
+  if (!quantized) runs.push_back({8192, 50, MoePath::kAuto, "auto, half vision"});
 
   for (const Run& run : runs) {
     MoeExpertsParams p;
@@ -120,6 +165,8 @@ void measure_experts(const Geometry& g) {
     p.text_width = g.width[0];
     p.vision_width = g.width[1];
     p.shared_width = g.shared_width;
+    p.text_format = p.vision_format = g.format;
+    p.shared_format = shared_format;
     p.path = run.path;
     const size_t x_bytes = size_t{2} * g.hidden * run.tokens;
     void* x = bench::allocate_random(x_bytes, true);
@@ -136,8 +183,12 @@ void measure_experts(const Geometry& g) {
       flops += 6.0 * g.hidden * g.shared_width * run.tokens;
       std::sort(routed.begin(), routed.end());
       routed.erase(std::unique(routed.begin(), routed.end()), routed.end());
-      for (const int32_t e : routed) bytes += 6.0 * g.hidden * width_of(e);
-      bytes += 6.0 * g.hidden * g.shared_width;
+      const auto element_bytes = [](const WeightFormat& format) {
+        return format.type == WeightType::kNative ? 2.0 : bits_of(format.type) / 8.0;
+      };
+      for (const int32_t e : routed)
+        bytes += 3.0 * element_bytes(g.format) * g.hidden * width_of(e);
+      bytes += 3.0 * element_bytes(shared_format) * g.hidden * g.shared_width;
     }
     p.x = x;
     p.out = out;
@@ -151,6 +202,10 @@ void measure_experts(const Geometry& g) {
           now.gate_up = gate_up[layer];
           now.down = down[layer];
           now.weight_maps = maps[layer];
+          if (quantized) {
+            now.gate_up_scales = gate_up_scales[layer];
+            now.down_scales = down_scales[layer];
+          }
           return launch_moe_experts(now, stream);
         },
         {.launches_per_graph = run.tokens > 64 ? 6 : 30, .replays = 10});
@@ -221,6 +276,22 @@ KERNEL_BENCH(Router28B) { measure_router(k28B); }
 KERNEL_BENCH(Router424B) { measure_router(k424B); }
 KERNEL_BENCH(Experts28B) { measure_experts(k28B); }
 KERNEL_BENCH(Experts424B) { measure_experts(k424B); }
+
+constexpr WeightFormat kInt4{WeightType::kInt4, 0};
+constexpr WeightFormat kInt8{WeightType::kInt8, 0};
+constexpr WeightFormat kInt4InGroups{WeightType::kInt4, 64};
+KERNEL_BENCH(Quantized28BInt4) { measure_experts(quantized(k28B, "28B int4", kInt4)); }
+KERNEL_BENCH(Quantized28BInt8) { measure_experts(quantized(k28B, "28B int8", kInt8)); }
+KERNEL_BENCH(Quantized28BGroups) {
+  measure_experts(quantized(k28B, "28B int4, groups of 64", kInt4InGroups));
+}
+KERNEL_BENCH(Quantized424BInt4) {
+  measure_experts(quantized(k424BHalf, "424B, 1 of 2 ranks, int4", kInt4));
+  measure_experts(quantized(k424B, "424B, 1 of 4 ranks, int4", kInt4));
+}
+KERNEL_BENCH(Quantized424BInt8) {
+  measure_experts(quantized(k424B, "424B, 1 of 4 ranks, int8", kInt8));
+}
 
 }  // namespace
 }  // namespace ernie::kernels

@@ -37,16 +37,16 @@ enum class RowOrder : uint8_t {
   kGateUp,
 };
 
-constexpr int64_t quantized_rows(int64_t rows, RowOrder order) {
+constexpr __host__ __device__ int64_t quantized_rows(int64_t rows, RowOrder order) {
   const int64_t step = order == RowOrder::kGateUp ? kQuantizedTile / 2 : kQuantizedTile;
   const int64_t part = order == RowOrder::kGateUp ? rows / 2 : rows;
   const int64_t padded = (part + step - 1) / step * step;
   return order == RowOrder::kGateUp ? 2 * padded : padded;
 }
-constexpr int64_t quantized_cols(int64_t cols) {
+constexpr __host__ __device__ int64_t quantized_cols(int64_t cols) {
   return (cols + kQuantizedTile - 1) / kQuantizedTile * kQuantizedTile;
 }
-constexpr int64_t quantized_groups(int64_t cols, int group) {
+constexpr __host__ __device__ int64_t quantized_groups(int64_t cols, int group) {
   return group == 0 ? 1 : (cols + group - 1) / group;
 }
 constexpr size_t quantized_value_bytes(int64_t rows, int64_t cols, WeightFormat format,

@@ -1,11 +1,9 @@
 #include "backend/cuda/cuda_backend.h"
 
-#include "backend/cuda/device_experts.h"
 #include "backend/cuda_factory.h"
 #include "base/check.h"
 #include "base/result.h"
 #include "kernels/common/arch.h"
-#include "kernels/dummy/dummy_fill.h"
 
 namespace ernie::cuda {
 
@@ -75,36 +73,21 @@ void CudaBackend::copy_to_host(void* dst, const void* src, size_t bytes) {
 
 std::unique_ptr<Weight> CudaBackend::pack_stacked(std::span<const HostMatrix> parts,
                                                   const ops::PackSpec& spec) {
-  auto weight = std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].in_features,
-                                               spec.format, weights_);
-  weight->upload(parts, staging_);
-  return weight;
+  return packer_.pack(parts, spec);
+}
+
+std::unique_ptr<Weight> CudaBackend::pack_quantized(std::span<const QuantizedHostMatrix> parts,
+                                                    const ops::PackSpec& spec) {
+  return packer_.pack(parts, spec);
 }
 
 std::unique_ptr<Weight> CudaBackend::pack_generated(std::span<const GeneratedMatrix> parts,
                                                     const ops::PackSpec& spec) {
-  auto weight =
-      std::make_unique<DeviceWeight>(stacked_rows(parts), parts[0].cols, spec.format, weights_);
-  int64_t begin = 0;
-  for (const GeneratedMatrix& part : parts) {
-    check(kernels::launch_dummy_fill({.type = element_type(weight->dtype()),
-                                      .out = weight->row(begin),
-                                      .key = part.key,
-                                      .first = part.first,
-                                      .row_stride = part.row_stride,
-                                      .rows = part.rows,
-                                      .cols = part.cols,
-                                      .mean = part.mean,
-                                      .deviation = part.deviation},
-                                     stream()),
-          "launch of dummy_fill");
-    begin += part.rows;
-  }
-  return weight;
+  return packer_.pack(parts, spec);
 }
 
 std::unique_ptr<ExpertSet> CudaBackend::make_experts(ExpertWeights weights) {
-  return std::make_unique<DeviceExperts>(std::move(weights), weights_, staging_);
+  return packer_.make_experts(std::move(weights));
 }
 
 }  // namespace ernie::cuda

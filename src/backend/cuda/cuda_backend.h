@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "backend/cuda/device.h"
-#include "backend/cuda/device_weight.h"
 #include "backend/cuda/host_copies.h"
 #include "backend/cuda/result_slots.h"
 #include "backend/cuda/staging_ring.h"
+#include "backend/cuda/weight_packer.h"
 #include "backend/cuda/work_buffer.h"
 #include "kernels/common/element_type.h"
 #include "kernels/linear/linear.h"
@@ -34,6 +34,8 @@ class CudaBackend final : public ops::Backend {
   std::unique_ptr<Weight> pack_stacked(std::span<const HostMatrix> parts,
                                        const ops::PackSpec& spec) override;
   std::unique_ptr<Weight> pack_generated(std::span<const GeneratedMatrix> parts,
+                                         const ops::PackSpec& spec) override;
+  std::unique_ptr<Weight> pack_quantized(std::span<const QuantizedHostMatrix> parts,
                                          const ops::PackSpec& spec) override;
   std::unique_ptr<ExpertSet> make_experts(ExpertWeights weights) override;
 
@@ -75,7 +77,7 @@ class CudaBackend final : public ops::Backend {
   int device_;
   Stream stream_;  // made first: it sets the thread's device
   StagingRing staging_;
-  SlabArena weights_{allocate_device};
+  WeightPacker packer_{stream_.get(), staging_};
   bool frozen_ = false;
   HostCopies host_copies_;
   WorkBuffer attention_, router_logits_, router_arrivals_, experts_, segments_, sampling_rows_,

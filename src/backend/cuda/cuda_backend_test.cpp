@@ -81,7 +81,7 @@ TEST_F(CudaBackendTest, WeightsTakeWhatThePlanCountsAndGiveItBack) {
 std::vector<uint8_t> bytes_of(CudaBackend& backend, const Weight& weight) {
   const DeviceWeight& device = device_weight(weight);
   std::vector<uint8_t> host(static_cast<size_t>(weight.out_features() * weight.in_features()) *
-                            dtype_bytes(device.dtype()));
+                            dtype_bytes(device.format().dtype()));
   backend.copy_to_host(host.data(), device.data(), host.size());
   return host;
 }

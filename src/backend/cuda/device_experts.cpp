@@ -5,25 +5,36 @@
 
 #include "backend/cuda/device_weight.h"
 #include "base/check.h"
+#include "base/result.h"
 #include "kernels/moe/experts.h"
 
 namespace ernie::cuda {
 
 DeviceExperts::DeviceExperts(ExpertWeights weights, SlabArena& memory, StagingRing& staging)
     : ExpertSet(std::move(weights)) {
-  std::vector<const void*> gate_up, down;
+  const bool quantized = mlps()[0]->gate_up->format().is_quantized();
+  std::vector<const void*> gate_up, down, gate_up_scales, down_scales;
   std::vector<kernels::MoeWeightMap> maps;
-  bool mapped = true;
+  bool mapped = !quantized;
   for (const GatedMlp* mlp : mlps()) {
-    gate_up.push_back(device_weight(*mlp->gate_up).data());
-    down.push_back(device_weight(*mlp->down).data());
-    const bool bf16 = mlp->gate_up->format().type == WeightType::kBF16;
-    const int64_t width = mlp->down->in_features();
+    const DeviceWeight& g = device_weight(*mlp->gate_up);
+    const DeviceWeight& d = device_weight(*mlp->down);
+    if (g.format().is_quantized() != quantized || g.format() != d.format()) {
+      throw StartError(
+          "on GPUs a layer's experts, the shared ones too, are all quantised or none; got " +
+          to_string(mlps()[0]->gate_up->format()) + " and " + to_string(g.format()) +
+          "; give --quantization both dense_quant_type and moe_quant_type");
+    }
+    gate_up.push_back(g.data());
+    down.push_back(d.data());
+    gate_up_scales.push_back(g.scales());
+    down_scales.push_back(d.scales());
+    const int64_t width = d.in_features();
     maps.resize(maps.size() + 2);
-    mapped = mapped && bf16 &&
-             kernels::encode_moe_weight_map(gate_up.back(), 2 * width, hidden(),
+    mapped = mapped && g.format().type == WeightType::kBF16 &&
+             kernels::encode_moe_weight_map(g.data(), 2 * width, hidden(),
                                             &maps[maps.size() - 2]) == cudaSuccess &&
-             kernels::encode_moe_weight_map(down.back(), hidden(), width, &maps[maps.size() - 1]) ==
+             kernels::encode_moe_weight_map(d.data(), hidden(), width, &maps[maps.size() - 1]) ==
                  cudaSuccess;
   }
   const auto to_device = [&](const auto& values) {
@@ -34,7 +45,22 @@ DeviceExperts::DeviceExperts(ExpertWeights weights, SlabArena& memory, StagingRi
   };
   gate_up_ = to_device(gate_up);
   down_ = to_device(down);
+  if (quantized) {
+    gate_up_scales_ = to_device(gate_up_scales);
+    down_scales_ = to_device(down_scales);
+  }
   if (mapped) maps_ = to_device(maps);
+}
+
+kernels::WeightFormat DeviceExperts::format(size_t group) const {
+  const auto& groups = weights().groups;
+  return group < groups.size() ? kernel_format(groups[group][0].gate_up->format())
+                               : kernels::WeightFormat{};
+}
+
+kernels::WeightFormat DeviceExperts::shared_format() const {
+  const auto& shared = weights().shared;
+  return shared ? kernel_format(shared->gate_up->format()) : kernels::WeightFormat{};
 }
 
 const DeviceExperts& device_experts(const ExpertSet& experts) {

@@ -1,9 +1,6 @@
 #include "backend/cuda/device_weight.h"
 
-#include <cstring>
-
 #include "base/check.h"
-#include "tensor/bf16.h"
 
 namespace ernie::cuda {
 namespace {
@@ -12,48 +9,58 @@ size_t matrix_bytes(int64_t out_features, int64_t in_features, DType dtype) {
   return static_cast<size_t>(out_features) * static_cast<size_t>(in_features) * dtype_bytes(dtype);
 }
 
-void convert(const void* in, DType from, void* out, DType to, int64_t count) {
-  if (from == to) {
-    std::memcpy(out, in, static_cast<size_t>(count) * dtype_bytes(to));
-  } else if (to == DType::kF32) {
-    const auto* narrow = static_cast<const BF16*>(in);
-    for (int64_t i = 0; i < count; ++i) static_cast<float*>(out)[i] = to_float(narrow[i]);
-  } else {
-    const auto* wide = static_cast<const float*>(in);
-    for (int64_t i = 0; i < count; ++i) static_cast<BF16*>(out)[i] = to_bf16(wide[i]);
-  }
+kernels::RowOrder row_order(const ops::PackSpec& spec) {
+  return spec.use == ops::MatrixUse::kExpertGateUp ? kernels::RowOrder::kGateUp
+                                                   : kernels::RowOrder::kPlain;
+}
+
+// Of the values; scales lie behind them, at a multiple of the arena's alignment.
+size_t value_bytes(int64_t out_features, int64_t in_features, const ops::PackSpec& spec) {
+  return SlabArena::piece_bytes(kernels::quantized_value_bytes(
+      out_features, in_features, kernel_format(spec.format), row_order(spec)));
 }
 
 }  // namespace
 
-DeviceWeight::DeviceWeight(int64_t out_features, int64_t in_features, WeightFormat format,
-                           SlabArena& memory)
-    : Weight(out_features, in_features, format),
-      storage_(memory.take(matrix_bytes(out_features, in_features, format.dtype()))) {
-  bytes_ = bytes_for(out_features, in_features, dtype());
+kernels::WeightFormat kernel_format(WeightFormat format) {
+  if (!format.is_quantized()) return {};
+  return {
+      format.type == WeightType::kInt4 ? kernels::WeightType::kInt4 : kernels::WeightType::kInt8,
+      format.group};
 }
 
-void DeviceWeight::upload(std::span<const HostMatrix> parts, StagingRing& staging) {
-  const size_t row_bytes = matrix_bytes(1, in_features(), dtype());
-  int64_t begin = 0;
-  for (const HostMatrix& part : parts) {
-    staging.upload(row(begin), static_cast<size_t>(part.out_features), row_bytes,
-                   [&](void* pinned, size_t first, size_t rows) {
-                     for (size_t r = 0; r < rows; ++r) {
-                       convert(part.row(static_cast<int64_t>(first + r)), part.dtype,
-                               static_cast<char*>(pinned) + r * row_bytes, dtype(), in_features());
-                     }
-                   });
-    begin += part.out_features;
+DeviceWeight::DeviceWeight(int64_t out_features, int64_t in_features, const ops::PackSpec& spec,
+                           SlabArena& memory)
+    : Weight(out_features, in_features, spec.format),
+      order_(row_order(spec)),
+      storage_(memory.take(bytes_for(out_features, in_features, spec))) {
+  bytes_ = bytes_for(out_features, in_features, spec);
+  if (spec.format.is_quantized()) {
+    scales_ = static_cast<char*>(storage_.get()) + value_bytes(out_features, in_features, spec);
   }
 }
 
 void* DeviceWeight::row(int64_t index) const {
-  return static_cast<char*>(storage_.get()) + matrix_bytes(index, in_features(), dtype());
+  return static_cast<char*>(storage_.get()) + matrix_bytes(index, in_features(), format().dtype());
 }
 
-size_t DeviceWeight::bytes_for(int64_t out_features, int64_t in_features, DType dtype) {
-  return SlabArena::piece_bytes(matrix_bytes(out_features, in_features, dtype));
+kernels::QuantizedMatrix DeviceWeight::quantized() const {
+  return {.format = kernel_format(format()),
+          .order = order_,
+          .rows = out_features(),
+          .cols = in_features(),
+          .values = storage_.get(),
+          .scales = scales_};
+}
+
+size_t DeviceWeight::bytes_for(int64_t out_features, int64_t in_features,
+                               const ops::PackSpec& spec) {
+  if (!spec.format.is_quantized()) {
+    return SlabArena::piece_bytes(matrix_bytes(out_features, in_features, spec.format.dtype()));
+  }
+  return value_bytes(out_features, in_features, spec) +
+         SlabArena::piece_bytes(kernels::quantized_scale_bytes(
+             out_features, in_features, kernel_format(spec.format), row_order(spec)));
 }
 
 const DeviceWeight& device_weight(const Weight& weight) {

@@ -5,34 +5,42 @@
 #include <span>
 
 #include "backend/cuda/staging_ring.h"
-#include "ops/weight.h"
+#include "kernels/quantized/quantized.h"
+#include "ops/generated_matrix.h"
+#include "ops/sizing.h"
 #include "tensor/slab_arena.h"
 
 namespace ernie::cuda {
 
-// A matrix in device memory as it came, row-major [out_features, in_features], in float32 or
-// bfloat16. A sum over in_features is taken in one part whatever PackSpec::sum_parts says.
+// A matrix in device memory: row-major [out_features, in_features] as it came, in float32 or
+// bfloat16, or quantised in the kernels' layout. A sum over in_features is taken in one part
+// whatever PackSpec::sum_parts says.
 class DeviceWeight : public Weight {
  public:
   // Not yet filled.
-  DeviceWeight(int64_t out_features, int64_t in_features, WeightFormat format, SlabArena& memory);
+  DeviceWeight(int64_t out_features, int64_t in_features, const ops::PackSpec& spec,
+               SlabArena& memory);
   DeviceWeight(const DeviceWeight&) = delete;
   DeviceWeight& operator=(const DeviceWeight&) = delete;
 
-  // Fills it with the parts' rows, converted to dtype() on the way.
-  void upload(std::span<const HostMatrix> parts, StagingRing& staging);
-
-  DType dtype() const { return format().dtype(); }
+  // Row-major or quantised values.
   const void* data() const { return storage_.get(); }
-  void* row(int64_t index) const;
+  const void* scales() const { return scales_; }  // null unless quantised
+  void* row(int64_t index) const;                 // not of quantised weights
+  kernels::QuantizedMatrix quantized() const;     // of quantised weights
 
-  static size_t bytes_for(int64_t out_features, int64_t in_features, DType dtype);
+  // SlabArena::piece_bytes() included.
+  static size_t bytes_for(int64_t out_features, int64_t in_features, const ops::PackSpec& spec);
 
  private:
+  kernels::RowOrder order_;
   std::shared_ptr<void> storage_;
+  void* scales_ = nullptr;
 };
 
 // Of a weight that this backend packed; a CHECK failure for another one's.
 const DeviceWeight& device_weight(const Weight& weight);
+
+kernels::WeightFormat kernel_format(WeightFormat format);
 
 }  // namespace ernie::cuda

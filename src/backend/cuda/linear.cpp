@@ -28,6 +28,8 @@ void CudaBackend::do_linear(const ops::LinearArgs& a) {
   const int64_t n = w.out_features();
   const kernels::LinearStatus status = linear_->run({.x = a.x.data,
                                                      .weight = w.data(),
+                                                     .format = kernel_format(w.format()),
+                                                     .scales = w.scales(),
                                                      .bias = a.bias.data,
                                                      .out = a.out.data,
                                                      .rows = a.x.rows(),

@@ -50,8 +50,13 @@ void CudaBackend::do_moe_experts(const ops::MoeExpertsArgs& a) {
       .text_width = static_cast<int>(first.width),
       .vision_width = static_cast<int>(second.width),
       .shared_width = static_cast<int>(experts.shared_width()),
+      .text_format = experts.format(0),
+      .vision_format = experts.format(1),
+      .shared_format = experts.shared_format(),
       .gate_up = experts.gate_up(),
       .down = experts.down(),
+      .gate_up_scales = experts.gate_up_scales(),
+      .down_scales = experts.down_scales(),
       .weight_maps = static_cast<const kernels::MoeWeightMap*>(experts.maps()),
       .out = a.out.data,
       .out_type = element_type(a.out.dtype)};

@@ -17,7 +17,7 @@ class CudaSizing final : public ops::Sizing {
  public:
   size_t packed_bytes(int64_t out_features, int64_t in_features,
                       const ops::PackSpec& spec) const override {
-    return DeviceWeight::bytes_for(out_features, in_features, spec.format.dtype());
+    return DeviceWeight::bytes_for(out_features, in_features, spec);
   }
   size_t work_bytes(const ops::WorkShape& shape) const override {
     const WorkSizes work(shape);
@@ -82,6 +82,7 @@ void CudaBackend::reserve_work(const ops::WorkShape& shape) {
   experts_.get(sizes.experts);
   segments_.get(kMostSegments * sizeof(int32_t));
   reserve_draws(shape);
+  packer_.finish();
   frozen_ = true;
 }
 
