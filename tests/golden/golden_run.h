@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -13,6 +14,7 @@
 #include "model/processor.h"
 #include "model/prompt_builder.h"
 #include "model/testing/prompt_runner.h"
+#include "model/weight_source.h"
 #include "text/tokenizer.h"
 
 // Runs the cases of the golden files through the model alone.
@@ -53,7 +55,12 @@ struct Outcome {
 
 class Loaded {
  public:
-  Loaded(const std::string& checkpoint, DType dtype, ops::Backend& backend, Communicator& comm)
+  // Makes a model of the checkpoint's tensors in a way of its own.
+  using Build = std::function<std::unique_ptr<model::Model>(
+      const model::ModelConfig&, model::LoadOptions, model::WeightSource&)>;
+
+  Loaded(const std::string& checkpoint, DType dtype, ops::Backend& backend, Communicator& comm,
+         const Build& build = {})
       : folder_(golden::folder_of(checkpoint)),
         dtype_(dtype),
         backend_(backend),
@@ -66,7 +73,12 @@ class Loaded {
     model::LoadOptions options;
     options.activation = dtype;
     options.limits = {kMaxTokens, kMaxTokens, 4 * kMaxTokens};
-    model_ = model::load_model(config_, folder_, options, backend, comm);
+    if (build) {
+      const auto source = model::open_checkpoint_source(config_, folder_);
+      model_ = build(config_, options, *source);
+    } else {
+      model_ = model::load_model(config_, folder_, options, backend, comm);
+    }
   }
 
   const model::ModelConfig& config() const { return config_; }
