@@ -16,9 +16,9 @@
 #include "tensor/bf16.h"
 
 // Operators at the 0.3B geometry (hidden 1024, inner 3072, 16 query and 2 key-value heads of 128,
-// vocabulary 103424) in bfloat16, beside what the machine can do at most. Counters: GFLOPS and
-// of_peak, GBps and of_read. ERNIE_CPU_ISA and ERNIE_BENCH_THREADS choose the instruction set and
-// the number of threads.
+// vocabulary 103424) in bfloat16, products also with int8 and int4 weights, beside what the machine
+// can do at most. Counters: GFLOPS and of_peak, GBps and of_read. ERNIE_CPU_ISA and
+// ERNIE_BENCH_THREADS choose the instruction set and the number of threads.
 namespace ernie::cpu {
 namespace {
 
@@ -69,10 +69,14 @@ class Tensor {
   TensorView view_;
 };
 
-std::unique_ptr<Weight> random_weight(int64_t out, int64_t in, int sum_parts = 1) {
-  const Tensor matrix(DType::kBF16, {out, in});
-  return machine().backend->pack({matrix.view().data, DType::kBF16, out, in},
-                                 {.sum_parts = sum_parts});
+std::unique_ptr<Weight> pack(const Tensor& matrix, int sum_parts, WeightFormat format) {
+  const TensorView view = matrix.view();
+  return machine().backend->pack({view.data, view.dtype, view.rows(), view.cols()},
+                                 {.format = format, .sum_parts = sum_parts});
+}
+
+std::unique_ptr<Weight> random_weight(int64_t out, int64_t in) {
+  return pack(Tensor(DType::kBF16, {out, in}), 1, {});
 }
 
 // Reports rates of `flops` and `bytes` per iteration against the machine's ceilings.
@@ -91,12 +95,12 @@ void count(benchmark::State& state, double flops, double bytes) {
 }
 
 // Enough copies that no cache holds them, as the layers of a model.
-void linear(benchmark::State& state, int64_t out, int64_t in, int sum_parts) {
+void linear(benchmark::State& state, int64_t out, int64_t in, int sum_parts, WeightFormat format) {
   const int64_t rows = state.range(0);
-  const size_t bytes = static_cast<size_t>(out * in * 2);
+  const Tensor matrix(DType::kBF16, {out, in});
   std::vector<std::unique_ptr<Weight>> weights;
-  for (size_t total = 0; total < size_t{256} << 20; total += bytes) {
-    weights.push_back(random_weight(out, in, sum_parts));
+  for (size_t total = 0; total < size_t{128} << 20; total += weights.back()->bytes()) {
+    weights.push_back(pack(matrix, sum_parts, format));
   }
   const Tensor x(DType::kBF16, {rows, in});
   const Tensor y(DType::kBF16, {rows, out});
@@ -105,7 +109,8 @@ void linear(benchmark::State& state, int64_t out, int64_t in, int sum_parts) {
     machine().backend->linear({weights[next].get(), x, {}, ops::Activation::kNone, y});
     next = (next + 1) % weights.size();
   }
-  count(state, 2.0 * static_cast<double>(rows * out * in), static_cast<double>(bytes));
+  count(state, 2.0 * static_cast<double>(rows * out * in),
+        static_cast<double>(weights[0]->bytes()));
 }
 
 void attention(benchmark::State& state, int64_t queries, int64_t context) {
@@ -221,13 +226,20 @@ void register_all() {
   for (const Matrix m : {Matrix{"qkv", 2560, 1024}, Matrix{"attention_out", 1024, 2048, 2},
                          Matrix{"gate_up", 6144, 1024}, Matrix{"down", 1024, 3072, 2},
                          Matrix{"head", 103424, 1024}}) {
-    auto* b = benchmark::RegisterBenchmark(
-        (std::string("linear_") + m.name).c_str(),
-        [m](benchmark::State& state) { linear(state, m.out, m.in, m.sum_parts); });
-    for (int rows : {1, 8, 64, 512}) {
-      if (m.out < 100000 || rows < 512) b->Arg(rows);
+    for (const auto& [suffix, format] :
+         {std::pair{"", WeightFormat{}},
+          {"_int8", WeightFormat{WeightType::kInt8}},
+          {"_int4", WeightFormat{WeightType::kInt4}},
+          {"_int8_group_32", WeightFormat{WeightType::kInt8, 32}},
+          {"_int4_group_128", WeightFormat{WeightType::kInt4, 128}}}) {
+      auto* b = benchmark::RegisterBenchmark(
+          (std::string("linear_") + m.name + suffix).c_str(),
+          [=](benchmark::State& state) { linear(state, m.out, m.in, m.sum_parts, format); });
+      for (int rows : {1, 8, 64, 512}) {
+        if (m.out < 100000 || rows < 512) b->Arg(rows);
+      }
+      b->UseRealTime();
     }
-    b->UseRealTime();
   }
   for (const auto& [queries, context] : {std::pair{1, 512}, {1, 8192}, {512, 512}, {512, 4096}}) {
     benchmark::RegisterBenchmark(

@@ -55,7 +55,7 @@ bool isa_supported(Isa isa) {
       return isa_supported(Isa::kAvx2) && states(0xe6) && bit(extended.b, 16) &&
              bit(extended.b, 17) && bit(extended.b, 30) && bit(extended.b, 31);
     case Isa::kAvx512Bf16:
-      return isa_supported(Isa::kAvx512) && bit(extended1.a, 5);
+      return isa_supported(Isa::kAvx512) && bit(extended1.a, 5) && bit(extended.c, 1);
     case Isa::kAmx:
       return isa_supported(Isa::kAvx512Bf16) && states(0x60000) && bit(extended.d, 22) &&
              bit(extended.d, 24) && request_tile_registers();

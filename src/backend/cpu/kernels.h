@@ -68,7 +68,8 @@ struct GemmTile {
 struct QuantizedPanels {
   const char* values = nullptr;  // of the first panel
   const Bf16Bits* scales = nullptr;
-  int64_t stride = 0;  // bytes from one panel to the next, for both
+  int64_t stride = 0;  // bytes from one panel's values to the next, as for scales below
+  int64_t scale_stride = 0;
   int64_t k = 0;
   int64_t group = 0;  // columns of A that share a scale; 0: all
   bool int4 = false;
@@ -173,6 +174,9 @@ struct TypedKernels {
   int expanded_bytes = 0;  // of a value in expanded panels
   void (*expand)(const ExpandPanels&) = nullptr;
   void (*gemm_expanded)(const GemmTile&) = nullptr;  // with expanded panels as B, without groups
+  // The same with groups, whose scales begin at the tile's k_begin; null: each group's sum by
+  // gemm_expanded() goes to scale_tile().
+  void (*gemm_expanded_groups)(const GemmTile&, const QuantizedPanels&) = nullptr;
   int direct_rows = 0;  // so many rows at most are best multiplied without expanding
   // For up to direct_rows rows; ignores `b` and what comes after `ldc` in the tile.
   void (*gemm_quantized)(const GemmTile&, const QuantizedPanels&) = nullptr;

@@ -21,8 +21,9 @@ constexpr size_t kKeptBytes = size_t{1} << 20;
 constexpr int64_t kGrainWork = 65536;
 // From so many rows on linear_in_slices() is the faster way, with kernels that know it.
 constexpr int64_t kSlicedRows = 33;
-// With many rows one thread takes neighbouring tiles, and results may be written past the caches.
+// With so many rows results may be written past the caches.
 constexpr int64_t kManyRows = 65;
+// One thread takes neighbouring tiles: it fetches the weights of the next one ahead.
 constexpr int64_t kMostNeighbours = 4;
 
 // Sums over k are taken in `parts` equal parts that are then added in order: all but the last in
@@ -197,8 +198,7 @@ void CpuBackend::do_linear(const ops::LinearArgs& a) {
     const int64_t row_blocks = (rows + tile_rows - 1) / tile_rows;
     const int64_t tiles = row_blocks * column_tiles;
     const int64_t tile_work = std::min(rows, tile_rows) * kTileColumns * k;
-    const int64_t neighbours =
-        rows < kManyRows ? 1 : std::min(kMostNeighbours, tiles / (4 * int64_t{pool_.threads()}));
+    const int64_t neighbours = std::min(kMostNeighbours, tiles / (4 * int64_t{pool_.threads()}));
     const int64_t tiles_per_task = std::max({int64_t{1}, kGrainWork / tile_work, neighbours});
     const int parts = w.sum_parts();
     const int64_t tile_floats = std::min(steps * step, tile_rows) * kTileColumns;

@@ -174,7 +174,7 @@ QuantizedPanels QuantizedWeight::panels(int64_t first) const {
   QuantizedPanels p;
   p.values = static_cast<const char*>(storage_.data()) + first * layout_.bytes;
   p.scales = reinterpret_cast<const Bf16Bits*>(p.values + layout_.scales);
-  p.stride = layout_.bytes;
+  p.stride = p.scale_stride = layout_.bytes;
   p.k = in_features();
   p.group = format().group;
   p.int4 = format().type == WeightType::kInt4;

@@ -270,6 +270,37 @@ TEST_P(QuantizedProductTest, MatchesFloat64OfTheDequantizedWeights) {
   }
 }
 
+// A checkpoint may have -128 and -8, which quantising never gives.
+TEST_P(QuantizedProductTest, MultipliesByEveryValue) {
+  constexpr int64_t kN = 48, kK = 128, kRows = 6;
+  const int64_t stride = kK / (format_.type == WeightType::kInt4 ? 8 : 4);
+  const int64_t groups = kK / group_of(format_, kK);
+  std::mt19937 random(10);
+  std::vector<uint32_t> words(static_cast<size_t>(kN * stride));
+  for (uint32_t& word : words) word = random();
+  words[0] = 0;
+  const std::vector<BF16> scales(static_cast<size_t>(kN * groups), to_bf16(1.0f));
+  const QuantizedMatrix matrix{words.data(), stride, scales.data(), groups, kN, kK};
+  const QuantizedWeight weight({&matrix, 1}, format_,
+                               allocate_host(QuantizedWeight::bytes_for(kN, kK, format_)),
+                               quantize_.pool());
+  const Floats w = values_of(weight);
+  // Small integers, whose sums are exact in any order.
+  Floats x(static_cast<size_t>(kRows * kK));
+  for (float& v : x) v = static_cast<float>(static_cast<int>(random() % 15) - 7);
+  for (const int64_t rows : {int64_t{1}, kRows}) {
+    Activations y(DType::kF32, rows, kN);
+    linear(weight, Activations(dtype_, kRows, kK, x).view().slice_rows(0, rows), y.view());
+    for (int64_t i = 0; i < rows * kN; ++i) {
+      float sum = 0;
+      for (int64_t k = 0; k < kK; ++k) {
+        sum += x[static_cast<size_t>(i / kN * kK + k)] * w[static_cast<size_t>(i % kN * kK + k)];
+      }
+      ASSERT_EQ(y.at(0, i), sum) << "element " << i << " of [" << rows << ", " << kN << "]";
+    }
+  }
+}
+
 TEST_P(QuantizedProductTest, SumsInHalvesHaveTheBitsOfTwoRanks) {
   for (const int64_t half : {128, 384, 1152}) {
     for (const auto& [rows, n] :

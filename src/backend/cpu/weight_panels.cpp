@@ -7,20 +7,20 @@
 namespace ernie::cpu {
 namespace {
 
-// Expanded panels: few enough to stay in the second-level cache beside the rows.
+// Panels are expanded slice by slice, each small enough for the second-level cache beside the rows.
 constexpr int kExpandedPanels = 4;
-constexpr int64_t kExpandedColumns = 256;
+constexpr size_t kExpandedBytes = size_t{64} << 10;
 constexpr int64_t kGroupSumsLd = kExpandedPanels * kPanel;
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-size_t expanded_bytes(const TypedKernels& kernels) {
-  return static_cast<size_t>(kExpandedPanels * kPanel * kExpandedColumns * kernels.expanded_bytes);
+int64_t expanded_columns(const TypedKernels& kernels) {
+  return static_cast<int64_t>(kExpandedBytes) / (kExpandedPanels * kPanel * kernels.expanded_bytes);
 }
 
 QuantizedPanels skip(QuantizedPanels panels, int count) {
   panels.values += count * panels.stride;
-  panels.scales += count * panels.stride / static_cast<int64_t>(sizeof(Bf16Bits));
+  panels.scales += count * panels.scale_stride / static_cast<int64_t>(sizeof(Bf16Bits));
   return panels;
 }
 
@@ -31,7 +31,7 @@ ScaleTile scale_of(const GemmTile& sums, const QuantizedPanels& panels) {
   s.rows = sums.rows;
   s.panels = sums.panels;
   s.scales = panels.scales;
-  s.stride = panels.stride;
+  s.stride = panels.scale_stride;
   s.out = sums.c;
   s.out_ld = sums.ldc;
   return s;
@@ -57,7 +57,7 @@ size_t WeightPanels::scratch_bytes(int64_t rows) const {
   if (packed_ || rows <= kernels_.direct_rows) return 0;
   const int64_t sums =
       quantized_->format().group == 0 ? 0 : round_up(rows, kernels_.gemm_row_step) * kGroupSumsLd;
-  return expanded_bytes(kernels_) + static_cast<size_t>(sums) * sizeof(float);
+  return kExpandedBytes + static_cast<size_t>(sums) * sizeof(float);
 }
 
 void WeightPanels::multiply(GemmTile tile, int64_t panel, char* scratch) const {
@@ -73,7 +73,8 @@ void WeightPanels::multiply(GemmTile tile, int64_t panel, char* scratch) const {
 
 void WeightPanels::multiply_expanded(const GemmTile& tile, const QuantizedPanels& panels,
                                      char* scratch) const {
-  auto* const group_sums = reinterpret_cast<float*>(scratch + expanded_bytes(kernels_));
+  auto* const group_sums = reinterpret_cast<float*>(scratch + kExpandedBytes);
+  const int64_t columns = expanded_columns(kernels_);
   for (int p = 0; p < tile.panels; p += kExpandedPanels) {
     GemmTile g = tile;
     g.panels = std::min(kExpandedPanels, tile.panels - p);
@@ -81,16 +82,24 @@ void WeightPanels::multiply_expanded(const GemmTile& tile, const QuantizedPanels
     g.b = scratch;
     g.next_b = nullptr;
     const QuantizedPanels from = skip(panels, p);
-    for (int64_t k = tile.k_begin; k < tile.k_end; k += kExpandedColumns) {
-      const int64_t end = std::min(k + kExpandedColumns, tile.k_end);
+    for (int64_t k = tile.k_begin; k < tile.k_end; k += columns) {
+      const int64_t end = std::min(k + columns, tile.k_end);
       kernels_.expand({from, g.panels, k, end, scratch});
       g.b_begin = k;
       g.b_k = round_up(end - k, kBf16KStep);
+      g.k_begin = k;
+      g.k_end = end;
+      g.add = tile.add || k > tile.k_begin;
       if (panels.group == 0) {
-        g.k_begin = k;
-        g.k_end = end;
-        g.add = tile.add || k > tile.k_begin;
         kernels_.gemm_expanded(g);
+        continue;
+      }
+      if (kernels_.gemm_expanded_groups != nullptr) {
+        QuantizedPanels expanded = from;
+        expanded.values = scratch;
+        expanded.stride = g.b_k * kPanel * kernels_.expanded_bytes;
+        expanded.scales += k / panels.group * kPanel;
+        kernels_.gemm_expanded_groups(g, expanded);
         continue;
       }
       GemmTile sums = g;

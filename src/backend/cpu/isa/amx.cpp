@@ -26,8 +26,9 @@ constexpr Kernels make_amx_kernels() {
   k.bf16.pack_rows = pack_tile_rows;
   k.bf16.gemm = gemm_tile_rows;
   k.bf16.expanded_bytes = sizeof(Bf16Bits);
-  k.bf16.expand = expand_bf16;
+  k.bf16.expand = expand_bf16<Int8Pairs>;
   k.bf16.gemm_expanded = gemm_tile_rows;
+  k.bf16.gemm_expanded_groups = nullptr;
   k.bf16.direct_rows = 0;  // other instructions would add in another order than tiles do
   k.bf16.gemm_quantized = nullptr;
   return k;

@@ -24,8 +24,9 @@ constexpr Kernels make_bf16_dot_kernels() {
   k.bf16.pack_rows = pack_dot_rows;
   k.bf16.gemm = gemm_dot_rows;
   k.bf16.expanded_bytes = sizeof(Bf16Bits);
-  k.bf16.expand = expand_bf16;
+  k.bf16.expand = expand_bf16<Int8TablePairs>;
   k.bf16.gemm_expanded = gemm_dot_rows;
+  k.bf16.gemm_expanded_groups = gemm_expanded_groups<ExpandedDotStep, Bf16Pairs>;
   k.bf16.gemm_quantized = gemm_quantized_dot;
   return k;
 }

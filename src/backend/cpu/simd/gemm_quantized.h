@@ -23,120 +23,240 @@ struct Int4Values {
   }
 };
 
-inline const Bf16Bits* scales_of(const Bf16Bits* first, int64_t stride, int panel) {
-  return reinterpret_cast<const Bf16Bits*>(reinterpret_cast<const char*>(first) + panel * stride);
+// What expand() wrote, in float32.
+struct F32Values {
+  static constexpr int kBits = 32;
+  static Vec load_k(const char* panel, int64_t block, int j, int v) {
+    return load(reinterpret_cast<const float*>(panel) + (block * kQuantizedKStep + j) * kPanel +
+                v * Vec::kLanes);
+  }
+};
+
+// C * scales, added to `sum` if `add`.
+inline Vec scaled(Vec c, const Bf16Bits* scales, bool add, Vec sum) {
+  const Vec s = load(scales);
+  return add ? fma(c, s, sum) : c * s;
 }
 
-// C or C * scales to memory, or added to what is there.
-inline void put_scaled(float* c, Vec sum, const Bf16Bits* scales, bool add) {
-  if (scales != nullptr) {
-    const Vec s = load(scales);
-    sum = add ? fma(sum, s, load(c)) : sum * s;
-  }
-  store(c, sum);
+inline const Bf16Bits* next_panel(const Bf16Bits* scales, int64_t stride) {
+  return scales + stride / static_cast<int64_t>(sizeof(Bf16Bits));
 }
 
-// c[rows][16 panels] = a * b over columns [begin, end), begin a multiple of 8; with scales, those
-// of this group in the first panel, c (+)= a * b * scales.
-template <class Values, int kRows, int kCount>
-inline void quantized_kernel(const float* a, int64_t lda, const char* b, int64_t stride,
-                             int64_t begin, int64_t end, float* c, int64_t ldc,
-                             const Bf16Bits* scales, bool add) {
-  constexpr int kWidth = kCount * kVecs;
-  Vec acc[kRows][kWidth];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kWidth; ++v) acc[r][v] = splat(0.0f);
-  }
-  auto step = [&](int64_t block, int j) __attribute__((always_inline)) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kWidth; ++v) {
-      const Vec w = Values::load_k(b + v / kVecs * stride, block, j, v % kVecs);
-#pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) {
-        acc[r][v] = fma(splat(a[r * lda + block * kQuantizedKStep + j]), w, acc[r][v]);
-        pin(acc[r][v]);
+// Fetches what the kernel reads of kCount panels some time later into the second-level cache: the
+// next of each panel, in the end the beginning of the kCount panels after them. Panels are short,
+// so a kernel would wait for memory whenever it begins with new ones.
+template <int kCount, int kBlockBytes>
+class ReadAhead {
+ public:
+  ReadAhead(const QuantizedPanels& b, int64_t begin, int64_t end)
+      : at_(b.values + begin * kBlockBytes + kDistance),
+        stride_(b.stride),
+        turn_(end - begin - kDistance / kBlockBytes),
+        jump_(kCount * b.stride - end * kBlockBytes) {}
+  // With each block of columns.
+  void next() {
+    if (turn_-- == 0) at_ += jump_;
+#pragma GCC unroll 4
+    for (int p = 0; p < kCount; ++p) {
+#pragma GCC unroll 2
+      for (int line = 0; line < kBlockBytes; line += 64) {
+        __builtin_prefetch(at_ + p * stride_ + line, 0, 2);
       }
     }
-  };
-  int64_t block = begin / kQuantizedKStep;
-  for (; (block + 1) * kQuantizedKStep <= end; ++block) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kQuantizedKStep; ++j) step(block, j);
+    at_ += kBlockBytes;
   }
-  for (int j = 0; block * kQuantizedKStep + j < end; ++j) step(block, j);
+
+ private:
+  static constexpr int64_t kDistance = 2048;
+  const char* at_;
+  int64_t stride_;
+  int64_t turn_;  // blocks until the panels after these begin
+  int64_t jump_;
+};
+
+// Adds the products of one block of columns to sum[kRows][kCount * kVecs].
+template <class ValuesType, int kRowCount, int kPanelCount>
+struct FloatStep {
+  using Values = ValuesType;
+  using Element = float;
+  static constexpr int kRows = kRowCount;
+  static constexpr int kCount = kPanelCount;
+  using Sums = Vec[kRows][kCount * kVecs];
+
+  static int64_t row_stride(int64_t k) { return float_row_stride(k); }
+  static void column(Sums& sum, const float* a, int64_t lda, const QuantizedPanels& b,
+                     int64_t block, int j) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kCount * kVecs; ++v) {
+      const Vec w = Values::load_k(b.values + v / kVecs * b.stride, block, j, v % kVecs);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        sum[r][v] = fma(splat(a[r * lda + block * kQuantizedKStep + j]), w, sum[r][v]);
+        pin(sum[r][v]);
+      }
+    }
+  }
+  static void whole_block(Sums& sum, const float* a, int64_t lda, const QuantizedPanels& b,
+                          int64_t block) {
+#pragma GCC unroll 8
+    for (int j = 0; j < kQuantizedKStep; ++j) column(sum, a, lda, b, block, j);
+  }
+  static void part_of_block(Sums& sum, const float* a, int64_t lda, const QuantizedPanels& b,
+                            int64_t block, int64_t columns) {
+    for (int j = 0; j < columns; ++j) column(sum, a, lda, b, block, j);
+  }
+};
+
+// c[rows][16 panels] = a * b over columns [begin, end), begin a multiple of kQuantizedKStep; with
+// groups, the scaled sum of each added to those before it and, if `add`, to c.
+template <class Step, bool kGrouped>
+inline void quantized_kernel(const typename Step::Element* a, int64_t lda, const QuantizedPanels& b,
+                             int64_t begin, int64_t end, float* c, int64_t ldc, bool add) {
+  constexpr int kRows = Step::kRows;
+  constexpr int kWidth = Step::kCount * kVecs;
+  typename Step::Sums sum, total;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 16
     for (int v = 0; v < kWidth; ++v) {
-      const Bf16Bits* s = nullptr;
-      if (scales != nullptr) s = scales_of(scales, stride, v / kVecs) + v % kVecs * Vec::kLanes;
-      put_scaled(c + r * ldc + v * Vec::kLanes, acc[r][v], s, add);
+      sum[r][v] = splat(0.0f);
+      total[r][v] = add ? load(c + r * ldc + v * Vec::kLanes) : splat(0.0f);
     }
   }
-}
-
-// Calls kernel(first panel, count, begin, end, scales, add) for up to kMost panels at once, each
-// group of columns after the other.
-template <int kMost, class Kernel>
-inline void for_panels_and_groups(const GemmTile& t, const QuantizedPanels& b, Kernel kernel) {
-  const int64_t group = b.group > 0 ? b.group : t.k_end - t.k_begin;
-  for (int p = 0; p < t.panels; p += kMost) {
-    const int count = t.panels - p < kMost ? t.panels - p : kMost;
-    for (int64_t k = t.k_begin; k < t.k_end; k += group) {
-      const int64_t end = k + group < t.k_end ? k + group : t.k_end;
-      const Bf16Bits* scales = nullptr;
-      if (b.group > 0) scales = scales_of(b.scales, b.stride, p) + k / b.group * kPanel;
-      kernel(p, count, k, end, scales, k > t.k_begin);
+  ReadAhead<Step::kCount, Step::Values::kBits * kPanel> ahead(b, begin / kQuantizedKStep,
+                                                              end / kQuantizedKStep);
+  const int64_t group = kGrouped ? b.group : end - begin;
+  for (int64_t k = begin; k < end; k += group) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kWidth; ++v) sum[r][v] = splat(0.0f);
     }
-  }
-}
-
-template <class Values, int kRows>
-void quantized_rows(const GemmTile& t, const QuantizedPanels& b) {
-  const int64_t lda = float_row_stride(t.k);
-  const float* a = static_cast<const float*>(t.a) + t.row * lda;
-  constexpr int kMost = panels_at_once(kRows);
-  for_panels_and_groups<kMost>(
-      t, b, [&](int p, int count, int64_t begin, int64_t end, const Bf16Bits* scales, bool add) {
-        auto run = [&](auto n) {
-          quantized_kernel<Values, kRows, decltype(n)::kValue>(
-              a, lda, b.values + p * b.stride, b.stride, begin, end, t.c + p * kPanel, t.ldc,
-              scales, add);
-        };
-        if (count == kMost) return run(Count<kMost>{});
-        if constexpr (kMost > 2) {
-          if (count == 3) return run(Count<3>{});
-          if (count == 2) return run(Count<2>{});
+    const int64_t stop = end - k < group ? end : k + group;
+    int64_t block = k / kQuantizedKStep;
+    for (; block < stop / kQuantizedKStep; ++block) {
+      if constexpr (Step::Values::kBits <= 8) ahead.next();
+      Step::whole_block(sum, a, lda, b, block);
+    }
+    if (stop % kQuantizedKStep != 0) {
+      Step::part_of_block(sum, a, lda, b, block, stop % kQuantizedKStep);
+    }
+    if constexpr (kGrouped) {
+      const Bf16Bits* scales = b.scales + k / group * kPanel;
+#pragma GCC unroll 16
+      for (int v = 0; v < kWidth; ++v) {
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) {
+          total[r][v] =
+              scaled(sum[r][v], scales + v % kVecs * Vec::kLanes, add || k > begin, total[r][v]);
         }
-        run(Count<1>{});
-      });
+        if ((v + 1) % kVecs == 0) scales = next_panel(scales, b.scale_stride);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kWidth; ++v) {
+      store(c + r * ldc + v * Vec::kLanes, kGrouped ? total[r][v] : sum[r][v]);
+    }
+  }
+}
+
+template <template <class, int, int> class Step, class Values, int kRows>
+void quantized_rows(const GemmTile& t, QuantizedPanels b) {
+  constexpr int kMost = panels_at_once(kRows);
+  const int64_t lda = Step<Values, kRows, 1>::row_stride(t.k);
+  const auto* a = static_cast<const typename Step<Values, kRows, 1>::Element*>(t.a) + t.row * lda;
+  float* c = t.c;
+  const auto run = [&](auto count) {
+    constexpr int kCount = decltype(count)::kValue;
+    const auto kernel = b.group > 0 ? quantized_kernel<Step<Values, kRows, kCount>, true>
+                                    : quantized_kernel<Step<Values, kRows, kCount>, false>;
+    kernel(a, lda, b, t.k_begin, t.k_end, c, t.ldc, false);
+    b.values += kCount * b.stride;
+    b.scales = next_panel(b.scales, kCount * b.scale_stride);
+    c += kCount * kPanel;
+  };
+  int p = 0;
+  for (; p + kMost <= t.panels; p += kMost) run(Count<kMost>{});
+  for (; p < t.panels; ++p) run(Count<1>{});
 }
 
 constexpr int kDirectRows = kMaxRows < 4 ? kMaxRows : 4;
 
-template <class Values>
-void gemm_quantized_values(const GemmTile& t, const QuantizedPanels& b) {
+template <template <class, int, int> class Step, class Values>
+void quantized_few_rows(const GemmTile& t, const QuantizedPanels& b) {
   switch (t.rows) {
     case 1:
-      return quantized_rows<Values, 1>(t, b);
+      return quantized_rows<Step, Values, 1>(t, b);
     case 2:
-      return quantized_rows<Values, 2>(t, b);
+      return quantized_rows<Step, Values, 2>(t, b);
     case 3:
-      return quantized_rows<Values, 3>(t, b);
+      return quantized_rows<Step, Values, 3>(t, b);
     default:
-      if constexpr (kDirectRows > 3) return quantized_rows<Values, 4>(t, b);
+      if constexpr (kDirectRows > 3) return quantized_rows<Step, Values, 4>(t, b);
   }
 }
 
+// Rows that gemm_expanded_groups() takes at once: their sums and totals fit into the registers.
+constexpr int kGroupedRows = 3;
+
+template <template <class, int, int> class Step, class Values, int kCount>
+void grouped_panels(const GemmTile& t, const QuantizedPanels& b, float* c) {
+  const int64_t lda = Step<Values, 1, 1>::row_stride(t.k);
+  const auto* a = static_cast<const typename Step<Values, 1, 1>::Element*>(t.a) + t.row * lda;
+  a += t.k_begin;
+  int rows = t.rows;
+  const auto run = [&](auto count) {
+    constexpr int kRows = decltype(count)::kValue;
+    quantized_kernel<Step<Values, kRows, kCount>, true>(a, lda, b, 0, t.k_end - t.k_begin, c, t.ldc,
+                                                        t.add);
+    a += kRows * lda;
+    c += kRows * t.ldc;
+    rows -= kRows;
+  };
+  while (rows >= kGroupedRows) run(Count<kGroupedRows>{});
+  if (rows == 2) run(Count<2>{});
+  if (rows == 1) run(Count<1>{});
+}
+
+// The values of `b` are expanded and begin with column k_begin.
+template <template <class, int, int> class Step, class Values>
+void gemm_expanded_groups(const GemmTile& t, const QuantizedPanels& b) {
+  constexpr int kMost = panels_at_once(kGroupedRows);
+  QuantizedPanels from = b;
+  float* c = t.c;
+  const auto run = [&](auto count) {
+    constexpr int kCount = decltype(count)::kValue;
+    grouped_panels<Step, Values, kCount>(t, from, c);
+    from.values += kCount * b.stride;
+    from.scales = next_panel(from.scales, kCount * b.scale_stride);
+    c += kCount * kPanel;
+  };
+  int p = 0;
+  for (; p + kMost <= t.panels; p += kMost) run(Count<kMost>{});
+  for (; p < t.panels; ++p) run(Count<1>{});
+}
+
 void gemm_quantized(const GemmTile& t, const QuantizedPanels& b) {
-  b.int4 ? gemm_quantized_values<Int4Values>(t, b) : gemm_quantized_values<Int8Values>(t, b);
+  b.int4 ? quantized_few_rows<FloatStep, Int4Values>(t, b)
+         : quantized_few_rows<FloatStep, Int8Values>(t, b);
+}
+
+// While a slice of a panel is expanded the next is fetched into the second-level cache.
+template <int kBits>
+inline void fetch_next_slice(const char* panel, int64_t block, int64_t begin, int64_t end) {
+  constexpr int kBlockBytes = kBits * kPanel;
+  const char* at = panel + (block + (end - begin) / kQuantizedKStep) * kBlockBytes;
+#pragma GCC unroll 2
+  for (int line = 0; line < kBlockBytes; line += 64) __builtin_prefetch(at + line, 0, 2);
 }
 
 template <class Values>
 inline void expand_f32_panel(const char* panel, int64_t begin, int64_t end, float* out) {
   for (int64_t block = begin / kQuantizedKStep; block * kQuantizedKStep < end; ++block) {
+    fetch_next_slice<Values::kBits>(panel, block, begin, end);
 #pragma GCC unroll 8
     for (int j = 0; j < kQuantizedKStep; ++j) {
 #pragma GCC unroll 4
@@ -159,14 +279,14 @@ void expand_f32(const ExpandPanels& e) {
 }
 
 void scale_tile(const ScaleTile& t) {
-  for (int p = 0; p < t.panels; ++p) {
-    const Bf16Bits* scales = scales_of(t.scales, t.stride, p);
+  const Bf16Bits* scales = t.scales;
+  for (int p = 0; p < t.panels; ++p, scales = next_panel(scales, t.stride)) {
     for (int r = 0; r < t.rows; ++r) {
+      const float* c = t.c + r * t.ldc + p * kPanel;
+      float* out = t.out + r * t.out_ld + p * kPanel;
 #pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) {
-        const int64_t at = p * kPanel + v * Vec::kLanes;
-        put_scaled(t.out + r * t.out_ld + at, load(t.c + r * t.ldc + at), scales + v * Vec::kLanes,
-                   t.add);
+      for (int i = 0; i < kPanel; i += Vec::kLanes) {
+        store(out + i, scaled(load(c + i), scales + i, t.add, load(out + i)));
       }
     }
   }

@@ -6,83 +6,127 @@
 namespace ernie::cpu {
 namespace {
 
-// c[rows][16 panels] = a * b over columns [begin, end), begin a multiple of 8; with scales, those
-// of this group in the first panel, c (+)= a * b * scales.
-template <class Pairs, int kRows, int kCount>
-inline void quantized_dot_kernel(const Bf16Bits* a, int64_t lda, const char* b, int64_t stride,
-                                 int64_t begin, int64_t end, float* c, int64_t ldc,
-                                 const Bf16Bits* scales, bool add) {
-  __m512 acc[kRows][kCount];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kCount; ++v) acc[r][v] = _mm512_setzero_ps();
+// The two bytes of a bfloat16 by its magnitude, and where the bytes of two pairs come from: columns
+// k, k + 1, k + 2 and k + 3 in lanes of 16 lower bytes, then as many higher bytes.
+struct alignas(64) ByteTables {
+  uint8_t lower[128] = {};
+  uint8_t higher[128] = {};
+  uint8_t pairs[2][64] = {};
+  constexpr ByteTables() {
+    for (int i = 1; i < 128; ++i) {
+      const uint32_t bits = __builtin_bit_cast(uint32_t, static_cast<float>(i));
+      lower[i] = bits >> 16 & 0xff;
+      higher[i] = bits >> 24;
+    }
+    for (int i = 0; i < 64; ++i) {
+      const int output = i / 4, k = i / 2 % 2;
+      for (int pair = 0; pair < 2; ++pair) {
+        pairs[pair][i] = static_cast<uint8_t>(i % 2 * 64 + (pair * 2 + k) * kPanel + output);
+      }
+    }
   }
-  // Rows and panels are padded with zeros.
-  for (int64_t block = begin / kQuantizedKStep; block * kQuantizedKStep < end; ++block) {
+};
+constexpr ByteTables kByteTables;
+
+// Int8Pairs with fewer instructions, by VPERMI2B.
+struct Int8TablePairs {
+  static constexpr int kBits = 8;
+  static void load(const char* panel, int64_t block, int half, __m512i (&pairs)[2]) {
+    const ByteTables& t = kByteTables;
+    const __m512i q = _mm512_loadu_si512(panel + (block * kQuantizedKStep + half * kHalf) * kPanel);
+    const __m512i least = _mm512_set1_epi8(-128);
+    const __m512i magnitude = _mm512_abs_epi8(q);
+    const __m512i lower = look_up(t.lower, magnitude);
+    __m512i higher = look_up(t.higher, magnitude);
+    higher = _mm512_ternarylogic_epi32(higher, q, least, 0xf8);  // higher | (q & least)
+    // The tables end at 127.
+    higher = _mm512_mask_mov_epi8(higher, _mm512_cmpeq_epi8_mask(q, least),
+                                  _mm512_set1_epi8(static_cast<char>(0xc3)));
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      pairs[i] = _mm512_permutex2var_epi8(lower, _mm512_load_si512(t.pairs[i]), higher);
+    }
+  }
+
+ private:
+  static __m512i look_up(const uint8_t (&table)[128], __m512i index) {
+    return _mm512_permutex2var_epi8(_mm512_load_si512(table), index, _mm512_load_si512(table + 64));
+  }
+};
+
+template <class Pairs, int kRowCount, int kPanelCount>
+struct DotStep {
+  using Values = Pairs;
+  using Element = Bf16Bits;
+  static constexpr int kRows = kRowCount;
+  static constexpr int kCount = kPanelCount;
+  using Sums = Vec[kRows][kCount];
+
+  static int64_t row_stride(int64_t k) { return dot_row_stride(k); }
+  static void whole_block(Sums& sum, const Bf16Bits* a, int64_t lda, const QuantizedPanels& b,
+                          int64_t block) {
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      __m512i w[kCount][2];
 #pragma GCC unroll 4
-    for (int pair = 0; pair < kPairs; ++pair) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kCount; ++v) {
-        const auto w = reinterpret_cast<__m512bh>(Pairs::load_pair(b + v * stride, block, pair));
+      for (int v = 0; v < kCount; ++v) Pairs::load(b.values + v * b.stride, block, half, w[v]);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i) {
 #pragma GCC unroll 8
         for (int r = 0; r < kRows; ++r) {
-          const __m512bh x = splat_pair(a + r * lda + block * kQuantizedKStep + pair * 2);
-          acc[r][v] = _mm512_dpbf16_ps(acc[r][v], x, w);
+          const __m512bh x =
+              splat_pair(a + r * lda + block * kQuantizedKStep + half * kHalf + i * 2);
+#pragma GCC unroll 4
+          for (int v = 0; v < kCount; ++v) {
+            sum[r][v].v = _mm512_dpbf16_ps(sum[r][v].v, x, reinterpret_cast<__m512bh>(w[v][i]));
+          }
         }
       }
     }
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
+  // Rows and panels are padded with zeros.
+  static void part_of_block(Sums& sum, const Bf16Bits* a, int64_t lda, const QuantizedPanels& b,
+                            int64_t block, int64_t) {
+    whole_block(sum, a, lda, b, block);
+  }
+};
+
+// What expand_bf16() wrote.
+struct Bf16Pairs {
+  static constexpr int kBits = 16;
+  static __m512bh load(const char* panel, int64_t block, int pair) {
+    const auto* at = reinterpret_cast<const Bf16Bits*>(panel) + block * kQuantizedKStep * kPanel;
+    return reinterpret_cast<__m512bh>(_mm512_loadu_si512(at + pair * 2 * kPanel));
+  }
+};
+
+// DotStep with registers to spare.
+template <class Pairs, int kRowCount, int kPanelCount>
+struct ExpandedDotStep : DotStep<Pairs, kRowCount, kPanelCount> {
+  static void whole_block(Vec (&sum)[kRowCount][kPanelCount], const Bf16Bits* a, int64_t lda,
+                          const QuantizedPanels& b, int64_t block) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kCount; ++v) {
-      put_scaled(c + r * ldc + v * kPanel, Vec{acc[r][v]},
-                 scales == nullptr ? nullptr : scales_of(scales, stride, v), add);
+    for (int pair = 0; pair < kQuantizedKStep / 2; ++pair) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kPanelCount; ++v) {
+        const __m512bh w = Pairs::load(b.values + v * b.stride, block, pair);
+#pragma GCC unroll 8
+        for (int r = 0; r < kRowCount; ++r) {
+          const __m512bh x = splat_pair(a + r * lda + block * kQuantizedKStep + pair * 2);
+          sum[r][v].v = _mm512_dpbf16_ps(sum[r][v].v, x, w);
+        }
+      }
     }
   }
-}
-
-template <class Pairs, int kRows>
-void quantized_dot_rows(const GemmTile& t, const QuantizedPanels& b) {
-  const int64_t lda = dot_row_stride(t.k);
-  const Bf16Bits* a = static_cast<const Bf16Bits*>(t.a) + t.row * lda;
-  for_panels_and_groups<4>(
-      t, b, [&](int p, int count, int64_t begin, int64_t end, const Bf16Bits* scales, bool add) {
-        auto run = [&](auto n) {
-          quantized_dot_kernel<Pairs, kRows, decltype(n)::kValue>(
-              a, lda, b.values + p * b.stride, b.stride, begin, end, t.c + p * kPanel, t.ldc,
-              scales, add);
-        };
-        switch (count) {
-          case 1:
-            return run(Count<1>{});
-          case 2:
-            return run(Count<2>{});
-          case 3:
-            return run(Count<3>{});
-          case 4:
-            return run(Count<4>{});
-        }
-      });
-}
-
-template <class Pairs>
-void gemm_quantized_pairs(const GemmTile& t, const QuantizedPanels& b) {
-  switch (t.rows) {
-    case 1:
-      return quantized_dot_rows<Pairs, 1>(t, b);
-    case 2:
-      return quantized_dot_rows<Pairs, 2>(t, b);
-    case 3:
-      return quantized_dot_rows<Pairs, 3>(t, b);
-    case 4:
-      return quantized_dot_rows<Pairs, 4>(t, b);
+  static void part_of_block(Vec (&sum)[kRowCount][kPanelCount], const Bf16Bits* a, int64_t lda,
+                            const QuantizedPanels& b, int64_t block, int64_t) {
+    whole_block(sum, a, lda, b, block);
   }
-}
+};
 
 void gemm_quantized_dot(const GemmTile& t, const QuantizedPanels& b) {
-  b.int4 ? gemm_quantized_pairs<Int4Pairs>(t, b) : gemm_quantized_pairs<Int8Pairs>(t, b);
+  b.int4 ? quantized_few_rows<DotStep, Int4Pairs>(t, b)
+         : quantized_few_rows<DotStep, Int8TablePairs>(t, b);
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ constexpr TypedKernels make_typed_kernels() {
   k.expanded_bytes = sizeof(float);
   k.expand = expand_f32;
   k.gemm_expanded = gemm_float_rows<F32Panels>;
+  k.gemm_expanded_groups = gemm_expanded_groups<FloatStep, F32Values>;
   k.direct_rows = kDirectRows;
   k.gemm_quantized = gemm_quantized;
   k.scale_tile = scale_tile;
