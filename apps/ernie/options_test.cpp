@@ -122,6 +122,15 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_TRUE(o.notes.empty());
 }
 
+TEST(ServeOptions, WithoutPicturesAndVideosOnlyTextIsServed) {
+  const auto text_only = [](const char* limits) {
+    return parse({"m", "--limit-mm-per-prompt", limits}).engine.text_only;
+  };
+  EXPECT_FALSE(parse({"m"}).engine.text_only);
+  EXPECT_FALSE(text_only(R"({"image": 0})"));
+  EXPECT_TRUE(text_only(R"({"image": 0, "video": 0})"));
+}
+
 TEST(ServeOptions, QuantizationTakesFastDeploysNamesAndMixes) {
   const auto of = [](const std::string& text) {
     return parse({"m", "--quantization", text}).engine.quantization;

@@ -93,6 +93,7 @@ model::LoadOptions load_options(const EngineConfig& config, const model::ModelCo
   model::LoadOptions options{.activation = config.dtype,
                              .quantization = config.quantization,
                              .choice = config.load_choice,
+                             .text_only = config.text_only,
                              .seed = config.seed,
                              .limits = step_limits(config, model_config)};
   if (rank == 0) options.progress = config.on_load_progress;
@@ -219,7 +220,7 @@ std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
   constexpr bool kCheckInvariants = true;
 #endif
   return start_engine(
-      model_config, config, make_backend,
+      config.text_only ? model::without_vision(model_config) : model_config, config, make_backend,
       {.plan =
            [=](const model::LoadOptions& options, const ops::Sizing& sizing) {
              return model::plan_memory(model_config, options, ranks, sizing);

@@ -32,6 +32,7 @@ struct EngineConfig {
   model::LoadChoice load_choice = model::LoadChoice::kCheckpoint;
   DType dtype = DType::kBF16;  // of activations and the key-value cache
   model::Quantization quantization;
+  bool text_only = false;  // no picture will come: what only they need is not loaded
   int tensor_parallel_size = 1;
   int max_model_len = 2048;
   int max_num_seqs = 8;

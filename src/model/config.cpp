@@ -274,6 +274,12 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
   return config;
 }
 
+ModelConfig without_vision(ModelConfig config) {
+  config.vision.reset();
+  if (config.moe) config.moe->vision = {};
+  return config;
+}
+
 Result<ModelConfig> load_config(const std::string& model_dir) {
   const std::string path = model_dir + "/config.json";
   Result<std::string> text = text::read_file(path);

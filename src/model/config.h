@@ -68,6 +68,9 @@ struct ModelConfig {
   }
 };
 
+// The same model without what only pictures need.
+ModelConfig without_vision(ModelConfig config);
+
 // Reads config.json in the original flat form (-PT, -Paddle) or the nested one of transformers,
 // with the published defaults for keys that files leave out. Errors name file, key, value and what
 // was expected. Sources of the defaults: transformers (ernie4_5, ernie4_5_moe, ernie4_5_vl_moe) and

@@ -65,7 +65,7 @@ ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
     return int64_t{group.intermediate_size} / tensor_parallel_size;
   };
   shape.expert_groups.push_back({moe.text.num_experts, width(moe.text)});
-  if (moe.vision.num_experts > 0) {
+  if (moe.vision.num_experts > 0 && !options.text_only) {
     shape.expert_groups.push_back({moe.vision.num_experts, width(moe.vision)});
   }
   shape.shared_width = moe.num_shared_experts * width(moe.text);

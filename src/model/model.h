@@ -78,7 +78,8 @@ struct LoadOptions {
   DType activation = DType::kBF16;
   Quantization quantization;
   LoadChoice choice = LoadChoice::kCheckpoint;
-  uint64_t seed = 0;  // of dummy weights; the same values for every tensor-parallel size
+  bool text_only = false;  // leaves out vision tower, resampler and vision experts
+  uint64_t seed = 0;       // of dummy weights; the same values for every tensor-parallel size
   StepLimits limits;
   // Called with (bytes done, bytes in all) while loading, first with 0 done; may be empty. Rank 0
   // only.

@@ -74,6 +74,27 @@ class PackingLoader : public WeightLoader {
   size_t bytes_ = 0;
 };
 
+// Takes nothing: tells a source that what is asked for is left out on purpose.
+class SkippingLoader : public WeightLoader {
+ public:
+  explicit SkippingLoader(WeightSource& source) : source_(source) {}
+
+  bool has(const TensorSpec& spec) const override { return source_.has(spec); }
+  std::unique_ptr<Weight> matrix(std::span<const MatrixPart> parts, WeightFormat,
+                                 ops::MatrixUse) override {
+    for (const MatrixPart& part : parts) source_.release(part.tensor);
+    return nullptr;
+  }
+  std::unique_ptr<ExpertSet> experts(ExpertWeights) override { return nullptr; }
+  TensorView tensor(const TensorSpec& spec, DType) override {
+    source_.release(spec);
+    return {};
+  }
+
+ private:
+  WeightSource& source_;
+};
+
 // Reads nothing and returns no weights: adds up what loading would take.
 class PlanningLoader : public WeightLoader {
  public:

@@ -280,8 +280,8 @@ TEST_P(QuantizedProductTest, MultipliesByEveryValue) {
   for (uint32_t& word : words) word = random();
   words[0] = 0;
   const std::vector<BF16> scales(static_cast<size_t>(kN * groups), to_bf16(1.0f));
-  const QuantizedMatrix matrix{words.data(), stride, scales.data(), groups, kN, kK};
-  const QuantizedWeight weight({&matrix, 1}, format_,
+  const QuantizedHostMatrix matrix{words.data(), stride, scales.data(), groups, kN, kK};
+  const QuantizedWeight weight({&matrix, 1}, {format_},
                                allocate_host(QuantizedWeight::bytes_for(kN, kK, format_)),
                                quantize_.pool());
   const Floats w = values_of(weight);

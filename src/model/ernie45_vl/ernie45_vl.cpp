@@ -18,6 +18,10 @@ struct AllWeights {
   std::optional<ResamplerWeights> resampler;
 };
 
+ModelConfig served(const ModelConfig& config, const LoadOptions& options) {
+  return options.text_only ? without_vision(config) : config;
+}
+
 AllWeights load_all(const ModelConfig& config, const Shard& shard, const LoadOptions& options,
                     WeightLoader& loader) {
   AllWeights weights;
@@ -55,7 +59,7 @@ class Ernie45Vl : public Model {
  public:
   Ernie45Vl(const ModelConfig& config, const LoadOptions& options, WeightSource& source,
             ops::Backend& backend, Communicator& comm)
-      : config_(config),
+      : config_(served(config, options)),
         shard_{comm.rank(), comm.size()},
         backend_(backend),
         comm_(comm),
@@ -63,6 +67,10 @@ class Ernie45Vl : public Model {
         workspace_(&backend) {
     PackingLoader loader({source, backend, backend, small_weights_, progress(options)});
     AllWeights weights = load_all(config_, shard_, options, loader);
+    if (options.text_only) {
+      SkippingLoader rest(source);
+      load_all(config, shard_, options, rest);
+    }
     source.finish();
     weight_bytes_ = loader.bytes();
     AllBuffers buffers = take_all(config_, shard_, options, workspace_);
@@ -171,10 +179,11 @@ std::unique_ptr<Model> build(const ModelConfig& config, const LoadOptions& optio
 
 Needs plan(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
            const ops::Sizing* sizing) {
-  PlanningLoader loader(config, sizing);
-  load_all(config, shard, options, loader);
+  const ModelConfig all = served(config, options);
+  PlanningLoader loader(all, sizing);
+  load_all(all, shard, options, loader);
   DeviceArena workspace(nullptr);
-  take_all(config, shard, options, workspace);
+  take_all(all, shard, options, workspace);
   return {loader.bytes(), workspace.bytes(), loader.elements()};
 }
 
