@@ -70,7 +70,6 @@ struct QuantizedPanels {
   const Bf16Bits* scales = nullptr;
   int64_t stride = 0;  // bytes from one panel's values to the next, as for scales below
   int64_t scale_stride = 0;
-  int64_t k = 0;
   int64_t group = 0;  // columns of A that share a scale; 0: all
   bool int4 = false;
 };

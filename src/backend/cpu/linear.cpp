@@ -206,30 +206,31 @@ void CpuBackend::do_linear(const ops::LinearArgs& a) {
         static_cast<size_t>(tile_floats) * (parts > 1 ? 2 : 1) * sizeof(float);
     size_t stride = 0;
     char* scratch = thread_scratch(sums_bytes + w.scratch_bytes(std::min(rows, tile_rows)), stride);
-    pool_.parallel_for((tiles + tiles_per_task - 1) / tiles_per_task,
-                       [&](int64_t task, int thread) {
-                         const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
-                         for (int64_t t = task * tiles_per_task; t < last; ++t) {
-                           const int64_t column = t % column_tiles * kTileColumns;
-                           const int64_t row = t / column_tiles * tile_rows;
-                           const int64_t columns = std::min<int64_t>(kTileColumns, n - column);
-                           GemmTile g;
-                           g.a = pack.dst;
-                           g.row = row;
-                           g.rows = static_cast<int>(std::min(tile_rows, rows - row));
-                           g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
-                           g.k = k;
-                           char* const sums = scratch + stride * static_cast<size_t>(thread);
-                           g.c = reinterpret_cast<float*>(sums);
-                           g.ldc = kTileColumns;
-                           float* const spare = parts > 1 ? g.c + tile_floats : nullptr;
-                           multiply_in_parts(kernels, g, parts, spare, [&](const GemmTile& part) {
-                             w.multiply(part, column / kPanel, sums + sums_bytes);
-                             w.finish(part, column / kPanel);
-                           });
-                           store(kernels, a, g, spare, begin + row, column, columns);
-                         }
-                       });
+    const auto multiply_tile = [&](int64_t t, int thread) {
+      const int64_t column = t % column_tiles * kTileColumns;
+      const int64_t row = t / column_tiles * tile_rows;
+      const int64_t columns = std::min<int64_t>(kTileColumns, n - column);
+      char* const sums = scratch + stride * static_cast<size_t>(thread);
+      GemmTile g;
+      g.a = pack.dst;
+      g.row = row;
+      g.rows = static_cast<int>(std::min(tile_rows, rows - row));
+      g.panels = static_cast<int>((columns + kPanel - 1) / kPanel);
+      g.k = k;
+      g.c = reinterpret_cast<float*>(sums);
+      g.ldc = kTileColumns;
+      float* const spare = parts > 1 ? g.c + tile_floats : nullptr;
+      multiply_in_parts(kernels, g, parts, spare, [&](const GemmTile& part) {
+        w.multiply(part, column / kPanel, sums + sums_bytes);
+        w.finish(part, column / kPanel);
+      });
+      store(kernels, a, g, spare, begin + row, column, columns);
+    };
+    const int64_t tasks = (tiles + tiles_per_task - 1) / tiles_per_task;
+    pool_.parallel_for(tasks, [&](int64_t task, int thread) {
+      const int64_t last = std::min((task + 1) * tiles_per_task, tiles);
+      for (int64_t t = task * tiles_per_task; t < last; ++t) multiply_tile(t, thread);
+    });
   }
 }
 

@@ -175,7 +175,6 @@ QuantizedPanels QuantizedWeight::panels(int64_t first) const {
   p.values = static_cast<const char*>(storage_.data()) + first * layout_.bytes;
   p.scales = reinterpret_cast<const Bf16Bits*>(p.values + layout_.scales);
   p.stride = p.scale_stride = layout_.bytes;
-  p.k = in_features();
   p.group = format().group;
   p.int4 = format().type == WeightType::kInt4;
   return p;
