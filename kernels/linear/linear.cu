@@ -5,7 +5,6 @@
 #include <bit>
 #include <map>
 
-#include "kernels/common/arch.h"
 #include "kernels/linear/linear.h"
 
 namespace ernie::kernels {
@@ -13,6 +12,8 @@ namespace {
 
 constexpr const char* kNoAlgorithm = "no algorithm for this shape";
 constexpr int kCandidates = 16;
+// Of more rows than this, launch_linear_quantized would read W so often that it is slower.
+constexpr int64_t kFewQuantizedRows = 64;
 
 cudaDataType_t data_type(ElementType type) {
   return type == ElementType::kF32 ? CUDA_R_32F : CUDA_R_16BF;
@@ -203,12 +204,11 @@ LinearStatus Linear::status() const { return {.library = library_->status()}; }
 LinearStatus Linear::run(const LinearParams& params, cudaStream_t stream) {
   if (params.rows == 0) return {};
   if (params.format.type != WeightType::kNative) {
-    if (!linear_quantized_fits(params)) return {.cuda = launch_linear_dot(params, stream)};
-    const bool many = params.rows > kMaxSmallRows && arch() >= 90 && params.bias == nullptr &&
-                      params.activation == Activation::kNone && params.out_features % 8 == 0 &&
-                      aligned16(params.out);
-    return {.cuda = many ? launch_linear_quantized_hopper(params, stream)
-                         : launch_linear_quantized(params, stream)};
+    if (params.rows > kFewQuantizedRows && linear_quantized_hopper_fits(params)) {
+      return {.cuda = launch_linear_quantized_hopper(params, stream)};
+    }
+    return {.cuda = linear_quantized_fits(params) ? launch_linear_quantized(params, stream)
+                                                  : launch_linear_dot(params, stream)};
   }
   if (linear_small_fits(params)) return {.cuda = launch_linear_small(params, stream)};
   if (params.rows <= kMaxSmallRows) return {.cuda = launch_linear_dot(params, stream)};

@@ -45,6 +45,7 @@ cudaError_t launch_linear_dot(const LinearParams& params, cudaStream_t stream);
 
 // Quantised weights and many bfloat16 rows on sm_90a, without bias and activation; in_features and
 // out_features are multiples of 8, x and out 16-byte aligned. A row's bits depend on the row alone.
+bool linear_quantized_hopper_fits(const LinearParams& params);  // device, format, type, alignment
 cudaError_t launch_linear_quantized_hopper(const LinearParams& params, cudaStream_t stream);
 
 struct LinearStatus {

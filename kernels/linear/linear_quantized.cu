@@ -32,8 +32,8 @@ class Work {
     item.scales = static_cast<const __nv_bfloat16*>(p_.scales);
     item.k = static_cast<int>(p_.in_features);
     item.slab = static_cast<int>(c % slabs_);
-    item.slabs = static_cast<int>(
-        min(min(int64_t{slabs_ - item.slab}, end_ - c), int64_t{S::max_slabs(item.int4)}));
+    item.slabs = static_cast<int>(min(min(int64_t{slabs_ - item.slab}, end_ - c),
+                                      int64_t{S::max_slabs(item.int4, item.slab)}));
     item.row = tile * S::kRows;
     item.rows = static_cast<int>(min(p_.rows - item.row, int64_t{S::kRows}));
     return item;
@@ -69,13 +69,12 @@ class Work {
 template <class S>
 __global__ __launch_bounds__(S::kThreads, S::kBlocks) void quantized_kernel(
     const __grid_constant__ LinearParams p) {
-  extern __shared__ uint4 shared_memory[];
+  extern __shared__ __align__(128) uint4 shared_memory[];
   __shared__ typename S::Exchange exchange;
   let_next_kernel_start();
   const Work<S> work(p);
-  quantized::Ring<S> ring(reinterpret_cast<unsigned char*>(shared_memory),
-                          static_cast<int>(min(p.rows, int64_t{S::kRows})));
-  quantized::prefetch_weights(ring, work);
+  quantized::Ring<S> ring(shared_memory, static_cast<int>(min(p.rows, int64_t{S::kRows})));
+  quantized::prefetch_weights(ring, work, exchange);
   wait_for_previous_kernel();
   quantized::stream_products(ring, work, exchange);
 }
@@ -89,7 +88,8 @@ cudaError_t launch_shape(const LinearParams& p, cudaStream_t stream) {
     return error;
   }
   const int64_t slabs = ceil_div(p.out_features, kSlabRows) * ceil_div(p.rows, S::kRows);
-  const int64_t blocks = int64_t{S::kBlocks} * multiprocessors();
+  // One on each multiprocessor leaves the next kernel room to begin.
+  const int64_t blocks = multiprocessors();
   return launch(kernel,
                 {.grid = dim3(static_cast<unsigned>(slabs < blocks ? slabs : blocks)),
                  .block = dim3(S::kThreads),
@@ -100,10 +100,10 @@ cudaError_t launch_shape(const LinearParams& p, cudaStream_t stream) {
 
 template <bool kGroups>
 cudaError_t launch_rows(const LinearParams& p, cudaStream_t stream) {
-  if (p.rows == 1) return launch_shape<quantized::OneRow<kGroups>>(p, stream);
-  if (p.rows <= 8) return launch_shape<quantized::FewRows<kGroups>>(p, stream);
-  return arch() >= 90 ? launch_shape<quantized::MoreRows<kGroups>>(p, stream)
-                      : launch_shape<quantized::MoreRowsLessMemory<kGroups>>(p, stream);
+  if (p.rows <= 8) return launch_shape<quantized::OneRow<kGroups>>(p, stream);
+  // sm_80 has less shared memory.
+  return arch() >= 90 ? launch_shape<quantized::ManyStages<kGroups>>(p, stream)
+                      : launch_shape<quantized::MoreRows<kGroups>>(p, stream);
 }
 
 }  // namespace

@@ -82,12 +82,13 @@ __global__ __launch_bounds__(quantized::kThreads, 1) void linear_quantized_hoppe
 }
 
 // The height of tiles with which the last blocks end soonest. A tile's time is taken to rise with
-// its height, but not to fall below that of kLeast rows, as weights have to be converted.
+// its height, but not to fall below that of kLeast rows: weights have to be converted for few, too.
 int best_height(int64_t rows, int64_t column_tiles) {
-  constexpr int64_t kLeast = 48;
+  constexpr int64_t kLeast = 112;
   int best = 0;
   int64_t best_time = 0;
-  for (int height = quantized::kMaxTokens; height > 0; height -= quantized::kTokenStep) {
+  for (int at = 0; at < quantized::kTokenCounts; ++at) {
+    const int height = quantized::tokens_of(at);
     const int64_t tiles = ceil_div(rows, height) * column_tiles;
     const int64_t time =
         ceil_div(tiles, multiprocessors()) * (height > kLeast ? int64_t{height} : kLeast);
@@ -122,12 +123,14 @@ bool aligned16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0;
 
 }  // namespace
 
+bool linear_quantized_hopper_fits(const LinearParams& p) {
+  return arch() >= 90 && p.format.type != WeightType::kNative && p.bias == nullptr &&
+         p.activation == Activation::kNone && p.type == ElementType::kBF16 &&
+         p.in_features % 8 == 0 && p.out_features % 8 == 0 && aligned16(p.x) && aligned16(p.out);
+}
+
 cudaError_t launch_linear_quantized_hopper(const LinearParams& p, cudaStream_t stream) {
-  if (arch() < 90 || p.format.type == WeightType::kNative || p.bias != nullptr ||
-      p.activation != Activation::kNone || p.type != ElementType::kBF16 || p.in_features % 8 != 0 ||
-      p.out_features % 8 != 0 || !aligned16(p.x) || !aligned16(p.out)) {
-    return cudaErrorInvalidValue;
-  }
+  if (!linear_quantized_hopper_fits(p)) return cudaErrorInvalidValue;
   if (p.rows == 0) return cudaSuccess;
   return p.out_type == ElementType::kF32 ? launch_to<Output::kFloat>(p, stream)
                                          : launch_to<Output::kBF16>(p, stream);

@@ -243,10 +243,9 @@ bool is_valid(const MoeExpertsParams& p) {
 cudaError_t launch_products(const Problem& problem, MoePath path, cudaStream_t stream) {
   const MoeExpertsParams& p = problem.p;
   const bool quantized = is_quantized(p) && p.type == ElementType::kBF16;
-  if (quantized && p.tokens <= kMaxDecodeTokens && path != MoePath::kHopper) {
-    return launch_quantized(problem, stream);
+  if (path == MoePath::kDecode) {
+    return quantized ? launch_quantized(problem, stream) : launch_decode(problem, stream);
   }
-  if (path == MoePath::kDecode) return launch_decode(problem, stream);
   const cudaError_t error = launch_moe_permute({.expert_ids = p.expert_ids,
                                                 .tokens = p.tokens,
                                                 .top_k = p.top_k,
@@ -258,11 +257,10 @@ cudaError_t launch_products(const Problem& problem, MoePath path, cudaStream_t s
                                                stream);
   if (error != cudaSuccess) return error;
   if (p.type == ElementType::kF32) return launch_float32(problem, stream);
-  if (quantized) {
-    return path == MoePath::kHopper ? launch_quantized_hopper(problem, stream)
-                                    : launch_quantized(problem, stream);
+  if (path == MoePath::kHopper) {
+    return quantized ? launch_quantized_hopper(problem, stream) : launch_hopper(problem, stream);
   }
-  return path == MoePath::kHopper ? launch_hopper(problem, stream) : launch_ampere(problem, stream);
+  return quantized ? launch_quantized(problem, stream) : launch_ampere(problem, stream);
 }
 
 }  // namespace

@@ -11,13 +11,16 @@
 namespace ernie::kernels {
 
 // How a bfloat16 expert MLP is computed. kAuto takes kSingle for one token; for more, on sm_90a
-// where weight maps are given, kHopper; elsewhere kDecode up to kMaxDecodeTokens, else kAmpere.
+// where weight maps are given or weights are quantised and tokens more than kMaxDecodeTokens,
+// kHopper; elsewhere kDecode up to kMaxDecodeTokens, else kAmpere.
 enum class MoePath : uint8_t {
   kAuto,
   kSingle,  // one token; where experts are too wide for shared memory, kDecode takes its place
   kDecode,  // bound by memory: every active expert's weights are read once
   kAmpere,  // mma.sync and cp.async, from sm_80 on
   kHopper,  // wgmma, the weights by TMA; sm_90a
+  // Quantised weights: kSingle, kDecode and kAmpere are one kernel, made for few tokens; it reads
+  // weights again for every 16 tokens of an expert.
 };
 
 constexpr int kMaxDecodeTokens = 64;

@@ -32,9 +32,10 @@ bool single_takes(const MoeExpertsParams& p);
 cudaError_t launch_single(const Problem& problem, cudaStream_t stream);  // all of the MLP
 cudaError_t launch_ampere(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_hopper(const Problem& problem, cudaStream_t stream);
-cudaError_t launch_quantized_hopper(const Problem& problem, cudaStream_t stream);
-// Quantised weights; up to kMaxDecodeTokens tokens it sorts on its own, too.
+// Quantised weights; up to kMaxDecodeTokens tokens it does its own sort, too.
 cudaError_t launch_quantized(const Problem& problem, cudaStream_t stream);
+// The same for many tokens, sorted by the caller; sm_90a.
+cudaError_t launch_quantized_hopper(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_float32(const Problem& problem, cudaStream_t stream);
 
 }  // namespace ernie::kernels::moe

@@ -1,7 +1,5 @@
 #include <cuda_bf16.h>
 
-#include <algorithm>
-
 #include "kernels/common/launch.cuh"
 #include "kernels/moe/experts_groups.cuh"
 #include "kernels/moe/router.h"
@@ -236,12 +234,12 @@ class Work {
   // first gets `number`, and returns how many there are.
   __device__ int make_items(const Weights& w, int first_row, int rows, int begin, int end,
                             int number, int most) const {
-    const int max_slabs = S::max_slabs(w.format.type == WeightType::kInt4);
     int count = 0;
     for (int at = begin; at < end;) {
       const int tile = at / w.slabs;
       const int slab = at - tile * w.slabs;
       const int run = min(w.slabs - slab, end - at);
+      const int max_slabs = S::max_slabs(w.format.type == WeightType::kInt4, slab);
       const int parts = (run + max_slabs - 1) / max_slabs;
       const int slabs = (run + parts - 1) / parts;
       if (number + count >= 0 && number + count < most) {
@@ -277,7 +275,7 @@ class Work {
 template <class S, bool kGateUp>
 __global__ __launch_bounds__(S::kThreads, S::kBlocks) void quantized_kernel(
     const __grid_constant__ Problem problem) {
-  extern __shared__ uint4 shared_memory[];
+  extern __shared__ __align__(128) uint4 shared_memory[];
   __shared__ Tables<S> tables;
   if (!kGateUp) let_next_kernel_start();
   const bool routes_first = !kGateUp && problem.p.tokens <= kMaxDecodeTokens;
@@ -285,9 +283,9 @@ __global__ __launch_bounds__(S::kThreads, S::kBlocks) void quantized_kernel(
     __syncthreads();
     Work<S, kGateUp> work(problem, tables, first);
     if (routes_first) work.route(false);
-    quantized::Ring<S> ring(reinterpret_cast<unsigned char*>(shared_memory), problem.p.tokens);
+    quantized::Ring<S> ring(shared_memory, problem.p.tokens);
     if (first == 0) {
-      quantized::prefetch_weights(ring, work);
+      quantized::prefetch_weights(ring, work, tables.exchange);
       wait_for_previous_kernel();
       // The second product's kernel looks up what the router chose before it waits, so it must not
       // start before the router has ended.
@@ -325,10 +323,9 @@ cudaError_t launch_both(const Problem& problem, cudaStream_t stream) {
 template <bool kGroups>
 cudaError_t launch_shape(const Problem& problem, cudaStream_t stream) {
   if (problem.p.tokens == 1) return launch_both<quantized::OneRow<kGroups>>(problem, stream);
-  if (problem.p.tokens <= 8) return launch_both<quantized::FewRows<kGroups>>(problem, stream);
-  // sm_80 has less shared memory.
-  return arch() >= 90 ? launch_both<quantized::MoreRows<kGroups>>(problem, stream)
-                      : launch_both<quantized::MoreRowsLessMemory<kGroups>>(problem, stream);
+  return problem.p.tokens <= kMaxDecodeTokens
+             ? launch_both<quantized::FewRows<kGroups>>(problem, stream)
+             : launch_both<quantized::MoreRows<kGroups>>(problem, stream);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ class ExpertWork {
     if (i < 32) {
       fill_table(order_.table, groups_, [&](int at) {
         const Group group = group_of(problem_, problem_.scratch.offsets, order_.group[at]);
-        return row_tiles_of(group) * column_tiles_of(group);
+        return quantized::tiles_of(group.rows) * column_tiles_of(group);
       });
     }
   }
@@ -69,9 +69,9 @@ class ExpertWork {
     const Group group = group_of(problem_, problem_.scratch.offsets, order_.group[index]);
     // Row tiles run fastest: blocks at work at the same time share their weights in L2. The rows
     // are shared out evenly.
-    const int row_tiles = row_tiles_of(group);
+    const int row_tiles = quantized::tiles_of(group.rows);
     const int at = item - order_.table.first[index];
-    const int height = quantized::even_tokens(group.rows, row_tiles);
+    const int height = quantized::even_height(group.rows);
     const int first_row = at % row_tiles * height;
     const int first_block = at / row_tiles * quantized::kTileBlocks;
     first_token = group.first_row + first_row;
@@ -119,10 +119,7 @@ class ExpertWork {
   }
   __device__ __forceinline__ int variant_of(const Group& group) const {
     return quantized::variant_of(format_of(problem_, group.expert),
-                                 quantized::even_tokens(group.rows, row_tiles_of(group)));
-  }
-  static __device__ __forceinline__ int row_tiles_of(const Group& group) {
-    return (group.rows + quantized::kMaxTokens - 1) / quantized::kMaxTokens;
+                                 quantized::even_height(group.rows));
   }
   __device__ __forceinline__ int column_tiles_of(const Group& group) const {
     return (stored_rows(group) + quantized::kTileRows - 1) / quantized::kTileRows;

@@ -40,6 +40,11 @@ __device__ __forceinline__ void publish_to_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
+// Arrives on the barrier once this thread's earlier copy16_async have been done.
+__device__ __forceinline__ void arrive_after_copies(uint32_t barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
+
 // Before the use of a tensor map that the host wrote to global memory.
 __device__ __forceinline__ void acquire_tensor_map(const void* map) {
   asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(map) : "memory");
@@ -64,34 +69,14 @@ __device__ __forceinline__ void copy_bulk(uint32_t to, const void* from, uint32_
       "l"(from), "r"(bytes), "r"(barrier)
       : "memory");
 }
-// Copies out of shared memory, in groups of each thread. Written by ordinary stores, the bytes must
-// have been published to the async proxy.
-__device__ __forceinline__ void store_bulk(void* to, uint32_t from, uint32_t bytes) {
-  asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(from),
-               "r"(bytes)
-               : "memory");
-}
-__device__ __forceinline__ void commit_stores() {
-  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-}
-// Waits until at most kPending of this thread's latest groups have yet to be read; shared memory
-// can then be written again.
-template <int kPending>
-__device__ __forceinline__ void wait_for_store_reads() {
-  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kPending) : "memory");
-}
-__device__ __forceinline__ void wait_for_stores() {
-  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
-}
-
 // Barrier `id` (1 to 15; 0 is __syncthreads) of kThreads threads.
 template <int kThreads>
 __device__ __forceinline__ void sync_threads(int id) {
   asm volatile("bar.sync %0, %1;" ::"r"(id), "n"(kThreads) : "memory");
 }
 
-// Stores four 8x8 matrices of 16-bit elements transposed; lane l holds elements (l / 4, 2 (l % 4))
-// and the next of each, and gives the address of column l % 8 of matrix l / 8.
+// Stores four 8x8 matrices of 16-bit elements transposed; lane l holds elements (l / 4, 2
+// (l % 4)) and the next of each, and gives the address of column l % 8 of matrix l / 8.
 __device__ __forceinline__ void store_matrices_transposed(uint32_t address,
                                                           const uint32_t (&r)[4]) {
   asm volatile(
@@ -169,51 +154,57 @@ __device__ __forceinline__ void multiply_64x256x16(float (&d)[128], uint64_t a, 
 // d[64, N] += a[64, 16] * b[N, 16]^T with a in registers, as mma.m16n8k16 wants the 16 rows of each
 // warp; N is twice the number of sums. The registers of a must not be written before
 // wait_for_products() says that they have been read.
-#define ERNIE_NAMES_0 "%0, %1, %2, %3, %4, %5, %6, %7"
-#define ERNIE_NAMES_1 ERNIE_NAMES_0 ", %8, %9, %10, %11, %12, %13, %14, %15"
-#define ERNIE_NAMES_2 ERNIE_NAMES_1 ", %16, %17, %18, %19, %20, %21, %22, %23"
-#define ERNIE_NAMES_3 ERNIE_NAMES_2 ", %24, %25, %26, %27, %28, %29, %30, %31"
-#define ERNIE_NAMES_4 ERNIE_NAMES_3 ", %32, %33, %34, %35, %36, %37, %38, %39"
-#define ERNIE_NAMES_5 ERNIE_NAMES_4 ", %40, %41, %42, %43, %44, %45, %46, %47"
-#define ERNIE_NAMES_6 ERNIE_NAMES_5 ", %48, %49, %50, %51, %52, %53, %54, %55"
-#define ERNIE_NAMES_7 ERNIE_NAMES_6 ", %56, %57, %58, %59, %60, %61, %62, %63"
-#define ERNIE_MULTIPLY(n, count, names, a0, a1, a2, a3, at_b, on, ...)                        \
-  __device__ __forceinline__ void multiply_64xNx16(float(&d)[count], const uint32_t(&a)[4],   \
-                                                   uint64_t b) {                              \
-    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" on                                      \
-                 ", 0;\n"                                                                     \
-                 "wgmma.mma_async.sync.aligned.m64n" n "k16.f32.bf16.bf16 {" names "}, {%" a0 \
-                 ", %" a1 ", %" a2 ", %" a3 "}, %" at_b ", p, 1, 1, 0;\n}"                    \
-                 : __VA_ARGS__                                                                \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1));               \
+#define ERNIE_NAMES_8 "%0, %1, %2, %3, %4, %5, %6, %7"
+#define ERNIE_NAMES_16 ERNIE_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
+#define ERNIE_NAMES_24 ERNIE_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23"
+#define ERNIE_NAMES_32 ERNIE_NAMES_24 ", %24, %25, %26, %27, %28, %29, %30, %31"
+#define ERNIE_NAMES_40 ERNIE_NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39"
+#define ERNIE_NAMES_48 ERNIE_NAMES_40 ", %40, %41, %42, %43, %44, %45, %46, %47"
+#define ERNIE_NAMES_56 ERNIE_NAMES_48 ", %48, %49, %50, %51, %52, %53, %54, %55"
+#define ERNIE_NAMES_64 ERNIE_NAMES_56 ", %56, %57, %58, %59, %60, %61, %62, %63"
+#define ERNIE_FIRST_8 ERNIE_SUMS_8(0)
+#define ERNIE_FIRST_16 ERNIE_FIRST_8, ERNIE_SUMS_8(8)
+#define ERNIE_FIRST_24 ERNIE_FIRST_16, ERNIE_SUMS_8(16)
+#define ERNIE_FIRST_32 ERNIE_FIRST_24, ERNIE_SUMS_8(24)
+#define ERNIE_FIRST_40 ERNIE_FIRST_32, ERNIE_SUMS_8(32)
+#define ERNIE_FIRST_48 ERNIE_FIRST_40, ERNIE_SUMS_8(40)
+#define ERNIE_FIRST_56 ERNIE_FIRST_48, ERNIE_SUMS_8(48)
+#define ERNIE_FIRST_64 ERNIE_FIRST_56, ERNIE_SUMS_8(56)
+#define ERNIE_MULTIPLY(n, count, a0, a1, a2, a3, at_b, on)                                        \
+  __device__ __forceinline__ void multiply_64xNx16(float(&d)[count], const uint32_t(&a)[4],       \
+                                                   uint64_t b) {                                  \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #on                                         \
+                 ", 0;\n"                                                                         \
+                 "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" ERNIE_NAMES_##count \
+                 "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #at_b ", p, 1, 1, 0;\n}"        \
+                 : ERNIE_FIRST_##count                                                            \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1));                   \
   }
-ERNIE_MULTIPLY("16", 8, ERNIE_NAMES_0, "8", "9", "10", "11", "12", "13", ERNIE_SUMS_8(0))
-ERNIE_MULTIPLY("32", 16, ERNIE_NAMES_1, "16", "17", "18", "19", "20", "21", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8))
-ERNIE_MULTIPLY("48", 24, ERNIE_NAMES_2, "24", "25", "26", "27", "28", "29", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8), ERNIE_SUMS_8(16))
-ERNIE_MULTIPLY("64", 32, ERNIE_NAMES_3, "32", "33", "34", "35", "36", "37", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8), ERNIE_SUMS_8(16), ERNIE_SUMS_8(24))
-ERNIE_MULTIPLY("80", 40, ERNIE_NAMES_4, "40", "41", "42", "43", "44", "45", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8), ERNIE_SUMS_8(16), ERNIE_SUMS_8(24), ERNIE_SUMS_8(32))
-ERNIE_MULTIPLY("96", 48, ERNIE_NAMES_5, "48", "49", "50", "51", "52", "53", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8), ERNIE_SUMS_8(16), ERNIE_SUMS_8(24), ERNIE_SUMS_8(32),
-               ERNIE_SUMS_8(40))
-ERNIE_MULTIPLY("112", 56, ERNIE_NAMES_6, "56", "57", "58", "59", "60", "61", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8), ERNIE_SUMS_8(16), ERNIE_SUMS_8(24), ERNIE_SUMS_8(32),
-               ERNIE_SUMS_8(40), ERNIE_SUMS_8(48))
-ERNIE_MULTIPLY("128", 64, ERNIE_NAMES_7, "64", "65", "66", "67", "68", "69", ERNIE_SUMS_8(0),
-               ERNIE_SUMS_8(8), ERNIE_SUMS_8(16), ERNIE_SUMS_8(24), ERNIE_SUMS_8(32),
-               ERNIE_SUMS_8(40), ERNIE_SUMS_8(48), ERNIE_SUMS_8(56))
+ERNIE_MULTIPLY(16, 8, 8, 9, 10, 11, 12, 13)
+ERNIE_MULTIPLY(32, 16, 16, 17, 18, 19, 20, 21)
+ERNIE_MULTIPLY(48, 24, 24, 25, 26, 27, 28, 29)
+ERNIE_MULTIPLY(64, 32, 32, 33, 34, 35, 36, 37)
+ERNIE_MULTIPLY(80, 40, 40, 41, 42, 43, 44, 45)
+ERNIE_MULTIPLY(96, 48, 48, 49, 50, 51, 52, 53)
+ERNIE_MULTIPLY(112, 56, 56, 57, 58, 59, 60, 61)
+ERNIE_MULTIPLY(128, 64, 64, 65, 66, 67, 68, 69)
 #undef ERNIE_MULTIPLY
-#undef ERNIE_NAMES_0
-#undef ERNIE_NAMES_1
-#undef ERNIE_NAMES_2
-#undef ERNIE_NAMES_3
-#undef ERNIE_NAMES_4
-#undef ERNIE_NAMES_5
-#undef ERNIE_NAMES_6
-#undef ERNIE_NAMES_7
+#undef ERNIE_NAMES_8
+#undef ERNIE_FIRST_8
+#undef ERNIE_NAMES_16
+#undef ERNIE_FIRST_16
+#undef ERNIE_NAMES_24
+#undef ERNIE_FIRST_24
+#undef ERNIE_NAMES_32
+#undef ERNIE_FIRST_32
+#undef ERNIE_NAMES_40
+#undef ERNIE_FIRST_40
+#undef ERNIE_NAMES_48
+#undef ERNIE_FIRST_48
+#undef ERNIE_NAMES_56
+#undef ERNIE_FIRST_56
+#undef ERNIE_NAMES_64
+#undef ERNIE_FIRST_64
 
 #undef ERNIE_SUMS_32
 #undef ERNIE_SUMS_8

@@ -53,8 +53,12 @@ constexpr __host__ __device__ int tokens_of(int variant) {
   return kMaxTokens - variant % kTokenCounts * kTokenStep;
 }
 
-// The height of equal tiles of all tokens.
-constexpr __host__ __device__ int even_tokens(int tokens, int tiles) {
+constexpr __host__ __device__ int tiles_of(int tokens) {
+  return (tokens + kMaxTokens - 1) / kMaxTokens;
+}
+// The height of equal tiles of all tokens, at least 1.
+constexpr __host__ __device__ int even_height(int tokens) {
+  const int tiles = tiles_of(tokens);
   return ((tokens + tiles - 1) / tiles + kTokenStep - 1) / kTokenStep * kTokenStep;
 }
 
@@ -115,10 +119,7 @@ struct alignas(16) Shared {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 constexpr int kFetchRegisters = 72;
-constexpr int kMultiplyRegisters = 216;
-// A stage's tokens are announced only when this many later stages have been asked for: a thread
-// must wait for its own copies before it publishes them.
-constexpr int kLag = 3;
+constexpr int kMultiplyRegisters = 216;  // 128 * 72 + 256 * 216 of 384 * 168
 
 __device__ __forceinline__ int steps_of(const Tile& tile) { return (tile.k + kStep - 1) / kStep; }
 
@@ -182,8 +183,8 @@ __device__ __forceinline__ void fetch_weights(const Tile& tile, int step, const 
   }
 }
 
-// With the first warpgroup. work.items() and work.tile(item) say what there is to do,
-// work.token(item's tile, i) where token i's row begins.
+// With the first warpgroup. work.items() and work.tile(item, its first token) say what there is to
+// do, work.token(i) where token i's row begins.
 template <Output kOutput, class Work>
 __device__ __forceinline__ void fetch_tiles(const Work& work, Shared<kOutput>& shared,
                                             const Ring& ring, uint32_t stages) {
@@ -194,13 +195,6 @@ __device__ __forceinline__ void fetch_tiles(const Work& work, Shared<kOutput>& s
   const uint32_t to = load_row * kTokenBytes + (chunk ^ (load_row % 8)) * 16;
   const int items = work.items();
   Position position;
-  uint32_t announce = 0;  // the stage to announce next
-  int unannounced = 0;
-  const auto announce_one = [&] {
-    publish_to_async_proxy();
-    arrive(barrier_of(shared.full, announce));
-    if (++announce == static_cast<uint32_t>(ring.stages)) announce = 0;
-  };
   for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
     int first_token = 0;
     const Tile tile = work.tile(item, first_token);
@@ -208,35 +202,27 @@ __device__ __forceinline__ void fetch_tiles(const Work& work, Shared<kOutput>& s
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
       const int at = load_row + i * kRowsApart;
-      row[i] = work.token(first_token + (at < tile.tokens ? at : 0));
+      row[i] = work.token(first_token + (at < tile.tokens ? at : 0)) + chunk * 8;
     }
     const int steps = steps_of(tile);
     for (int step = 0; step < steps; ++step) {
       const uint32_t stage = stages + position.stage * ring.stage_bytes;
+      const uint32_t full = barrier_of(shared.full, position.stage);
       wait_for_phase(barrier_of(shared.empty, position.stage), position.parity ^ 1);
-      if (threadIdx.x < 32) {
-        fetch_weights(tile, step, ring, stage, barrier_of(shared.full, position.stage));
-      }
+      if (threadIdx.x < 32) fetch_weights(tile, step, ring, stage, full);
       const bool in_k = step * kStep + chunk * 8 < tile.k;
-      const int column = in_k ? step * kStep + chunk * 8 : 0;
+      const int column = in_k ? step * kStep : 0;
 #pragma unroll
       for (int i = 0; i < kLoads; ++i) {
-        // Tokens of the tile that do not exist hold what was there before: nobody reads their sums.
-        if (load_row + i * kRowsApart < tile.tokens) {
+        // Tokens up to the next 16 hold another one's row, those behind what was there before:
+        // nobody reads their sums.
+        if (i * kRowsApart < tile.tokens) {
           copy16_async(stage + to + i * kRowsApart * kTokenBytes, row[i] + column, in_k);
         }
       }
-      commit_copies();
+      arrive_after_copies(full);
       position.advance(ring);
-      if (++unannounced > kLag) {
-        wait_for_copies<kLag>();
-        announce_one();
-        --unannounced;
-      }
     }
-    // The rest of the tile at once: finding the next tile's tokens takes a while.
-    wait_for_copies<0>();
-    for (; unannounced > 0; --unannounced) announce_one();
   }
 }
 
@@ -244,7 +230,8 @@ __device__ __forceinline__ uint4 load_shared16(uint32_t address) {
   uint4 x;
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-               : "r"(address));
+               : "r"(address)
+               : "memory");
   return x;
 }
 __device__ __forceinline__ void store_shared4(uint32_t address, float x) {
@@ -257,17 +244,25 @@ __device__ __forceinline__ uint32_t as_bits(__nv_bfloat162 x) {
   return *reinterpret_cast<const uint32_t*>(&x);
 }
 
+// (x & kMask) | kBits
+template <uint32_t kMask, uint32_t kBits>
+__device__ __forceinline__ __nv_bfloat162 select_pair(uint32_t x) {
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(x), "n"(kMask), "n"(kBits));
+  return as_pair(result);
+}
+
 // The operand registers of one k16 step: 0x4300 is 128, and the low seven bits count ones.
 __device__ __forceinline__ void convert_int4(uint32_t word, uint32_t (&a)[4]) {
   const __nv_bfloat162 bias = as_pair(0x43084308);  // 128 + 8
 #pragma unroll
   for (int p = 0; p < 4; ++p) {
-    a[p] = as_bits(__hsub2(as_pair(((word >> (4 * p)) & 0x000f000f) | 0x43004300), bias));
+    a[p] = as_bits(__hsub2(select_pair<0x000f000f, 0x43004300>(word >> (4 * p)), bias));
   }
 }
 __device__ __forceinline__ uint32_t convert_int8_pair(uint32_t bytes) {
-  return as_bits(__hsub2(as_pair((bytes & 0x007f007f) | 0x43004300),
-                         as_pair((bytes & 0x00800080) | 0x43004300)));
+  return as_bits(__hsub2(select_pair<0x007f007f, 0x43004300>(bytes),
+                         select_pair<0x00800080, 0x43004300>(bytes)));
 }
 __device__ __forceinline__ void convert_int8(uint32_t low, uint32_t high, uint32_t (&a)[4]) {
   a[0] = convert_int8_pair(low);
@@ -297,7 +292,7 @@ class Multiplier {
     Tile tile = work.tile(item, first_token);
     // Both parts come here with the first tile, whose first part always has rows. As long as the
     // second waits, no stage is given back.
-    if (part_ == 0) apart_step_ = min(ring_.stages - 1 - kLag, steps_of(tile) - 1);
+    if (part_ == 0) apart_step_ = min(ring_.stages / 2 - 1, steps_of(tile) - 1);
     if (part_ == 1) wait_for_phase(shared_address(&shared_.apart), 0);
     for_variants([&](auto variant) {
       constexpr int kVariant = decltype(variant)::value;
@@ -308,7 +303,6 @@ class Multiplier {
         if (item < items) tile = work.tile(item, first_token);
       }
     });
-    if (warp_ == 0) wait_for_stores();
   }
 
  private:
@@ -397,7 +391,7 @@ class Multiplier {
     for (int i = 0; i < kTokens / 2; ++i) sums[0][i] = sums[1][i] = 0;
     uint32_t a[2][2][2][4];  // [block][half][k16 step]
     Packed<kInt4> packed;
-    uint32_t stage = stages_ + position_.stage * ring_.stage_bytes;
+    uint32_t stage = 0;
     uint32_t previous = 0;
     const auto issue = [&](float(&d)[kTokens / 2], uint32_t(&operand)[2][4], int half) {
       const uint64_t tokens = matrix_descriptor(stage) + 4 * half;
@@ -411,7 +405,12 @@ class Multiplier {
       pin(d);
       wait_for_products<3>();  // the registers that are written next have been read
     };
-    wait_for_phase(barrier_of(shared_.full, position_.stage), position_.parity);
+    const auto begin_stage = [&] {
+      wait_for_phase(barrier_of(shared_.full, position_.stage), position_.parity);
+      publish_to_async_proxy();  // what others' cp.async wrote, to the products of this thread
+      stage = stages_ + position_.stage * ring_.stage_bytes;
+    };
+    begin_stage();
     convert<kGroups, kInt4, 0, 0>(tile, 0, stage, packed, a[0][0]);
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
@@ -427,8 +426,7 @@ class Multiplier {
       previous = position_.stage;
       position_.advance(ring_);
       if (step + 1 < steps) {
-        wait_for_phase(barrier_of(shared_.full, position_.stage), position_.parity);
-        stage = stages_ + position_.stage * ring_.stage_bytes;
+        begin_stage();
         convert<kGroups, kInt4, 0, 0>(tile, step + 1, stage, packed, a[0][0]);
       }
     }
@@ -466,25 +464,28 @@ class Multiplier {
     const int outputs = min(Rows::kOutputs, tile.outputs - first_output);
 #pragma unroll
     for (int first = 0; first < kTokens; first += Rows::kTokens) {
+      // Two turns apart, a barrier of all lies between the reads and the next writes.
       const uint32_t rows = shared_address(shared_.staging[part_][turn_]);
-      if (warp_ == 0) wait_for_store_reads<1>();  // what was written here last has been read
-      sync_threads<kPartThreads>(1 + part_);
+      turn_ ^= 1;
 #pragma unroll
       for (int token = 0; token < Rows::kTokens && first + token < kTokens; token += 16) {
         stage_tokens(rows + token * Rows::kRowBytes, sums[0], sums[1], first + token);
       }
-      publish_to_async_proxy();
       sync_threads<kPartThreads>(1 + part_);
-      if (warp_ == 0) {
-        const int token = first + lane_;
-        if (lane_ < Rows::kTokens && token < tile.tokens && outputs > 0) {
-          store_bulk(static_cast<char*>(tile.out) +
-                         (token * tile.out_stride + first_output) * Rows::kElementBytes,
-                     rows + lane_ * Rows::kRowBytes, outputs * Rows::kElementBytes);
+      constexpr int kPieces = Rows::kOutputs * Rows::kElementBytes / 16;
+      constexpr int kRowsAtOnce = kPartThreads / kPieces;
+      const int thread = static_cast<int>(threadIdx.x) % kPartThreads;
+      const int piece = thread % kPieces;
+#pragma unroll
+      for (int i = 0; i < Rows::kTokens / kRowsAtOnce; ++i) {
+        const int row = thread / kPieces + i * kRowsAtOnce;
+        if (first + row < tile.tokens && piece * 16 < outputs * Rows::kElementBytes) {
+          auto* to = static_cast<char*>(tile.out) +
+                     ((first + row) * tile.out_stride + first_output) * Rows::kElementBytes;
+          *reinterpret_cast<uint4*>(to + piece * 16) =
+              load_shared16(rows + row * Rows::kRowBytes + piece * 16);
         }
-        commit_stores();
       }
-      turn_ ^= 1;
     }
   }
 

@@ -45,11 +45,11 @@ __device__ __forceinline__ __nv_bfloat16& scale_of(const QuantizedMatrix& out, i
   return static_cast<__nv_bfloat16*>(out.scales)[(slab * groups + group) * kSlabRows + r];
 }
 
-// With a whole warp: writes the slab's part of a tile. value(high, k) is q of row g + 8 * high of
-// the slab, g = lane / 4, and column k of the tile.
-template <class Value>
+// With a whole warp: writes the slab's part of a tile. pair(high, step, k) is q of row g + 8 * high
+// of the slab, g = lane / 4, in columns k and k + 1 of step `step` of the tile.
+template <class Pair>
 __device__ __forceinline__ void pack_slab(const QuantizedMatrix& out, const SlabRows& rows,
-                                          int64_t slab, int64_t k_tile, Value value) {
+                                          int64_t slab, int64_t k_tile, Pair pair) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int t = lane % 4;
   const bool int4 = out.format.type == WeightType::kInt4;
@@ -76,10 +76,10 @@ __device__ __forceinline__ void pack_slab(const QuantizedMatrix& out, const Slab
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int pair = i / 2;  // register of the fragment
-        const int q = value(pair % 2, 16 * step + 2 * t + i % 2 + pair / 2 * 8);
-        words[step] |= static_cast<uint32_t>(q + 8) << (4 * pair + 16 * (i % 2));
+      for (int p = 0; p < 4; ++p) {  // register of the fragment
+        const int2 q = pair(p % 2, step, 2 * t + p / 2 * 8);
+        words[step] |= static_cast<uint32_t>(q.x + 8) << (4 * p) | static_cast<uint32_t>(q.y + 8)
+                                                                       << (4 * p + 16);
       }
     }
     store(to, {words[0], words[1], words[2], words[3]});
@@ -90,10 +90,10 @@ __device__ __forceinline__ void pack_slab(const QuantizedMatrix& out, const Slab
 #pragma unroll
       for (int w = 0; w < 4; ++w) {
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          const int high = i % 2;
-          const int k = 16 * (2 * half + w / 2) + 2 * t + i / 2 + w % 2 * 8;
-          words[w] |= static_cast<uint32_t>(value(high, k) & 255) << (8 * high + 16 * (i / 2));
+        for (int high = 0; high < 2; ++high) {
+          const int2 q = pair(high, 2 * half + w / 2, 2 * t + w % 2 * 8);
+          words[w] |= static_cast<uint32_t>(q.x & 255) << (8 * high) |
+                      static_cast<uint32_t>(q.y & 255) << (8 * high + 16);
         }
       }
       store(to + half * 512, {words[0], words[1], words[2], words[3]});

@@ -15,12 +15,10 @@ struct Range {
 // product with steps differs from the exact quotients in the last bits, which matters near a half
 // only, and where steps is infinite.
 __device__ __forceinline__ int quantize(float w, Range range, float limit) {
-  const float quick = fabsf(w) * range.steps;
-  const float whole = floorf(quick);
-  if (fabsf(quick - whole - 0.5f) > 1e-3f) {
-    const auto q = static_cast<int>(fminf(floorf(quick + 0.5f), limit));
-    return w < 0 ? -q : q;
-  }
+  constexpr float kWhole = 12582912.0f;  // 1.5 * 2^23: a sum with it has no fraction
+  const float quick = w * range.steps;
+  const float sum = quick + kWhole;
+  if (fabsf(quick - (sum - kWhole)) < 0.499f) return __float_as_int(sum) - __float_as_int(kWhole);
   if (range.absmax == 0.0f) return 0;
   const float x = roundf(__fmul_rn(__fdiv_rn(w, range.absmax), limit));
   return static_cast<int>(fminf(fmaxf(x, -limit), limit));
@@ -141,11 +139,21 @@ __global__ __launch_bounds__(kPackThreads) void quantize_kernel(QuantizeParams p
     for (int tile = 0; tile < kPieceCols / kQuantizedTile; ++tile) {
       const int64_t k_tile = first / kQuantizedTile + tile;
       if (k_tile >= quantized_cols(out.cols) / kQuantizedTile) break;
-      pack_slab(out, rows, blockIdx.x, k_tile, [&](int high, int k) {
-        const int row = g + 8 * high;
-        const int col = tile * kQuantizedTile + k;
-        const Range range = per_channel ? channel[row] : piece.range[row][col / 32];
-        return quantize(to_float(piece.element[row][col]), range, limit);
+      Range ranges[2][2];  // of the lane's rows in either half of the tile
+#pragma unroll
+      for (int high = 0; high < 2; ++high) {
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          ranges[high][half] =
+              per_channel ? channel[g + 8 * high] : piece.range[g + 8 * high][2 * tile + half];
+        }
+      }
+      pack_slab(out, rows, blockIdx.x, k_tile, [&](int high, int step, int in_step) {
+        const int col = tile * kQuantizedTile + 16 * step + in_step;
+        const auto pair = load_vector<T, 2>(&piece.element[g + 8 * high][col]);
+        const Range range = ranges[high][step / 2];
+        return make_int2(quantize(to_float(pair.v[0]), range, limit),
+                         quantize(to_float(pair.v[1]), range, limit));
       });
     }
     __syncwarp();  // before the next piece

@@ -87,7 +87,8 @@ struct QuantizeParams {
   int64_t first_row = 0;
   QuantizedMatrix out;
 };
-// The padding rows of a matrix are written with its last rows, those of columns with each row.
+// The padding rows of a matrix are written with its last rows, those of columns with each row. Rows
+// of one block of 16 share words, so launches for one matrix must not run at the same time.
 cudaError_t launch_quantize(const QuantizeParams& params, cudaStream_t stream);
 
 // Brings rows that are quantised already into the layout: compressed-tensors' pack-quantized form.

@@ -24,13 +24,17 @@ __global__ __launch_bounds__(kPackThreads) void repack_kernel(RepackParams p) {
   const int64_t sources[2] = {rows.source(g), rows.source(g + 8)};
   for (int64_t k_tile = threadIdx.x / 32; k_tile < quantized_cols(out.cols) / kQuantizedTile;
        k_tile += kWarps) {
-    pack_slab(out, rows, blockIdx.x, k_tile, [&](int high, int k) {
-      const int64_t col = k_tile * kQuantizedTile + k;
+    pack_slab(out, rows, blockIdx.x, k_tile, [&](int high, int step, int in_step) {
       const int64_t row = high == 0 ? sources[0] : sources[1];
-      if (row < 0 || col >= out.cols) return 0;
-      const uint32_t word = static_cast<const uint32_t*>(p.values)[row * p.stride + col / in_word];
-      const uint32_t biased = word >> (col % in_word * bits) & ((1u << bits) - 1);
-      return static_cast<int>(biased) - (1 << (bits - 1));
+      const auto value = [&](int64_t col) {
+        if (row < 0 || col >= out.cols) return 0;
+        const uint32_t word =
+            static_cast<const uint32_t*>(p.values)[row * p.stride + col / in_word];
+        const uint32_t biased = word >> (col % in_word * bits) & ((1u << bits) - 1);
+        return static_cast<int>(biased) - (1 << (bits - 1));
+      };
+      const int64_t col = k_tile * kQuantizedTile + 16 * step + in_step;
+      return make_int2(value(col), value(col + 1));
     });
   }
 }
