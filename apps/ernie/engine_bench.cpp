@@ -197,7 +197,7 @@ class Measurements {
     figure.repeated_seconds = repeated.percentile(50);
     const int merge = options_.config.vision->spatial_merge;
     figure.cold = shared(
-        image_cost(options_.config, widths(), ranks_, options_.image_tokens * merge * merge));
+        image_cost(options_.config, widths(true), ranks_, options_.image_tokens * merge * merge));
     figure.repeated = text_cost(1, 1, options_.image_tokens);
     return figure;
   }
@@ -241,11 +241,18 @@ class Measurements {
   }
 
   double width() const { return static_cast<double>(dtype_bytes(options_.serve.engine.dtype)); }
-  WeightWidths widths() const { return {width(), width(), width()}; }
+  double width(const std::optional<WeightFormat>& format) const {
+    return format ? weight_width(*format) : width();
+  }
+  // With the experts of text or of pictures.
+  WeightWidths widths(bool vision) const {
+    const model::Quantization& q = options_.serve.engine.quantization;
+    return {width(q.dense), width(vision ? q.vision_experts : q.text_experts), width()};
+  }
 
   StepCost text_cost(int sequences, int tokens, double context) const {
-    return shared(
-        text_step_cost(options_.config, widths(), width(), ranks_, sequences, tokens, context));
+    return shared(text_step_cost(options_.config, widths(false), width(), ranks_, sequences, tokens,
+                                 context));
   }
 
   // Ranks on one CPU draw on the same ceilings.

@@ -62,6 +62,13 @@ StepCost decoder_cost(const model::ModelConfig& c, const WeightWidths& widths,
 
 }  // namespace
 
+double weight_width(WeightFormat format) {
+  if (!format.is_quantized()) return static_cast<double>(dtype_bytes(format.dtype()));
+  constexpr double kScaleBytes = 2;
+  const double value = format.type == WeightType::kInt4 ? 0.5 : 1;
+  return format.group > 0 ? value + kScaleBytes / format.group : value;
+}
+
 double expected_experts(int experts, int top_k, double tokens) {
   if (experts == 0) return 0;
   return experts * (1 - std::pow(1 - static_cast<double>(top_k) / experts, tokens));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "model/config.h"
+#include "tensor/weight_format.h"
 
 namespace ernie::app {
 
@@ -10,6 +11,9 @@ struct WeightWidths {
   double experts = 2;  // routed experts
   double head = 2;
 };
+
+// Scales included, but for those of whole rows.
+double weight_width(WeightFormat format);
 
 // What one rank of `ranks` must read from memory and compute at least.
 struct StepCost {

@@ -16,6 +16,13 @@ double weight_gb(const WeightWidths& widths, int batch, int ranks = 1) {
 
 // Without these the floors that figures are held against could drift from the arithmetic done by
 // hand: 35.9e9 weights of hit experts, 8.15e9 of attention, 2.1e9 of dense layers, 0.85e9 of head.
+TEST(ModelCosts, AQuantisedWeightTakesItsBitsAndItsShareOfAScale) {
+  EXPECT_EQ(weight_width({WeightType::kF32}), 4);
+  EXPECT_EQ(weight_width({WeightType::kBF16}), 2);
+  EXPECT_EQ(weight_width({WeightType::kInt8}), 1);
+  EXPECT_EQ(weight_width({WeightType::kInt4, 64}), 0.5 + 2.0 / 64);
+}
+
 TEST(ModelCosts, WeightsReadByADecodeStepOf424B) {
   EXPECT_NEAR(weight_gb(kBF16, 1), 94.2, 0.05);
   EXPECT_NEAR(weight_gb(kBF16, 8), 399.8, 0.05);
