@@ -14,19 +14,22 @@ namespace {
 constexpr const char* kUsage = R"(ernie: serve ERNIE-4.5 and ERNIE-4.5-VL models
 
   ernie serve --model FOLDER [flags]   serve a model over HTTP, OpenAI-compatible
+  ernie pack --model FOLDER [flags]    write a model's weights quantised and cut for GPUs
   ernie chat [--url URL]               talk to a server in the terminal, with pictures
   ernie bench engine --model NAME      measure the engine alone, beside what the machine can do
   ernie bench serve --url URL          measure a server under load
   ernie --version
   ernie --help
 
-"ernie serve --help", "ernie chat --help" and "ernie bench engine --help" list the flags.
+"ernie serve --help", "ernie pack --help", "ernie chat --help" and "ernie bench engine --help" list
+the flags.
 )";
 
 int run(const std::vector<std::string>& args) {
   const std::string command = args.empty() ? "--help" : args[0];
   const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
   if (command == "serve") return ernie::app::run_serve(rest);
+  if (command == "pack") return ernie::app::run_pack(rest);
   if (command == "chat") return ernie::app::run_chat(rest);
   if (command == "bench") return ernie::app::run_bench(rest);
   if (command == "--version" || command == "version") {

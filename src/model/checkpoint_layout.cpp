@@ -60,6 +60,12 @@ ExpertName parse_expert(const std::string& name) {
   return expert;
 }
 
+// The stem of transformers' names of this expert's modality.
+std::string hf_expert_stem(const ExpertName& expert, bool vision) {
+  return renamed(hf_name(expert.stem), {{".mlp.experts.", vision ? ".mlp.vision_moe.experts."
+                                                                 : ".mlp.text_moe.experts."}});
+}
+
 // One of the stacks [experts, 2 * width, hidden] or [experts, hidden, width] of transformers.
 StoredPlace stacked_place(const TensorSpec& spec, const ExpertName& expert,
                           const ModelConfig& config) {
@@ -67,10 +73,7 @@ StoredPlace stacked_place(const TensorSpec& spec, const ExpertName& expert,
   const bool vision = expert.index >= moe.text.num_experts;
   StoredPlace place;
   std::string stem = expert.stem;
-  if (config.vision) {
-    stem = renamed(hf_name(stem), {{".mlp.experts.", vision ? ".mlp.vision_moe.experts."
-                                                            : ".mlp.text_moe.experts."}});
-  }
+  if (config.vision) stem = hf_expert_stem(expert, vision);
   const bool down = expert.projection == "down_proj";
   place.name = stem + (down ? "down_proj" : "gate_up_proj");
   place.row = expert.projection == "up_proj" ? spec.rows : 0;
@@ -78,6 +81,17 @@ StoredPlace stacked_place(const TensorSpec& spec, const ExpertName& expert,
   place.stack_index = vision ? expert.index - moe.text.num_experts : expert.index;
   place.stack_size = vision ? moe.vision.num_experts : moe.text.num_experts;
   return place;
+}
+
+// A matrix of its own, as tools that quantise take transformers' stacks apart.
+StoredPlace unstacked_place(const TensorSpec& spec, const ExpertName& expert,
+                            const ModelConfig& config) {
+  const int64_t first_vision = config.moe->text.num_experts;
+  const bool vision = expert.index >= first_vision;
+  const int64_t index = vision ? expert.index - first_vision : expert.index;
+  return {
+      hf_expert_stem(expert, vision) + std::to_string(index) + "." + expert.projection + ".weight",
+      0, spec.rows};
 }
 
 // Paddle's qkv_proj holds all q, then all k, then all v rows; its up_gate_proj gate before up.
@@ -156,7 +170,11 @@ std::vector<StoredPlace> places_of(const TensorSpec& spec, Layout layout,
   const ExpertName expert = parse_expert(spec.name);
   // Besides the public names: transformers' save_pretrained leaves some modules half renamed.
   if (layout == Layout::kHf) {
-    if (expert.index >= 0) return {stacked_place(spec, expert, config)};
+    if (expert.index >= 0) {
+      return {stacked_place(spec, expert, config),
+              unstacked_place(spec, expert, config),
+              {spec.name, 0, spec.rows}};
+    }
     return {{hf_name(spec.name), 0, spec.rows}, {spec.name, 0, spec.rows}};
   }
   const bool vision = spec.name.starts_with("vision_model.");

@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "model/checkpoint.h"
 #include "model/checkpoint_layout.h"
+#include "model/compressed_tensors.h"
 #include "model/read_ahead.h"
 #include "model/strided_read.h"
 #include "model/weight_source.h"
@@ -18,6 +19,7 @@ class CheckpointSource : public WeightSource {
   CheckpointSource(const ModelConfig& config, const std::string& folder)
       : config_(config), checkpoint_(folder), layout_(probe_layout(checkpoint_)) {
     transposed_ = layout_ == Layout::kPaddle && !probe_paddle_rows_out();
+    for (const StoredTensor* tensor : checkpoint_.tensors()) refuse_unreadable(*tensor);
   }
 
   std::string describe() const override {
@@ -32,8 +34,31 @@ class CheckpointSource : public WeightSource {
   bool has(const TensorSpec& spec) const override {
     const std::vector<StoredPlace> places = places_of(spec, layout_, config_);
     return std::any_of(places.begin(), places.end(), [&](const StoredPlace& place) {
-      return checkpoint_.find(place.name) != nullptr;
+      return checkpoint_.find(place.name) != nullptr ||
+             checkpoint_.find(packed_name(place.name)) != nullptr;
     });
+  }
+
+  DType stored_dtype(const TensorSpec& spec) override {
+    return locate(spec).matrix.type == StoredType::kBF16 ? DType::kBF16 : DType::kF32;
+  }
+
+  bool is_quantized() const override { return config_.quantization.any(); }
+
+  std::optional<WeightFormat> quantized_format(const TensorSpec& spec) override {
+    const auto at = locate_quantized(spec);
+    return at ? std::optional(at->tensor.format) : std::nullopt;
+  }
+
+  QuantizedHostMatrix quantized(const TensorSpec& spec, const Slice& slice) override {
+    const auto at = locate_quantized(spec);
+    CHECK(at.has_value(), "the matrix is not quantised: " + spec.name);
+    for (const StoredTensor* tensor : {at->tensor.words, at->tensor.scales}) {
+      read_ahead_.reading(*tensor->file, tensor->data, tensor->bytes);
+    }
+    Slice rows = slice;
+    rows.row += at->row;
+    return quantized_slices_.take(at->tensor, rows);
   }
 
   HostMatrix map(const TensorSpec& spec, const Slice& slice) override {
@@ -54,6 +79,13 @@ class CheckpointSource : public WeightSource {
   }
 
   void release(const TensorSpec& spec) override {
+    if (const auto at = locate_quantized(spec)) {
+      quantized_slices_.clear();
+      for (const StoredTensor* tensor : {at->tensor.words, at->tensor.scales}) {
+        tensor->file->drop(tensor->data, tensor->bytes);
+      }
+      return;
+    }
     const Located at = locate(spec);
     at.tensor->file->drop(at.matrix.data, span_bytes(at.matrix));
   }
@@ -85,11 +117,23 @@ class CheckpointSource : public WeightSource {
       return "; set moe_num_shared_experts in config.json to the rows of shared_experts.gate_proj "
              "divided by moe_intermediate_size";
     }
-    if (names.find("quant_weight") != std::string::npos ||
-        names.find("weight_scale") != std::string::npos) {
-      return "; quantised checkpoints are not supported, take the bfloat16 one";
+    if (names.find("quant_weight") != std::string::npos) {
+      return "; quantised checkpoints of Paddle are not supported, take the bfloat16 one and "
+             "--quantization wint4";
     }
     return "";
+  }
+
+  static void refuse_unreadable(const StoredTensor& tensor) {
+    const char* what = tensor.name.ends_with(".weight_g_idx")        ? "ordered by activations"
+                       : tensor.name.ends_with(".weight_zero_point") ? "with zero points"
+                       : tensor.name.ends_with(".qweight")           ? "of GPTQ or AWQ"
+                                                                     : nullptr;
+    if (what == nullptr) return;
+    fail(tensor, std::string("quantised weights ") + what +
+                     " are not supported; convert the checkpoint to compressed-tensors' symmetric "
+                     "pack-quantized form with llm-compressor, or load the bfloat16 checkpoint "
+                     "with --quantization wint4");
   }
 
   // Whether a Paddle file keeps its matrices [out, in] after all, told by the first one that is not
@@ -120,6 +164,24 @@ class CheckpointSource : public WeightSource {
     StridedMatrix matrix;
   };
 
+  struct LocatedQuantized {
+    QuantizedTensor tensor;
+    int64_t row;  // where the rows of the spec begin in it
+  };
+
+  std::optional<LocatedQuantized> locate_quantized(const TensorSpec& spec) {
+    for (const StoredPlace& place : places_of(spec, layout_, config_)) {
+      if (place.stack_index >= 0) continue;
+      const auto tensor =
+          find_quantized([&](const std::string& name) { return checkpoint_.find(name); },
+                         place.name, place.total_rows, spec.cols);
+      if (!tensor) continue;
+      used_.insert({tensor->words, tensor->scales, tensor->shape});
+      return LocatedQuantized{*tensor, place.row};
+    }
+    return std::nullopt;
+  }
+
   // Bytes from a matrix's first element to the end of its last.
   static size_t span_bytes(const StridedMatrix& m) {
     const int64_t last = (m.rows - 1) * m.row_stride + (m.cols - 1) * m.col_stride;
@@ -142,6 +204,10 @@ class CheckpointSource : public WeightSource {
       }
     }
     const StoredPlace& usual = places.front();
+    if (const auto quantized = locate_quantized(spec)) {
+      fail(*quantized->tensor.words, "expected a tensor that is not quantised, \"" + usual.name +
+                                         "\", found " + to_string(quantized->tensor.format));
+    }
     const std::string quantised = usual.name.substr(0, usual.name.rfind('.')) + ".quant_weight";
     throw StartError(checkpoint_.folder() + ": expected tensor \"" + usual.name + "\" (" +
                      std::to_string(usual.total_rows) + " x " + std::to_string(spec.cols) +
@@ -223,6 +289,7 @@ class CheckpointSource : public WeightSource {
   bool transposed_ = false;
   std::unordered_set<const StoredTensor*> used_;
   ReadAhead read_ahead_;
+  QuantizedSlices quantized_slices_;
 };
 
 }  // namespace

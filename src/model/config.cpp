@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "model/config_reader.h"
+#include "model/pack_index.h"
+#include "model/quantization_config.h"
 #include "text/json_file.h"
 
 namespace ernie::model {
@@ -251,9 +253,6 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
                       config.architecture + "\")");
     return reader.error();
   }
-  if (reader.has("quantization_config")) {
-    reader.refuse("quantization_config", "no such key (quantised checkpoints are not supported)");
-  }
   config.tie_word_embeddings = reader.boolean("tie_word_embeddings", true);
   config.dtype = reader.string("dtype", reader.string("torch_dtype", config.dtype));
   if (config.dtype != "bfloat16" && config.dtype != "float32" && config.dtype != "float16") {
@@ -270,6 +269,11 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
     read_decoder(reader, config, *form == Form::kFlatVision);
   }
   if (*form != Form::kText && !reader.failed()) read_vision(reader, config);
+  if (reader.has("quantization_config") && !reader.failed()) {
+    ConfigReader quantization = reader.object("quantization_config");
+    if (!reader.failed()) config.quantization = read_quantization_config(quantization, config);
+    reader.adopt(quantization);
+  }
   if (reader.failed()) return reader.error();
   return config;
 }
@@ -284,7 +288,15 @@ Result<ModelConfig> load_config(const std::string& model_dir) {
   const std::string path = model_dir + "/config.json";
   Result<std::string> text = text::read_file(path);
   if (!text) return text.error();
-  return parse_config(*text, path);
+  Result<ModelConfig> config = parse_config(*text, path);
+  if (!config || !is_pack(model_dir)) return config;
+  const Result<PackIndex> index = read_pack_index(model_dir);
+  if (!index) return index.error();
+  const Status same = check_geometry(*index, *config);
+  if (!same) return same.error();
+  config->quantization = index->quantization;
+  config->packed_ranks = index->tensor_parallel_size;
+  return config;
 }
 
 }  // namespace ernie::model

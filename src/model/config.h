@@ -6,8 +6,20 @@
 #include <vector>
 
 #include "base/result.h"
+#include "tensor/weight_format.h"
 
 namespace ernie::model {
+
+// The formats of the decoder's matrices where they are not of the activations' type, which
+// embeddings, head, norms, routers, vision tower and resampler always are.
+struct Quantization {
+  std::optional<WeightFormat> dense;  // qkv, output, dense MLP, shared experts
+  std::optional<WeightFormat> text_experts;
+  std::optional<WeightFormat> vision_experts;
+
+  bool any() const { return dense || text_experts || vision_experts; }
+  friend bool operator==(const Quantization&, const Quantization&) = default;
+};
 
 // Experts of one modality.
 struct ExpertGroup {
@@ -61,6 +73,8 @@ struct ModelConfig {
   std::optional<VisionConfig> vision;
   int32_t image_token_id = -1;  // im_patch_id; -1: take it from the tokenizer
   std::string dtype = "bfloat16";
+  Quantization quantization;  // of the stored matrices; nothing when they are not quantised
+  int packed_ranks = 0;       // of a folder of `ernie pack`: the one tensor-parallel size it is for
 
   bool is_moe_layer(int layer) const {
     return moe && (layer + 1) % moe->interval == 0 && layer >= moe->first_layer &&

@@ -38,6 +38,12 @@ const boost::json::value* ConfigReader::find(const char* key) const {
 
 bool ConfigReader::has(const char* key) const { return find(key) != nullptr; }
 
+std::vector<std::string> ConfigReader::keys() const {
+  std::vector<std::string> out;
+  for (const auto& item : object_) out.emplace_back(item.key());
+  return out;
+}
+
 void ConfigReader::refuse(const std::string& key, const std::string& expected) {
   if (error_) return;
   error_ = invalid_argument(file_ + ": " + path_ + key + ": expected " + expected + ", found " +

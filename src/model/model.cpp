@@ -2,28 +2,51 @@
 
 #include "base/log.h"
 #include "model/ernie45_vl/ernie45_vl.h"
+#include "model/pack_source.h"
 #include "model/tensor_parallel.h"
 
 namespace ernie::model {
 
 namespace {
 
-Status check_shards(const ModelConfig& config, const LoadOptions& options, int ranks) {
+// The options with the formats that the matrices will have; an error when they cannot be cut so.
+Result<LoadOptions> resolve(const ModelConfig& config, LoadOptions options, int ranks) {
+  if (config.packed_ranks > 0 && config.packed_ranks != ranks &&
+      options.choice == LoadChoice::kCheckpoint) {
+    return invalid_argument("--tensor-parallel-size: expected " +
+                                std::to_string(config.packed_ranks) +
+                                ", for which ernie pack has cut this model, found " +
+                                std::to_string(ranks) + "; pack it again for another size",
+                            "tensor_parallel_size");
+  }
   const Status divides = check_tensor_parallel(config, ranks);
-  return divides ? check_quantization(config, options.quantization, ranks) : divides;
+  if (!divides) return divides.error();
+  const Result<Quantization> formats = resolve_quantization(config, options.quantization);
+  if (!formats) return formats.error();
+  options.quantization = *formats;
+  const Status whole_groups = check_quantization(config, options.quantization, ranks);
+  if (!whole_groups) return whole_groups.error();
+  return options;
+}
+
+std::unique_ptr<WeightSource> open_source(const ModelConfig& config, const std::string& model_dir,
+                                          const LoadOptions& options, const Shard& shard) {
+  if (options.choice == LoadChoice::kDummy) return make_dummy_source(config, options.seed);
+  return config.packed_ranks > 0 ? open_pack_source(config, model_dir, shard)
+                                 : open_checkpoint_source(config, model_dir);
 }
 
 }  // namespace
 
 // Every architecture that parse_config() accepts belongs to the one family there is.
 std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& model_dir,
-                                  const LoadOptions& options, ops::Backend& backend,
+                                  const LoadOptions& wanted, ops::Backend& backend,
                                   Communicator& comm) {
-  const Status fits = check_shards(config, options, comm.size());
-  if (!fits) throw StartError(fits.error().message);
-  const std::unique_ptr<WeightSource> source = options.choice == LoadChoice::kDummy
-                                                   ? make_dummy_source(config, options.seed)
-                                                   : open_checkpoint_source(config, model_dir);
+  const Result<LoadOptions> resolved = resolve(config, wanted, comm.size());
+  if (!resolved) throw StartError(resolved.error().message);
+  const LoadOptions& options = *resolved;
+  const std::unique_ptr<WeightSource> source =
+      open_source(config, model_dir, options, {comm.rank(), comm.size()});
   if (comm.rank() == 0) {
     log::info("loading {}: {:.1f} million parameters in {}, {} ranks; {}", config.architecture,
               static_cast<double>(count_parameters(config)) * 1e-6,
@@ -34,10 +57,10 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& 
 
 Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
                                 int tensor_parallel_size, const ops::Sizing& sizing) {
-  const Status fits = check_shards(config, options, tensor_parallel_size);
-  if (!fits) return fits.error();
+  const Result<LoadOptions> resolved = resolve(config, options, tensor_parallel_size);
+  if (!resolved) return resolved.error();
   const ernie45_vl::Needs needs =
-      ernie45_vl::plan(config, options, {0, tensor_parallel_size}, &sizing);
+      ernie45_vl::plan(config, *resolved, {0, tensor_parallel_size}, &sizing);
   return MemoryNeeds{needs.weight_bytes, needs.workspace_bytes};
 }
 

@@ -25,6 +25,12 @@ Result<std::optional<WeightFormat>> parse_weight_format(const std::string& text)
                           "; it must be bf16, wint8, wint4, wint4-g32, wint4-g64 or wint4-g128");
 }
 
+std::string weight_format_name(const std::optional<WeightFormat>& format) {
+  if (!format) return "bf16";
+  const std::string name = format->type == WeightType::kInt8 ? "wint8" : "wint4";
+  return format->group == 0 ? name : name + "-g" + std::to_string(format->group);
+}
+
 Result<Quantization> parse_quantization(const std::string& name) {
   const auto experts = parse_weight_format(name);
   if (!experts) return experts.error();
@@ -48,6 +54,17 @@ std::string describe(const Quantization& quantization, DType activation) {
     text += name(quantization.vision_experts) + " vision experts, ";
   }
   return text + name(quantization.dense) + " elsewhere";
+}
+
+Result<Quantization> resolve_quantization(const ModelConfig& config, const Quantization& wanted) {
+  const Quantization& stored = config.quantization;
+  if (!stored.any()) return wanted;
+  if (!wanted.any() || wanted == stored) return stored;
+  return invalid_argument("--quantization: expected " + describe(stored, DType::kBF16) +
+                              ", as the checkpoint is stored, found " +
+                              describe(wanted, DType::kBF16) +
+                              "; leave the flag out or give --model the bfloat16 checkpoint",
+                          "quantization");
 }
 
 Status check_quantization(const ModelConfig& config, const Quantization& quantization,

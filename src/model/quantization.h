@@ -5,25 +5,16 @@
 
 #include "base/result.h"
 #include "model/config.h"
-#include "tensor/weight_format.h"
 
 namespace ernie::model {
-
-// The formats of the decoder's matrices where they are not of the activations' type, which
-// embeddings, head, norms, routers, vision tower and resampler always are.
-struct Quantization {
-  std::optional<WeightFormat> dense;  // qkv, output, dense MLP, shared experts
-  std::optional<WeightFormat> text_experts;
-  std::optional<WeightFormat> vision_experts;
-
-  bool any() const { return dense || text_experts || vision_experts; }
-  friend bool operator==(const Quantization&, const Quantization&) = default;
-};
 
 // One format by FastDeploy's name, in any case: bf16 or bfloat16 (nothing), wint8, wint4; with
 // "-g32", "-g64" or "-g128" behind wint4, that many neighbours along in_features share a scale. The
 // error says what it may be.
 Result<std::optional<WeightFormat>> parse_weight_format(const std::string& name);
+
+// Its name there, in lower case.
+std::string weight_format_name(const std::optional<WeightFormat>& format);
 
 // The mix that a name stands for in FastDeploy: wint8 is int8 everywhere; wint4 is int4 in routed
 // experts and int8 elsewhere.
@@ -31,6 +22,10 @@ Result<Quantization> parse_quantization(const std::string& name);
 
 // For example "int4 experts, int8 elsewhere".
 std::string describe(const Quantization& quantization, DType activation);
+
+// What the matrices are loaded in: as they are stored, if they are quantised already, else as
+// `wanted` asks (--quantization). An error names both when they contradict.
+Result<Quantization> resolve_quantization(const ModelConfig& config, const Quantization& wanted);
 
 // Groups must not be cut by tensor parallelism. The error names format, matrix, width and ranks.
 Status check_quantization(const ModelConfig& config, const Quantization& quantization,

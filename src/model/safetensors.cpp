@@ -121,7 +121,8 @@ SafetensorsFile::SafetensorsFile(std::string path) : file_(std::move(path)) {
          "expected a length from 2 to " + std::to_string(std::min(rest, kMaxHeaderBytes)) +
              " bytes, found " + std::to_string(header_bytes));
   }
-  const std::byte* data = file_.data() + sizeof(header_bytes) + header_bytes;
+  header_bytes_ = sizeof(header_bytes) + header_bytes;
+  const std::byte* data = file_.data() + header_bytes_;
   const uint64_t data_bytes = rest - header_bytes;
 
   boost::system::error_code code;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,12 @@ class SafetensorsFile {
 
   const std::string& path() const { return file_.path(); }
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
+  // All that comes before the data.
+  std::span<const std::byte> header() const { return {file_.data(), header_bytes_}; }
 
  private:
   MappedFile file_;
+  size_t header_bytes_ = 0;
   std::vector<StoredTensor> tensors_;
 };
 

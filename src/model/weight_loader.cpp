@@ -1,19 +1,16 @@
 #include "model/weight_loader.h"
 
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "ops/quantize.h"
+
 namespace ernie::model {
 namespace {
 
-// Scratch memory above this is given back after each matrix.
-constexpr size_t kKeptScratchBytes = size_t{32} << 20;
-
 Shape shape_of(const TensorSpec& spec) {
   return spec.role == TensorRole::kRouter ? Shape{spec.rows, spec.cols} : Shape{spec.cols};
-}
-
-int64_t total_rows(std::span<const MatrixPart> parts) {
-  int64_t rows = 0;
-  for (const MatrixPart& part : parts) rows += part.slice.rows;
-  return rows;
 }
 
 }  // namespace
@@ -27,13 +24,15 @@ std::unique_ptr<Weight> PackingLoader::matrix(std::span<const MatrixPart> parts,
                                               WeightFormat format, ops::MatrixUse use) {
   std::unique_ptr<Weight> weight = pack(parts, {format, use, parts[0].slice.sum_parts});
   for (const MatrixPart& part : parts) args_.source.release(part.tensor);
-  if (scratch_.size() > kKeptScratchBytes) std::vector<std::byte>().swap(scratch_);
+  reader_.trim();
   count(weight->bytes());
   return weight;
 }
 
 std::unique_ptr<Weight> PackingLoader::pack(std::span<const MatrixPart> parts,
                                             const ops::PackSpec& spec) {
+  const std::vector<QuantizedHostMatrix> quantized = this->quantized(parts, spec.format);
+  if (!quantized.empty()) return args_.packer.pack_quantized(quantized, spec);
   std::vector<GeneratedMatrix> generated;
   for (const MatrixPart& part : parts) {
     const auto values = args_.source.generated(part.tensor, part.slice);
@@ -41,48 +40,38 @@ std::unique_ptr<Weight> PackingLoader::pack(std::span<const MatrixPart> parts,
     generated.push_back(*values);
   }
   if (generated.size() == parts.size()) return args_.packer.pack_generated(generated, spec);
-  std::vector<HostMatrix> host = map(parts);
-  if (host.empty()) host = {read(parts, spec.format)};
-  return args_.packer.pack_stacked(host, spec);
+  return args_.packer.pack_stacked(reader_.rows(parts, spec.format), spec);
 }
 
-std::vector<HostMatrix> PackingLoader::map(std::span<const MatrixPart> parts) {
-  std::vector<HostMatrix> host;
-  for (const MatrixPart& part : parts) {
-    host.push_back(args_.source.map(part.tensor, part.slice));
-    if (host.back().data == nullptr || host.back().dtype != host[0].dtype) return {};
+std::vector<QuantizedHostMatrix> PackingLoader::quantized(std::span<const MatrixPart> parts,
+                                                          WeightFormat format) {
+  const auto text = [](const std::optional<WeightFormat>& stored) {
+    return stored ? to_string(*stored) : "not quantised";
+  };
+  const std::string& name = parts[0].tensor.name;
+  const auto stored = args_.source.quantized_format(parts[0].tensor);
+  for (const MatrixPart& part : parts.subspan(1)) {
+    const auto other = args_.source.quantized_format(part.tensor);
+    if (other == stored) continue;
+    throw StartError("expected one format for \"" + name + "\" and \"" + part.tensor.name +
+                     "\", which are multiplied as one matrix, found " + text(stored) + " and " +
+                     text(other));
   }
-  return host;
-}
-
-HostMatrix PackingLoader::read(std::span<const MatrixPart> parts, WeightFormat format) {
-  const DType dtype = format.type == WeightType::kF32 ? DType::kF32 : DType::kBF16;
-  const Slice& first = parts[0].slice;
-  const int64_t first_col = format.is_quantized() ? first.col : 0;
-  const int64_t cols = format.is_quantized() ? parts[0].tensor.cols : first.cols;
-  const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(dtype);
-  const int64_t rows = total_rows(parts);
-  const size_t needed = static_cast<size_t>(rows) * row_bytes;
-  if (scratch_.size() < needed) scratch_.resize(needed);
-  std::byte* out = scratch_.data();
-  for (const MatrixPart& part : parts) {
-    CHECK(part.slice.cols == first.cols && part.slice.col == first.col,
-          "stacked matrices differ in their columns: " + part.tensor.name);
-    Slice slice = part.slice;
-    if (format.is_quantized()) {
-      slice.col = 0;
-      slice.cols = cols;
-    }
-    args_.source.read(part.tensor, slice, dtype, out);
-    out += static_cast<size_t>(part.slice.rows) * row_bytes;
+  if (!stored && !(format.is_quantized() && args_.source.is_quantized())) return {};
+  const auto effective = [&](WeightFormat in) {  // a group that takes all inputs is none
+    if (scales_per_row(parts[0].slice.cols, in.group) == 1) in.group = 0;
+    return in;
+  };
+  if (!stored || effective(*stored) != effective(format)) {
+    throw StartError("expected \"" + name + "\" in " + to_string(format) +
+                     ", as the configuration says, found it stored " + (stored ? "in " : "") +
+                     text(stored));
   }
-  return {.data = scratch_.data() + static_cast<size_t>(first_col) * dtype_bytes(dtype),
-          .dtype = dtype,
-          .out_features = rows,
-          .in_features = first.cols,
-          .row_stride = cols,
-          .first_col = first_col,
-          .all_cols = cols};
+  std::vector<QuantizedHostMatrix> rows;
+  for (const MatrixPart& part : parts) {
+    rows.push_back(args_.source.quantized(part.tensor, part.slice));
+  }
+  return rows;
 }
 
 TensorView PackingLoader::tensor(const TensorSpec& spec, DType dtype) {

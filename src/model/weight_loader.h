@@ -7,17 +7,12 @@
 #include <vector>
 
 #include "model/device_arena.h"
+#include "model/part_reader.h"
 #include "model/weight_source.h"
 #include "ops/device.h"
 #include "ops/packer.h"
 
 namespace ernie::model {
-
-// A slice of a tensor, to be stacked with others into one matrix.
-struct MatrixPart {
-  TensorSpec tensor;
-  Slice slice;
-};
 
 // What the parts of a model call to get their weights while they are built.
 class WeightLoader {
@@ -48,7 +43,7 @@ class PackingLoader : public WeightLoader {
     DeviceArena& arena;
     std::function<void(size_t)> loaded;  // told the bytes of each weight; may be empty
   };
-  explicit PackingLoader(Args args) : args_(std::move(args)) {}
+  explicit PackingLoader(Args args) : args_(std::move(args)), reader_(args_.source) {}
 
   using WeightLoader::matrix;
   bool has(const TensorSpec& spec) const override { return args_.source.has(spec); }
@@ -63,14 +58,14 @@ class PackingLoader : public WeightLoader {
 
  private:
   std::unique_ptr<Weight> pack(std::span<const MatrixPart> parts, const ops::PackSpec& spec);
-  // The parts where they lie; empty when not all can be used there.
-  std::vector<HostMatrix> map(std::span<const MatrixPart> parts);
-  // Into scratch memory; with all columns of the rows if their scales are wanted.
-  HostMatrix read(std::span<const MatrixPart> parts, WeightFormat format);
+  // The parts as they are stored when they are quantised already, else empty. Throws StartError
+  // when that is not in `format`.
+  std::vector<QuantizedHostMatrix> quantized(std::span<const MatrixPart> parts,
+                                             WeightFormat format);
   void count(size_t bytes);
 
   Args args_;
-  std::vector<std::byte> scratch_;
+  PartReader reader_;
   size_t bytes_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "model/config.h"
 #include "ops/generated_matrix.h"
 #include "ops/weight.h"
+#include "tensor/weight_format.h"
 
 namespace ernie::model {
 
@@ -40,7 +41,7 @@ struct Slice {
 
 inline Slice whole(const TensorSpec& spec) { return {0, spec.rows, 0, spec.cols}; }
 
-// Where weights come from. map(), read(), release() and finish() throw StartError that names
+// Where weights come from. All but describe() and has() throw StartError that names
 // tensor, file, expected and found when the tensor is missing or of a wrong shape or type. One
 // thread at a time.
 class WeightSource {
@@ -52,8 +53,20 @@ class WeightSource {
 
   virtual bool has(const TensorSpec& spec) const = 0;
 
+  // The smallest type that holds the tensor's values as they are stored, kBF16 or kF32.
+  virtual DType stored_dtype(const TensorSpec&) { return DType::kF32; }
+
   // The slice as values to be made on the device; none when it must be mapped or read.
   virtual std::optional<GeneratedMatrix> generated(const TensorSpec&, const Slice&) { return {}; }
+
+  // Whether the matrices are quantised where the configuration says so: none is to be quantised
+  // while it is loaded.
+  virtual bool is_quantized() const { return false; }
+  // The format in which a matrix is stored, if that is a quantised one; then its slices are got by
+  // quantized() alone.
+  virtual std::optional<WeightFormat> quantized_format(const TensorSpec&) { return {}; }
+  // The slice of such a matrix. Valid until release().
+  virtual QuantizedHostMatrix quantized(const TensorSpec&, const Slice&) { return {}; }
 
   // The slice where its rows already lie in memory, aligned for their type; data is nullptr if they
   // do not. Valid until release().

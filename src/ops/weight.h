@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -72,6 +73,14 @@ inline int64_t stacked_rows(std::span<const QuantizedHostMatrix> parts) {
     rows += part.out_features;
   }
   return rows;
+}
+
+// Row `index` of stacked parts: the part and the row in it.
+template <class Matrix>
+std::pair<const Matrix*, int64_t> find_row(std::span<const Matrix> parts, int64_t index) {
+  const Matrix* part = parts.data();
+  for (; index >= part->out_features; ++part) index -= part->out_features;
+  return {part, index};
 }
 
 // A matrix prepared by the backend that will multiply with it.

@@ -76,3 +76,19 @@ def test_generation_config(broken, content, key):
 
 def test_no_such_folder(tmp_path):
     expect_refusal(tmp_path / "nothing", "nothing")
+
+
+def test_damaged_pack(tmp_path):
+    folder = tmp_path / "pack"
+    command = [str(ERNIE), "pack", "--model", str(MODEL), "--quantization", "wint4", "--output", str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    file = folder / "rank-0-of-1.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+    expect_refusal(folder, file.name, "checksum")
+    file.write_bytes(content[:-1])
+    expect_refusal(folder, file.name, f"expected {len(content)} bytes")
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 2 and "--output" in run.stderr, run.stderr

@@ -1,82 +1,19 @@
 #include "backend/cpu/quantized_weight.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "ops/quantize.h"
 
 namespace ernie::cpu {
 namespace {
 
-float widen(float v) { return v; }
-float widen(BF16 v) { return to_float(v); }
-
-template <typename In>
-float absmax(const In* in, int64_t n) {
-  float most = 0;
-  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(widen(in[i])));
-  return most;
-}
-
-// q of in[n], given their absmax; returns the scale.
-template <typename In>
-BF16 quantize(const In* in, int64_t n, float absmax, float limit, int8_t* q) {
-  if (absmax == 0) {
-    std::memset(q, 0, static_cast<size_t>(n));
-    return {};
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    const float scaled = std::clamp(widen(in[i]) / absmax * limit, -limit, limit);
-    const int whole = static_cast<int>(scaled);
-    const float rest = scaled - static_cast<float>(whole);
-    q[i] = static_cast<int8_t>(whole + (rest >= 0.5f) - (rest <= -0.5f));
-  }
-  return to_bf16(absmax / limit);
-}
-
-// The columns of the whole matrix: a row of it begins first_col elements before one of the slice.
-struct WholeRows {
-  int64_t first_col = 0;
-  int64_t cols = 0;
-};
-
-template <typename In>
-void quantize_row(const In* in, int64_t n, WeightFormat format, const WholeRows& whole, int8_t* q,
-                  BF16* scales) {
-  const float limit = format.type == WeightType::kInt4 ? 7 : 127;
-  if (format.group == 0) {
-    *scales = quantize(in, n, absmax(in - whole.first_col, whole.cols), limit, q);
-    return;
-  }
-  for (int64_t k = 0; k < n; k += format.group) {
-    const int64_t count = std::min<int64_t>(format.group, n - k);
-    *scales++ = quantize(in + k, count, absmax(in + k, count), limit, q + k);
-  }
-}
-
-void unpack_row(const uint32_t* words, int64_t n, bool int4, int8_t* q) {
-  for (int64_t k = 0; k < n; ++k) {
-    q[k] = static_cast<int8_t>(int4 ? static_cast<int>(words[k / 8] >> (k % 8 * 4) & 15) - 8
-                                    : static_cast<int>(words[k / 4] >> (k % 4 * 8) & 255) - 128);
-  }
-}
-
 int nibble_shift(int64_t k) { return static_cast<int>(k % 2 * 16 + k % 8 / 2 * 4); }
 
 int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
-
-int64_t groups_of(int64_t k, int group) { return group == 0 ? 1 : (k + group - 1) / group; }
-
-// Row `index` of stacked parts: the part and the row in it.
-template <class Matrix>
-std::pair<const Matrix*, int64_t> find_row(std::span<const Matrix> parts, int64_t index) {
-  const Matrix* part = parts.data();
-  for (; index >= part->out_features; ++part) index -= part->out_features;
-  return {part, index};
-}
 
 }  // namespace
 
@@ -87,7 +24,7 @@ QuantizedWeight::PanelLayout::PanelLayout(int64_t k, WeightFormat format) {
             std::to_string(format.group));
   const int bits = format.type == WeightType::kInt4 ? 4 : 8;
   scales = round_up(k, kBf16KStep) * kPanel * bits / 8;
-  bytes = round_up(scales + groups_of(k, format.group) * kPanel * int64_t{sizeof(BF16)}, 64);
+  bytes = round_up(scales + scales_per_row(k, format.group) * kPanel * int64_t{sizeof(BF16)}, 64);
 }
 
 size_t QuantizedWeight::bytes_for(int64_t out_features, int64_t in_features, WeightFormat format) {
@@ -108,18 +45,9 @@ QuantizedWeight::QuantizedWeight(int64_t out_features, int64_t in_features,
 QuantizedWeight::QuantizedWeight(std::span<const HostMatrix> parts, const ops::PackSpec& spec,
                                  Buffer storage, ThreadPool& pool)
     : QuantizedWeight(stacked_rows(parts), parts[0].in_features, spec, std::move(storage)) {
-  const bool slice = parts[0].all_cols > 0;
-  const WholeRows whole{slice ? parts[0].first_col : 0,
-                        slice ? parts[0].all_cols : parts[0].in_features};
   fill_panels(pool, [&](int64_t index, int8_t* q, BF16* scales) {
     const auto [part, row] = find_row(parts, index);
-    if (part->dtype == DType::kF32) {
-      quantize_row(static_cast<const float*>(part->row(row)), in_features(), format(), whole, q,
-                   scales);
-    } else {
-      quantize_row(static_cast<const BF16*>(part->row(row)), in_features(), format(), whole, q,
-                   scales);
-    }
+    quantize_row(*part, row, format(), q, scales);
   });
 }
 
@@ -128,8 +56,7 @@ QuantizedWeight::QuantizedWeight(std::span<const QuantizedHostMatrix> parts,
     : QuantizedWeight(stacked_rows(parts), parts[0].in_features, spec, std::move(storage)) {
   fill_panels(pool, [&](int64_t index, int8_t* q, BF16* scales) {
     const auto [part, row] = find_row(parts, index);
-    unpack_row(part->words + row * part->word_stride, in_features(),
-               format().type == WeightType::kInt4, q);
+    unpack_words(part->words + row * part->word_stride, in_features(), format().type, q);
     std::copy_n(part->scales + row * part->scale_stride, groups(), scales);
   });
 }
@@ -162,7 +89,7 @@ void QuantizedWeight::fill_panels(ThreadPool& pool, const Row& row) {
   });
 }
 
-int64_t QuantizedWeight::groups() const { return groups_of(in_features(), format().group); }
+int64_t QuantizedWeight::groups() const { return scales_per_row(in_features(), format().group); }
 
 int QuantizedWeight::sum_parts(int k_step) const {
   const int64_t step =

@@ -14,10 +14,7 @@ namespace ernie::cpu {
 // layout. It multiplies with activations of either type.
 class QuantizedWeight : public Weight {
  public:
-  // Quantises. With absmax over a row or a group of it in float32 and limit 127 (int8) or 7 (int4):
-  // q = w / absmax * limit, half rounded away from zero; scale = absmax / limit in bfloat16; zeros
-  // stay zeros. Without groups the absmax is taken over rows of the whole matrix; slices of those
-  // with groups must begin at a group.
+  // Quantises; see ops/quantize.h.
   QuantizedWeight(std::span<const HostMatrix> parts, const ops::PackSpec& spec, Buffer storage,
                   ThreadPool& pool);
   QuantizedWeight(std::span<const QuantizedHostMatrix> parts, const ops::PackSpec& spec,

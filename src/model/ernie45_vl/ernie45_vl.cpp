@@ -177,6 +177,11 @@ std::unique_ptr<Model> build(const ModelConfig& config, const LoadOptions& optio
   return std::make_unique<Ernie45Vl>(config, options, source, backend, comm);
 }
 
+void load_weights(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
+                  WeightLoader& loader) {
+  load_all(config, shard, options, loader);
+}
+
 Needs plan(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
            const ops::Sizing* sizing) {
   const ModelConfig all = served(config, options);

@@ -42,7 +42,8 @@ class TempFolder {
 struct NamedTensor {
   std::vector<int64_t> shape;
   std::vector<float> values;
-  std::string type = "BF16";  // BF16, U16 (bfloat16 bits) or F32
+  std::string type = "BF16";  // BF16, U16 (bfloat16 bits) or F32; any other only with `raw`
+  std::string raw;            // the bytes, in place of values
 };
 
 using TensorMap = std::map<std::string, NamedTensor>;
@@ -59,6 +60,7 @@ inline std::string safetensors_bytes(const TensorMap& tensors, bool odd_header =
   std::string data;
   for (const auto& [name, tensor] : tensors) {
     const size_t begin = data.size();
+    data += tensor.raw;
     for (const float value : tensor.values) {
       if (tensor.type == "F32") {
         data.append(reinterpret_cast<const char*>(&value), sizeof(value));

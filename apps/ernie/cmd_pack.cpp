@@ -1,0 +1,77 @@
+// ernie pack: a bfloat16 checkpoint in, a folder of quantised weights for so many ranks out.
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <utility>
+
+#include "arguments.h"
+#include "commands.h"
+#include "json_flags.h"
+#include "model/model_resolver.h"
+#include "model/pack_writer.h"
+#include "start_clock.h"
+
+namespace ernie::app {
+namespace {
+
+template <typename T>
+T take(Result<T> result) {
+  if (!result) throw StartError(result.error().message);
+  return std::move(*result);
+}
+
+}  // namespace
+
+int run_pack(std::vector<std::string> args) {
+  std::string model, quantization, output;
+  int ranks = 1;
+  CLI::App app(
+      "Quantise a bfloat16 checkpoint and write each rank's part of it, with checksums. The new\n"
+      "folder loads faster, with the same answers: ernie serve --model OUTPUT\n"
+      "--tensor-parallel-size N\n",
+      "ernie pack");
+  app.add_option("--model", model, "Checkpoint folder, or a hub name that is in a local cache")
+      ->required();
+  app.add_option(
+         "--quantization", quantization,
+         "wint8, wint4 (routed experts; int8 elsewhere), wint4-g128, wint4-g64, wint4-g32,\n"
+         "or a JSON object as for ernie serve")
+      ->required();
+  app.add_option("--tensor-parallel-size", ranks, "Ranks that the model is cut for; also -tp")
+      ->capture_default_str();
+  app.add_option("--output", output, "Folder to write; it must not exist")->required();
+  args = normalize(std::move(args));
+  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
+  try {
+    app.parse(args);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    throw StartError(std::string(e.what()) + " (see ernie pack --help)");
+  }
+
+  StartClock clock;
+  model::PackOptions options{.quantization = parse_quantization_flag(quantization),
+                             .tensor_parallel_size = ranks,
+                             .progress = [&](size_t done, size_t total) {
+                               if (done == 0) clock.begin("pack weights");
+                               clock.progress(done, total);
+                             }};
+  if (!options.quantization.any()) {
+    throw StartError("--quantization is " + quantization +
+                     "; it must be wint8, wint4, wint4-g32, wint4-g64 or wint4-g128: a bfloat16 "
+                     "checkpoint is served as it is");
+  }
+  clock.begin("read the checkpoint");
+  const std::string folder = take(model::resolve_model(model));
+  model::write_pack(take(model::load_config(folder)), folder, options, output);
+  clock.end();
+  clock.note(fmt::format("ernie serve --model {} --tensor-parallel-size {}", output, ranks));
+  return 0;
+}
+
+}  // namespace ernie::app
