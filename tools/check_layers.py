@@ -20,7 +20,8 @@ ALLOWED = {
     "comm/cuda": {"kernels", "comm", "tensor", "base"},
     "backend": {"ops", "comm", "tensor", "base"},  # the factory that backend/cuda and backend/no_cuda share
     "backend/cpu": {"ops", "tensor", "base"},
-    "backend/cuda": {"kernels", "backend", "ops", "comm", "comm/cuda", "tensor", "base"},
+    "backend/cuda_sizing": {"kernels", "ops", "tensor", "base"},  # in every build: kernels' headers without CUDA
+    "backend/cuda": {"kernels", "backend/cuda_sizing", "backend", "ops", "comm", "comm/cuda", "tensor", "base"},
     "backend/no_cuda": {"backend", "ops", "comm", "tensor", "base"},
     "media": {"base"},
     "text": {"base"},

@@ -11,5 +11,6 @@ int run_serve(std::vector<std::string> args);
 int run_pack(std::vector<std::string> args);
 int run_chat(std::vector<std::string> args);
 int run_bench(std::vector<std::string> args);
+int run_plan(std::vector<std::string> args);  // 1: does not fit
 
 }  // namespace ernie::app

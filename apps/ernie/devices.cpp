@@ -7,6 +7,7 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cuda_factory.h"
+#include "backend/cuda_sizing/cuda_sizing.h"
 
 namespace ernie::app {
 namespace {

@@ -103,7 +103,7 @@ class EngineUnderTest {
   // One rank with the weights of rank 0 of many.
   std::unique_ptr<engine::Engine> start_shard(const engine::EngineConfig& config) {
     const int ranks = options_.shard;
-    const model::ModelConfig& model = options_.config;
+    const model::ModelConfig model = engine::stored_model(options_.config, config);
     const auto load = [this, &model, &config, ranks](const model::LoadOptions& load,
                                                      ops::Backend& backend, Communicator&) {
       std::vector<int32_t> row_of(static_cast<size_t>(load.limits.max_seqs) * ranks);

@@ -7,13 +7,12 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <sstream>
 
 #include "arguments.h"
 #include "engine_bench_prompts.h"
 #include "model/model.h"
-#include "text/json_file.h"
+#include "model_choice.h"
 
 namespace ernie::app {
 namespace {
@@ -92,34 +91,6 @@ std::vector<int> parse_numbers(const std::string& flag, const std::string& text,
   return numbers;
 }
 
-template <typename T>
-T take(Result<T> result) {
-  if (!result) throw StartError(result.error().message);
-  return std::move(*result);
-}
-
-// A built-in geometry, a config.json or a checkpoint; only the last has weights of its own.
-model::ModelConfig read_model(ServeFlags& flags, std::string& folder) {
-  require(!flags.model.empty(), "--model", "missing",
-          fmt::format("a folder, a config.json or one of {}",
-                      fmt::join(model::builtin_config_names(), ", ")));
-  if (const auto builtin = model::builtin_config(flags.model)) {
-    flags.load_choices = "dummy";
-    return *builtin;
-  }
-  std::error_code ignored;
-  if (std::filesystem::is_regular_file(flags.model, ignored)) {
-    flags.load_choices = "dummy";
-    return take(model::parse_config(take(text::read_file(flags.model)), flags.model));
-  }
-  const Result<std::string> found = model::resolve_model(flags.model);
-  if (!found)
-    throw StartError(fmt::format("{}; geometries that need no files: {}", found.error().message,
-                                 fmt::join(model::builtin_config_names(), ", ")));
-  folder = *found;
-  return take(model::load_config(folder));
-}
-
 void cut_layers(int layers, const std::string& load_choices, model::ModelConfig& config) {
   if (layers == 0) return;
   const int first = config.moe ? config.moe->first_layer + 1 : 1;
@@ -188,8 +159,9 @@ EngineBenchOptions parse_engine_bench_options(std::vector<std::string> args,
   if (!flags.image.empty()) options.image = parse_picture_size("--image", flags.image);
 
   options.model_name = flags.serve.model;
-  std::string folder;
-  options.config = read_model(flags.serve, folder);
+  const ModelChoice model = choose_model(flags.serve.model);
+  options.config = model.config;
+  if (model.folder.empty()) flags.serve.load_choices = "dummy";
   cut_layers(flags.layers, flags.serve.load_choices, options.config);
   require(flags.shard >= 1, "--shard", flags.shard, "at least 1");
   require(flags.shard == 1 || flags.serve.tensor_parallel_size == 1, "--tensor-parallel-size",
@@ -205,7 +177,7 @@ EngineBenchOptions parse_engine_bench_options(std::vector<std::string> args,
   }
   size_engine(app, options, flags.serve);
   options.serve = check_serve_flags(flags.serve, environment);
-  options.serve.engine.model_dir = folder;
+  options.serve.engine.model_dir = model.folder;
   // The tower's work buffers, no larger than what is measured.
   options.serve.engine.max_media_tokens = std::max(options.image_tokens, 4);
   return options;

@@ -16,13 +16,13 @@ constexpr const char* kUsage = R"(ernie: serve ERNIE-4.5 and ERNIE-4.5-VL models
   ernie serve --model FOLDER [flags]   serve a model over HTTP, OpenAI-compatible
   ernie pack --model FOLDER [flags]    write a model's weights quantised and cut for GPUs
   ernie chat [--url URL]               talk to a server in the terminal, with pictures
+  ernie plan --model NAME              say what memory a model takes and where it fits
   ernie bench engine --model NAME      measure the engine alone, beside what the machine can do
   ernie bench serve --url URL          measure a server under load
   ernie --version
   ernie --help
 
-"ernie serve --help", "ernie pack --help", "ernie chat --help" and "ernie bench engine --help" list
-the flags.
+"ernie COMMAND --help" lists the flags of a command.
 )";
 
 int run(const std::vector<std::string>& args) {
@@ -31,6 +31,7 @@ int run(const std::vector<std::string>& args) {
   if (command == "serve") return ernie::app::run_serve(rest);
   if (command == "pack") return ernie::app::run_pack(rest);
   if (command == "chat") return ernie::app::run_chat(rest);
+  if (command == "plan") return ernie::app::run_plan(rest);
   if (command == "bench") return ernie::app::run_bench(rest);
   if (command == "--version" || command == "version") {
     fmt::print("ernie {}\n", ernie::kVersion);

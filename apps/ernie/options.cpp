@@ -172,9 +172,6 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   out.service.max_videos_per_prompt = counts.videos;
   out.engine.text_only = counts.images == 0 && counts.videos == 0;
   out.processor = parse_processor_kwargs(f.mm_processor_kwargs, out.notes);
-  // One token stands for 28 x 28 pixels of an image, or of two frames of a video.
-  const int64_t pixels = std::max(out.processor.image_max_pixels, out.processor.video_max_pixels);
-  out.engine.max_media_tokens = static_cast<int>(pixels / (28 * 28));
 
   require(
       f.max_processor_cache == -1 || (f.max_processor_cache >= 0 && f.max_processor_cache <= 1024),

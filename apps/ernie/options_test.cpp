@@ -113,7 +113,6 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_EQ(o.engine.block_size, 64);
   EXPECT_TRUE(o.engine.enable_prefix_caching);
   EXPECT_TRUE(o.engine.enable_chunked_prefill);
-  EXPECT_EQ(o.engine.max_media_tokens, 6177);
   EXPECT_EQ(o.engine.max_encoder_cache, -1);
   EXPECT_EQ(o.service.max_images_per_prompt, 1);
   EXPECT_EQ(o.service.max_logprobs, 20);
@@ -263,7 +262,6 @@ TEST(ServeOptions, ProcessorKwargsSetSizes) {
            "spatial_conv_size": 2, "video_fps": 2})"});
   EXPECT_EQ(o.processor.image_max_pixels, 784000);
   EXPECT_EQ(o.processor.image_min_pixels, 4 * 28 * 28);
-  EXPECT_EQ(o.engine.max_media_tokens, 1000);
   EXPECT_THAT(o.notes, testing::ElementsAre(HasSubstr("video_fps")));
   for (const char* bad :
        {R"({"image_max_pixels": "1"})", R"({"max_pixels": 1})", R"({"spatial_conv_size": 3})",

@@ -48,6 +48,7 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
 
   clock.begin("read configuration");
   const model::ModelConfig config = take(model::load_config(folder));
+  engine_config.max_media_tokens = model::max_media_tokens(config, options.processor);
   auto tokenizer = std::make_shared<const text::Tokenizer>(take(text::Tokenizer::load(folder)));
   serve::ChatService::Parts parts{
       .tokenizer = tokenizer,

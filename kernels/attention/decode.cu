@@ -408,11 +408,6 @@ cudaError_t launch_dim(const DecodeArgs& args, cudaStream_t stream) {
 
 }  // namespace
 
-size_t decode_partial_bytes(int num_seqs, int q_heads, int head_dim, int64_t max_context_len) {
-  const int64_t states = most_splits(max_context_len) * num_seqs * q_heads;
-  return static_cast<size_t>(states) * (static_cast<size_t>(head_dim) + 2) * sizeof(float);
-}
-
 cudaError_t launch_decode(const PagedAttentionParams& p, cudaStream_t stream) {
   DecodeArgs args{};
   args.p = p;

@@ -63,13 +63,6 @@ cudaError_t launch_simple(const PagedAttentionParams& p, cudaStream_t stream) {
 
 }  // namespace attention
 
-size_t paged_attention_workspace_bytes(int num_seqs, int tokens, int q_heads, int head_dim,
-                                       int64_t max_context_len) {
-  return kAttentionCounterBytes +
-         std::max(attention::decode_partial_bytes(num_seqs, q_heads, head_dim, max_context_len),
-                  attention::prefill_plan_bytes(num_seqs, tokens));
-}
-
 cudaError_t launch_paged_attention(const PagedAttentionParams& p, cudaStream_t stream) {
   if (p.tokens == 0 || p.num_seqs == 0) return cudaSuccess;
   if (p.tokens < 0 || p.num_seqs < 0 || p.num_seqs > kMaxAttentionSequences ||

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/attention/attention_sizes.h"
 #include "kernels/common/element_type.h"
 
 // Causal grouped-query attention of new tokens over the paged cache, scale head_dim^-0.5.
@@ -47,16 +48,6 @@ struct PagedAttentionParams {
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
 };
-
-constexpr size_t kAttentionCounterBytes = size_t{256} * 1024;
-
-// The keys of one sequence are cut for decoding every so many keys, whatever else is in the batch.
-constexpr int kMinSplitKeys = 256;
-constexpr int kMaxSplits = 64;
-
-// What a launch with at most these sizes needs. max_context_len is max_blocks * block_size.
-size_t paged_attention_workspace_bytes(int num_seqs, int tokens, int q_heads, int head_dim,
-                                       int64_t max_context_len);
 
 // cudaErrorInvalidValue for a shape outside the comments above, an unaligned pointer or too small a
 // workspace.

@@ -18,29 +18,11 @@ inline int items_per_split(const PagedAttentionParams& p) {
   return p.kv_heads * ((group + kHeadsPerItem - 1) / kHeadsPerItem);
 }
 
-// Keys of one split of a context; a multiple of 64. A function of the context alone.
-__host__ __device__ constexpr int64_t split_keys(int64_t context) {
-  const int64_t even = (context + kMaxSplits - 1) / kMaxSplits;
-  const int64_t rounded = (even + 63) / 64 * 64;
-  return rounded < kMinSplitKeys ? kMinSplitKeys : rounded;
-}
-__host__ __device__ constexpr int64_t split_count(int64_t context) {
-  const int64_t keys = split_keys(context);
-  return context <= 0 ? 1 : (context + keys - 1) / keys;
-}
-// Of any context up to this one. (The count itself falls where the splits grow longer.)
-constexpr int64_t most_splits(int64_t max_context) {
-  const int64_t shortest = (max_context + kMinSplitKeys - 1) / kMinSplitKeys;
-  return shortest < 1 ? 1 : shortest > kMaxSplits ? kMaxSplits : shortest;
-}
-
 // The workspace: counters, then float partial[...], or the plan of the prefill kernel for sm_90a.
 // They are never used by the same kernel, and kernels of one stream do not overlap in their use.
 inline void* behind_counters(const PagedAttentionParams& p) {
   return static_cast<char*>(p.workspace) + kAttentionCounterBytes;
 }
-size_t decode_partial_bytes(int num_seqs, int q_heads, int head_dim, int64_t max_context_len);
-size_t prefill_plan_bytes(int num_seqs, int tokens);
 
 // Sequences of one query; bfloat16, head_dim 64 or 128.
 cudaError_t launch_decode(const PagedAttentionParams& p, cudaStream_t stream);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/attention/paged_kernels.h"
@@ -42,11 +43,11 @@ struct Plan {
   int32_t* sequence;
 };
 
-int64_t most_works(int num_seqs, int tokens) { return tokens / rows_of_tile(128) + num_seqs; }
+static_assert(std::min(rows_of_tile(64), rows_of_tile(128)) == kPrefillPlanRows);
 
 Plan plan_at(int32_t* memory, int64_t works, int blocks) {
-  int32_t* next = memory + (blocks + 1 + 63) / 64 * 64;
-  const int64_t stride = (works + 63) / 64 * 64;
+  int32_t* next = memory + prefill_plan_stride(blocks + 1);
+  const int64_t stride = prefill_plan_stride(works);
   Plan plan{};
   plan.begin = memory;
   for (int32_t** array : {&plan.tile, &plan.query_start, &plan.table_start, &plan.queries,
@@ -128,18 +129,13 @@ cudaError_t launch_dim(const PagedAttentionParams& p, const Plan& plan, cudaStre
 
 }  // namespace
 
-size_t prefill_plan_bytes(int num_seqs, int tokens) {
-  const int64_t begin = (multiprocessors() + 1 + 63) / 64 * 64;
-  const int64_t works = (most_works(num_seqs, tokens) + 63) / 64 * 64;
-  return static_cast<size_t>(begin + 6 * works) * sizeof(int32_t);
-}
-
 bool has_prefill_sm90() { return true; }
 
 cudaError_t launch_prefill_sm90(const PagedAttentionParams& p, cudaStream_t stream) {
   const int blocks = multiprocessors();
-  const Plan plan =
-      plan_at(static_cast<int32_t*>(behind_counters(p)), most_works(p.num_seqs, p.tokens), blocks);
+  if (blocks > kMostPrefillBlocks) return cudaErrorInvalidValue;
+  const Plan plan = plan_at(static_cast<int32_t*>(behind_counters(p)),
+                            most_prefill_works(p.num_seqs, p.tokens), blocks);
   const LaunchShape shape{.grid = dim3(1), .block = dim3(256), .overlap_previous = true};
   const cudaError_t error =
       launch(plan_kernel, shape, stream, p, plan, blocks, rows_of_tile(p.head_dim));
@@ -153,7 +149,6 @@ cudaError_t launch_prefill_sm90(const PagedAttentionParams& p, cudaStream_t stre
 
 namespace ernie::kernels::attention {
 
-size_t prefill_plan_bytes(int, int) { return 0; }
 bool has_prefill_sm90() { return false; }
 cudaError_t launch_prefill_sm90(const PagedAttentionParams& p, cudaStream_t stream) {
   return launch_prefill(p, stream);

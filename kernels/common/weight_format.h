@@ -5,7 +5,7 @@
 namespace ernie::kernels {
 
 // How a weight matrix is stored: row-major in the activations' type, or quantised in the tiles of
-// kernels/quantized/quantized.h.
+// kernels/quantized/quantized_layout.h.
 enum class WeightType : uint8_t { kNative, kInt8, kInt4 };
 
 struct WeightFormat {

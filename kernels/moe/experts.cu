@@ -7,6 +7,7 @@
 #include "kernels/moe/experts.h"
 #include "kernels/moe/experts_groups.cuh"
 #include "kernels/moe/experts_internal.h"
+#include "kernels/moe/moe_sizes.h"
 #include "kernels/moe/permute.h"
 #include "kernels/moe/router.h"
 #include "kernels/quantized/quantized.cuh"
@@ -192,30 +193,29 @@ __global__ __launch_bounds__(kThreads) void float32_kernel(const __grid_constant
   }
 }
 
-template <class T>
-T* take(char*& at, size_t count) {
-  T* result = reinterpret_cast<T*>(at);
-  at += (count * sizeof(T) + 255) / 256 * 256;
-  return result;
+MoeExpertsShape shape_of(const MoeExpertsParams& p) {
+  return {.type = p.type,
+          .tokens = p.tokens,
+          .hidden = p.hidden,
+          .top_k = p.top_k,
+          .experts = p.text_experts + p.vision_experts,
+          .widest = std::max({p.text_experts > 0 ? p.text_width : 0,
+                              p.vision_experts > 0 ? p.vision_width : 0, p.shared_width}),
+          .has_shared = p.shared_width > 0};
 }
 
-// Lays out the workspace from `base` on; returns its end.
-char* lay_out(const MoeExpertsParams& p, char* base, Problem& problem) {
-  problem.p = p;
-  problem.experts = p.text_experts + p.vision_experts;
-  problem.inner_stride = std::max({p.text_experts > 0 ? p.text_width : 0,
-                                   p.vision_experts > 0 ? p.vision_width : 0, p.shared_width});
-  const size_t tokens = static_cast<size_t>(p.tokens);
-  const size_t pairs = tokens * static_cast<size_t>(p.top_k);
-  const size_t rows = pairs + (p.shared_width > 0 ? tokens : 0);
-  Scratch& s = problem.scratch;
-  s.offsets = take<int32_t>(base, static_cast<size_t>(problem.experts) + 1);
-  s.row_token = take<int32_t>(base, rows);
-  s.pair_row = take<int32_t>(base, pairs);
-  s.inner =
-      take<char>(base, rows * static_cast<size_t>(problem.inner_stride) * element_bytes(p.type));
-  s.result = take<float>(base, rows * static_cast<size_t>(p.hidden));
-  return base;
+Problem problem_of(const MoeExpertsParams& p) {
+  const MoeExpertsShape shape = shape_of(p);
+  const MoeExpertsWorkspace at(shape);
+  char* base = static_cast<char*>(p.workspace);
+  return {.p = p,
+          .scratch = {.offsets = reinterpret_cast<int32_t*>(base + at.offsets),
+                      .row_token = reinterpret_cast<int32_t*>(base + at.row_token),
+                      .pair_row = reinterpret_cast<int32_t*>(base + at.pair_row),
+                      .inner = base + at.inner,
+                      .result = reinterpret_cast<float*>(base + at.result)},
+          .experts = shape.experts,
+          .inner_stride = shape.widest};
 }
 
 bool is_quantized(const MoeExpertsParams& p) {
@@ -278,15 +278,13 @@ cudaError_t launch_float32(const Problem& problem, cudaStream_t stream) {
 }  // namespace moe
 
 size_t moe_experts_workspace_bytes(const MoeExpertsParams& params) {
-  moe::Problem problem;
-  return static_cast<size_t>(moe::lay_out(params, nullptr, problem) - static_cast<char*>(nullptr));
+  return MoeExpertsWorkspace(moe::shape_of(params)).bytes;
 }
 
 cudaError_t launch_moe_experts(const MoeExpertsParams& p, cudaStream_t stream) {
   if (p.tokens == 0) return cudaSuccess;
   if (!moe::is_valid(p)) return cudaErrorInvalidValue;
-  moe::Problem problem;
-  moe::lay_out(p, static_cast<char*>(p.workspace), problem);
+  const moe::Problem problem = moe::problem_of(p);
   const bool quantized = moe::is_quantized(p);
   const bool can_hopper = arch() >= 90 && (quantized || p.weight_maps != nullptr);
   MoePath path = p.path;

@@ -6,12 +6,12 @@
 #include <cstdint>
 
 #include "kernels/common/element_type.h"
+#include "kernels/moe/moe_sizes.h"
 
 namespace ernie::kernels {
 
 constexpr int kMaxRouterExperts = 128;  // of one modality
 constexpr int kMaxTopK = 8;
-constexpr int kRouterTokenTile = 16;  // tokens that share one arrival counter
 
 // Router of one MoE layer, both modalities in one launch: logits = x * W^T over the experts of the
 // token's own modality, softmax, the top_k of (probability + bias), a smaller id winning a tie;

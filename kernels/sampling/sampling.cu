@@ -15,13 +15,12 @@ using sampling::Found;
 using sampling::Group;
 using sampling::Shared;
 
-// sm_90: clusters of 8 blocks hold a row in shared memory. For 103424 tokens a block takes 56 KB,
-// so that four share a multiprocessor and the clusters of 64 rows run at once on 132 of them.
-constexpr int kClusterBlocks = 8;
-constexpr int kClusterThreads = 256;
+// For 103424 tokens a block of a cluster takes 56 KB, so that four share a multiprocessor and the
+// clusters of 64 rows run at once on 132 of them.
+constexpr int kClusterBlocks = kSamplingClusterBlocks;
+constexpr int kClusterThreads = kSamplingClusterThreads;
 constexpr int kBlocksPerMultiprocessor = 4;
-// sm_80: one block works on a row in global memory.
-constexpr int kSingleThreads = 1024;
+constexpr int kSingleThreads = kSamplingSingleThreads;
 
 constexpr float kGreedyBelow = 1e-6f;
 constexpr uint64_t kFaulty = ~uint64_t{0};
@@ -382,30 +381,23 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
 
 template <int kThreads, int kBlocks>
 struct Layout {
+  static constexpr size_t kBesideSlice =
+      sizeof(Shared<kThreads, kBlocks>) + kMaxTopLogprobs * sizeof(Found);
   int slice_length;
   size_t shared_bytes;
   explicit Layout(int vocab) {
-    constexpr int kUnit = kThreads / 8;  // a warp's range is a multiple of 4
-    slice_length = static_cast<int>(ceil_div(ceil_div(vocab, kBlocks), kUnit) * kUnit);
-    shared_bytes = sizeof(Shared<kThreads, kBlocks>) + kMaxTopLogprobs * sizeof(Found) +
-                   (kBlocks > 1 ? sizeof(float) * static_cast<size_t>(slice_length) : 0);
+    slice_length = static_cast<int>(sampling_slice_length(vocab, kBlocks, kThreads));
+    shared_bytes =
+        kBesideSlice + (kBlocks > 1 ? sizeof(float) * static_cast<size_t>(slice_length) : 0);
   }
 };
 using ClusterLayout = Layout<kClusterThreads, kClusterBlocks>;
 using SingleLayout = Layout<kSingleThreads, 1>;
+static_assert(ClusterLayout::kBesideSlice <= kSamplingClusterBytesBesideSlice);
 
-bool uses_cluster(int vocab) {
-  constexpr size_t kMostShared = 227 * 1024;  // of one block on sm_90
-  return arch() >= 90 && ClusterLayout(vocab).shared_bytes <= kMostShared;
-}
+bool uses_cluster(int vocab) { return arch() >= 90 && sampling_fits_cluster(vocab); }
 
 }  // namespace
-
-size_t sampling_workspace_bytes(int max_rows, int vocab) {
-  if (uses_cluster(vocab)) return 0;
-  return sizeof(float) * static_cast<size_t>(SingleLayout(vocab).slice_length) *
-         static_cast<size_t>(max_rows);
-}
 
 cudaError_t launch_sampling(const SamplingParams& params, cudaStream_t stream) {
   if (params.vocab <= 0 || params.row_stride < params.vocab || params.max_rows < 0 ||

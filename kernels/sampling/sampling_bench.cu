@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/arch.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/testing/bench.h"
 
@@ -35,7 +36,7 @@ void measure(const std::string& what, int rows, SamplingRow row, int penalties =
       allocate_and_copy(host_rows.data(), host_rows.size() * sizeof(SamplingRow)));
   params.penalties = static_cast<TokenCount*>(
       allocate_and_copy(counts.data(), counts.size() * sizeof(TokenCount)));
-  params.workspace = allocate_zeroed(sampling_workspace_bytes(rows, kVocab) + 16);
+  params.workspace = allocate_zeroed(sampling_workspace_bytes(rows, kVocab, arch()) + 16);
   params.tokens =
       static_cast<int32_t*>(allocate_zeroed(sizeof(int32_t) * static_cast<size_t>(rows)));
   params.results =

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/common/arch.h"
 #include "kernels/sampling/sampling.h"
 #include "kernels/sampling/sampling_reference.h"
 #include "kernels/testing/testing.h"
@@ -61,7 +62,7 @@ std::vector<SampledRow> run(const std::vector<float>& logits, int vocab,
   const DeviceArray<uint32_t> device_allowed(allowed);
   const DeviceArray<int32_t> num_rows(std::vector<int32_t>{rows});
   const DeviceArray<uint8_t> workspace(
-      std::max<size_t>(16, sampling_workspace_bytes(max_rows, vocab)));
+      std::max<size_t>(16, sampling_workspace_bytes(max_rows, vocab, arch())));
   const DeviceArray<int32_t> tokens(static_cast<size_t>(max_rows));
   const DeviceArray<SampledRow> results(static_cast<size_t>(max_rows));
   SamplingParams params;

@@ -42,9 +42,6 @@ DeviceInfo device_info(int device);
 // when there is no such device.
 std::unique_ptr<ops::Backend> make_cuda_backend(int device);
 
-// What such a backend takes.
-const ops::Sizing& cuda_sizing();
-
 // What a group of ranks needs, made for each other: rank i's collectives run on the stream of the
 // backend that make_backend(i) made. Both throw StartError.
 struct CudaRanks {

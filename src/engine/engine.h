@@ -126,6 +126,7 @@ struct MemoryReport {
   size_t workspace_bytes = 0;
   size_t kv_bytes = 0;
   size_t encoder_cache_bytes = 0;
+  size_t block_bytes = 0;  // of one key-value block
   int num_blocks = 0;
   int encoder_cache_tokens = 0;
   std::string to_string() const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/plan.h"
 #include "sched/sequence.h"
 
 namespace ernie::engine {
@@ -106,7 +107,8 @@ MemoryReport plan_device_memory(const EngineConfig& config, const ops::Backend::
   const int min_blocks = sched::blocks_for(config.max_model_len, config.block_size);
   MemoryReport report{.device_total_bytes = info.total_bytes,
                       .weight_bytes = now.weight_bytes,
-                      .workspace_bytes = now.workspace_bytes};
+                      .workspace_bytes = now.workspace_bytes,
+                      .block_bytes = now.block_bytes};
   const bool overridden = config.num_gpu_blocks_override > 0;
   // An override says how large the cache is, so only what is really free bounds it.
   report.budget_bytes = overridden ? info.free_bytes
@@ -139,18 +141,23 @@ MemoryReport plan_device_memory(const EngineConfig& config, const ops::Backend::
     if (overridden && fits_without_encoder_cache(now, blocks, report.budget_bytes)) {
       fix += std::string(fix.empty() ? "" : " or ") + "--max-encoder-cache 0";
     }
-    throw StartError(fmt::format(
-        "not enough memory: weights take {}, work buffers {}{} and {} key-value blocks of {} "
-        "tokens {}, together {}, but {} may be used ({} of {} are free{}). {}",
-        mib(now.weight_bytes), mib(now.workspace_bytes),
-        now.encoder_cache_bytes > 0 ? ", the encoder cache " + mib(now.encoder_cache_bytes) : "",
-        blocks, config.block_size, mib(now.block_bytes * blocks), mib(total(now, blocks)),
-        mib(report.budget_bytes), mib(info.free_bytes), mib(info.total_bytes),
-        overridden ? ""
-                   : fmt::format(", --gpu-memory-utilization {}", config.gpu_memory_utilization),
-        fix.empty() ? "No change of flags would fit; use a smaller model, free memory or use more "
-                      "devices"
-                    : "It would fit with " + fix));
+    throw NotEnoughMemory(
+        fmt::format(
+            "not enough memory: weights take {}, work buffers {}{} and {} key-value blocks of {} "
+            "tokens {}, together {}, but {} may be used ({} of {} are free{}). {}",
+            mib(now.weight_bytes), mib(now.workspace_bytes),
+            now.encoder_cache_bytes > 0 ? ", the encoder cache " + mib(now.encoder_cache_bytes)
+                                        : "",
+            blocks, config.block_size, mib(now.block_bytes * blocks), mib(total(now, blocks)),
+            mib(report.budget_bytes), mib(info.free_bytes), mib(info.total_bytes),
+            overridden
+                ? ""
+                : fmt::format(", --gpu-memory-utilization {}", config.gpu_memory_utilization),
+            fix.empty()
+                ? "No change of flags would fit; use a smaller model, free memory or use more "
+                  "devices"
+                : "It would fit with " + fix),
+        report);
   }
   report.kv_bytes = now.block_bytes * report.num_blocks;
   return report;

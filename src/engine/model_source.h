@@ -17,6 +17,17 @@ struct ModelSource {
   bool check_invariants = false;  // check the scheduler's books after each step
 };
 
+// What Engine::start() loads: the model as its checkpoint stores it. Throws StartError when it
+// cannot be cut across the ranks.
+model::ModelConfig stored_model(const model::ModelConfig& model_config, const EngineConfig& config);
+
+// The part of it that is served.
+model::ModelConfig served_model(const model::ModelConfig& stored, const EngineConfig& config);
+
+// ModelSource::plan of that model.
+std::function<Result<model::MemoryNeeds>(const model::LoadOptions&, const ops::Sizing&)>
+weight_planner(const model::ModelConfig& stored, const EngineConfig& config);
+
 // Engine::start() with another source. Throws StartError.
 std::unique_ptr<Engine> start_engine(
     const model::ModelConfig& model_config, EngineConfig config, const BackendFactory& make_backend,

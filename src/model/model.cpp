@@ -1,7 +1,11 @@
 #include "model/model.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "model/ernie45_vl/ernie45_vl.h"
+#include "model/ernie45_vl/tensor_specs.h"
+#include "model/ernie45_vl/weight_parts.h"
 #include "model/pack_source.h"
 #include "model/tensor_parallel.h"
 
@@ -48,11 +52,21 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& 
   const std::unique_ptr<WeightSource> source =
       open_source(config, model_dir, options, {comm.rank(), comm.size()});
   if (comm.rank() == 0) {
-    log::info("loading {}: {:.1f} million parameters in {}, {} ranks; {}", config.architecture,
+    log::info("loading {}: {:.1f} million parameters in {}, {}; {}", config.architecture,
               static_cast<double>(count_parameters(config)) * 1e-6,
-              describe(options.quantization, options.activation), comm.size(), source->describe());
+              describe(options.quantization, options.activation),
+              comm.size() == 1 ? "1 rank" : std::to_string(comm.size()) + " ranks",
+              source->describe());
   }
   return ernie45_vl::build(config, options, *source, backend, comm);
+}
+
+ModelConfig with_stored_head(ModelConfig config, const std::string& model_dir) {
+  if (!config.tie_word_embeddings) return config;
+  const std::unique_ptr<WeightSource> source =
+      open_source(config, model_dir, {}, {0, std::max(config.packed_ranks, 1)});
+  config.tie_word_embeddings = !source->has(ernie45_vl::head_spec(config));
+  return config;
 }
 
 Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& options,
@@ -97,6 +111,13 @@ ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
 
 int64_t count_parameters(const ModelConfig& config) {
   return ernie45_vl::plan(config, {}, {}, nullptr).parameters;
+}
+
+Result<PartSizes> count_parts(const ModelConfig& config, const LoadOptions& options,
+                              int tensor_parallel_size, const ops::Sizing& sizing) {
+  const Result<LoadOptions> resolved = resolve(config, options, tensor_parallel_size);
+  if (!resolved) return resolved.error();
+  return ernie45_vl::count_parts(config, *resolved, {0, tensor_parallel_size}, sizing);
 }
 
 }  // namespace ernie::model

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -92,6 +94,10 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& 
                                   const LoadOptions& options, ops::Backend& backend,
                                   Communicator& comm);
 
+// The same model, whose head is its own where the folder's checkpoint stores one although the
+// configuration ties it to the embedding. Throws StartError when the checkpoint cannot be read.
+ModelConfig with_stored_head(ModelConfig config, const std::string& model_dir);
+
 // Bytes one rank will need, computed from the configuration alone (nothing is loaded).
 struct MemoryNeeds {
   size_t weight_bytes = 0;
@@ -106,6 +112,28 @@ ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
 
 // Parameters of the whole model, tied matrices once; nothing is loaded.
 int64_t count_parameters(const ModelConfig& config);
+
+enum class WeightPart : uint8_t {
+  kEmbeddings,  // and the head
+  kAttention,
+  kDenseMlp,
+  kTextExperts,
+  kVisionExperts,
+  kSharedExperts,
+  kVision,          // tower and resampler
+  kNormsAndRouters  // of the decoder
+};
+constexpr int kWeightParts = 8;
+
+struct PartSize {
+  int64_t parameters = 0;
+  size_t bytes = 0;
+};
+using PartSizes = std::array<PartSize, kWeightParts>;  // by WeightPart
+
+// The parts of what plan_memory() counts as weights of one rank.
+Result<PartSizes> count_parts(const ModelConfig& config, const LoadOptions& options,
+                              int tensor_parallel_size, const ops::Sizing& sizing);
 
 // Refuses sizes that do not divide, naming the numbers; KV heads are replicated when ranks exceed
 // them.

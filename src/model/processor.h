@@ -35,6 +35,10 @@ struct ResizedSize {
   int width = 0;
 };
 
+// Most tokens of a picture, or of a pair of a video's frames, under these limits; 0 for text
+// models. A token stands for spatial_merge x spatial_merge patches.
+int max_media_tokens(const ModelConfig& config, const ProcessorOptions& options);
+
 // The size a picture is scaled to: multiples of `factor`, area within the limits, aspect ratio
 // kept. As in ERNIE's and Qwen2-VL's image processors (half-to-even rounding, ratio clamped to
 // 200).

@@ -40,6 +40,16 @@ TEST(Processor, TokenCountsOfCommonSizes) {
   }
 }
 
+TEST(Processor, TheLargestPictureHasTheTokensOfItsPatches) {
+  ModelConfig config = *builtin_config("ERNIE-4.5-VL-28B-A3B");
+  EXPECT_EQ(max_media_tokens(config, {}), 6177);
+  EXPECT_EQ(max_media_tokens(config, {.image_max_pixels = 100 * 784}), 1196);  // of a video
+  config.vision->patch_size = 16;
+  EXPECT_EQ(max_media_tokens(config, {.image_max_pixels = 2000 * 32 * 32}), 2000);
+  config.vision.reset();
+  EXPECT_EQ(max_media_tokens(config, {}), 0);
+}
+
 TEST(Processor, ImagePromptHasPlaceholdersPositionsAndRouting) {
   const auto processor = make_processor();
   const std::vector<PreparedMedia> media{*processor->prepare({false, {picture(84, 56)}})};

@@ -27,6 +27,13 @@ int64_t ceil_to(double value, int factor) {
 
 }  // namespace
 
+int max_media_tokens(const ModelConfig& config, const ProcessorOptions& options) {
+  if (!config.vision) return 0;
+  const int64_t side = int64_t{config.vision->patch_size} * config.vision->spatial_merge;
+  const int64_t pixels = std::max(options.image_max_pixels, options.video_max_pixels);
+  return static_cast<int>(std::max<int64_t>(pixels / (side * side), 1));
+}
+
 Result<ResizedSize> smart_resize(int height, int width, int factor, int64_t min_pixels,
                                  int64_t max_pixels) {
   if (height < 1 || width < 1) {

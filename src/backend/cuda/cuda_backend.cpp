@@ -17,12 +17,6 @@ std::unique_ptr<ops::Backend> make_cuda_backend(int device) {
   return std::make_unique<CudaBackend>(device);
 }
 
-kernels::ElementType element_type(DType dtype) {
-  CHECK(dtype == DType::kF32 || dtype == DType::kBF16,
-        std::string("activations are float32 or bfloat16, not ") + dtype_name(dtype));
-  return dtype == DType::kF32 ? kernels::ElementType::kF32 : kernels::ElementType::kBF16;
-}
-
 CudaBackend::CudaBackend(int device)
     : device_(device),
       stream_(device),

@@ -11,7 +11,7 @@
 #include "backend/cuda/staging_ring.h"
 #include "backend/cuda/weight_packer.h"
 #include "backend/cuda/work_buffer.h"
-#include "kernels/common/element_type.h"
+#include "backend/cuda_sizing/kernel_types.h"
 #include "kernels/linear/linear.h"
 #include "ops/backend.h"
 
@@ -86,8 +86,5 @@ class CudaBackend final : public ops::Backend {
   Buffer linear_workspace_, linear_sums_;
   std::unique_ptr<kernels::Linear> linear_;
 };
-
-// The kernels' name of an activation type; a CHECK failure for other types.
-kernels::ElementType element_type(DType dtype);
 
 }  // namespace ernie::cuda

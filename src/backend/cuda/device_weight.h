@@ -5,6 +5,7 @@
 #include <span>
 
 #include "backend/cuda/staging_ring.h"
+#include "backend/cuda_sizing/kernel_types.h"
 #include "kernels/quantized/quantized.h"
 #include "ops/generated_matrix.h"
 #include "ops/sizing.h"
@@ -29,9 +30,6 @@ class DeviceWeight : public Weight {
   void* row(int64_t index) const;                 // not of quantised weights
   kernels::QuantizedMatrix quantized() const;     // of quantised weights
 
-  // SlabArena::piece_bytes() included.
-  static size_t bytes_for(int64_t out_features, int64_t in_features, const ops::PackSpec& spec);
-
  private:
   kernels::RowOrder order_;
   std::shared_ptr<void> storage_;
@@ -40,7 +38,5 @@ class DeviceWeight : public Weight {
 
 // Of a weight that this backend packed; a CHECK failure for another one's.
 const DeviceWeight& device_weight(const Weight& weight);
-
-kernels::WeightFormat kernel_format(WeightFormat format);
 
 }  // namespace ernie::cuda

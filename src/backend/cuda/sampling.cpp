@@ -6,8 +6,9 @@
 #include <utility>
 
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/work_sizes.h"
+#include "backend/cuda_sizing/work_sizes.h"
 #include "base/check.h"
+#include "kernels/common/arch.h"
 
 namespace ernie::cuda {
 namespace {
@@ -106,7 +107,7 @@ ops::SampleResult make_result(const kernels::SampledRow& row) {
 }  // namespace
 
 void CudaBackend::reserve_draws(const ops::WorkShape& shape) {
-  const DrawSizes sizes(shape);
+  const DrawSizes sizes(shape, kernels::arch());
   sampling_rows_.get(sizes.rows);
   sampling_results_.get(sizes.results);
   sampling_lists_.get(sizes.lists);
@@ -154,7 +155,8 @@ void CudaBackend::draw(TensorView logits, TensorView tokens) {
              .biases = static_cast<const kernels::TokenBias*>(lists),
              .banned = static_cast<const int32_t*>(lists),
              .penalties = static_cast<const kernels::TokenCount*>(lists),
-             .workspace = sampling_.get(kernels::sampling_workspace_bytes(count, vocab)),
+             .workspace =
+                 sampling_.get(kernels::sampling_workspace_bytes(count, vocab, kernels::arch())),
              .tokens = tokens.as<int32_t>(),
              .results =
                  static_cast<kernels::SampledRow*>(sampling_results_.get(result_bytes(count)))},

@@ -16,8 +16,6 @@ DeviceInfo device_info(int) { throw StartError(kReason); }
 
 std::unique_ptr<ops::Backend> make_cuda_backend(int) { throw StartError(kReason); }
 
-const ops::Sizing& cuda_sizing() { throw StartError(kReason); }
-
 CudaRanks make_cuda_ranks(std::vector<int>) { throw StartError(kReason); }
 
 Ceilings measure_ceilings(int) { throw StartError(kReason); }

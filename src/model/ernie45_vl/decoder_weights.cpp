@@ -25,9 +25,9 @@ class DecoderLoading {
   DecoderWeights load() {
     DecoderWeights weights;
     // The largest matrices first, while little else is in memory.
-    const TensorSpec embedding = table_spec("model.embed_tokens.weight");
+    const TensorSpec embedding = table_spec("model.embed_tokens.weight", config_);
     weights.embedding = loader_.matrix(embedding, shard_.by_rows(embedding), plain_);
-    const TensorSpec head = table_spec("lm_head.weight");
+    const TensorSpec head = head_spec(config_);
     if (loader_.has(head) || !config_.tie_word_embeddings) {
       weights.own_head = loader_.matrix(head, shard_.by_rows(head), plain_);
     }
@@ -37,10 +37,6 @@ class DecoderLoading {
   }
 
  private:
-  TensorSpec table_spec(const char* name) const {
-    return {name, TensorRole::kTable, config_.vocab_size, config_.hidden_size};
-  }
-
   TensorView norm(const std::string& name) {
     return loader_.tensor(vector_spec(name, config_.hidden_size), activation_);
   }

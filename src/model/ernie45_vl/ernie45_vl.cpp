@@ -179,7 +179,7 @@ std::unique_ptr<Model> build(const ModelConfig& config, const LoadOptions& optio
 
 void load_weights(const ModelConfig& config, const LoadOptions& options, const Shard& shard,
                   WeightLoader& loader) {
-  load_all(config, shard, options, loader);
+  load_all(served(config, options), shard, options, loader);
 }
 
 Needs plan(const ModelConfig& config, const LoadOptions& options, const Shard& shard,

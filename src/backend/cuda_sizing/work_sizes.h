@@ -2,11 +2,12 @@
 
 #include <cstddef>
 
-#include "kernels/sampling/sampling.h"
+#include "kernels/sampling/sampling_rows.h"
 #include "ops/sampling.h"
 #include "ops/sizing.h"
 
-// Sizes of the memory that operators work in; pure functions of the largest step.
+// Sizes of the memory that operators work in; pure functions of the largest step and of the kernels
+// that are used, those for sm_80 or for sm_90a (`arch` 80 or 90).
 namespace ernie::cuda {
 
 constexpr ops::SamplerLimits kSamplerLimits{
@@ -33,7 +34,7 @@ struct ListMemory {
 };
 
 struct DrawSizes {
-  explicit DrawSizes(const ops::WorkShape& shape);
+  DrawSizes(const ops::WorkShape& shape, int arch);
   size_t rows, results, lists, workspace;
 };
 
