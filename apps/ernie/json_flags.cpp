@@ -41,8 +41,9 @@ model::Quantization parse_quantization_flag(const std::string& text) {
   if (text.find('{') == std::string::npos) return take(model::parse_quantization(text), flag);
   model::Quantization out;
   bool vision_too = true;
-  for (const auto& [key, value] : parse_object(flag, text)) {
-    const std::string name(key);
+  for (const auto& field : parse_object(flag, text)) {
+    const std::string name(field.key());
+    const json::value& value = field.value();
     if (!value.is_string() && !value.is_bool())
       throw StartError(flag + ": \"" + name + "\" must be text; found " + json::serialize(value));
     const auto format = [&] {
