@@ -59,7 +59,8 @@ std::string engine_bench_table(const EngineBenchOptions& o, const EngineBenchRes
   const bool dummy = o.serve.engine.load_choice == model::LoadChoice::kDummy;
   std::string out = fmt::format("{}, {} layers, {} {} weights, {}, {}\n", o.model_name,
                                 o.config.num_layers, dummy ? "dummy" : "its own",
-                                dtype_name(o.serve.engine.dtype), ranks_text(o), result.device);
+                                model::describe(o.serve.engine.quantization, o.serve.engine.dtype),
+                                ranks_text(o), result.device);
   out += fmt::format(
       "{:.1f} GB/s read, {:.3g} TFLOP/s; weights {:.2f} GB; {} prompt and {} new "
       "tokens when decoding; median of {}\n\n",

@@ -153,10 +153,10 @@ MemoryReport plan_device_memory(const EngineConfig& config, const ops::Backend::
             overridden
                 ? ""
                 : fmt::format(", --gpu-memory-utilization {}", config.gpu_memory_utilization),
-            fix.empty()
-                ? "No change of flags would fit; use a smaller model, free memory or use more "
-                  "devices"
-                : "It would fit with " + fix),
+            fix.empty() ? "None of the flags for memory would make it fit; quantise the weights "
+                          "(--quantization wint4), use a smaller model, free memory or use more "
+                          "devices"
+                        : "It would fit with " + fix),
         report);
   }
   report.kv_bytes = now.block_bytes * report.num_blocks;

@@ -292,7 +292,7 @@ Result<ModelConfig> load_config(const std::string& model_dir) {
   if (!config || !is_pack(model_dir)) return config;
   const Result<PackIndex> index = read_pack_index(model_dir);
   if (!index) return index.error();
-  const Status same = check_geometry(*index, *config);
+  const Status same = check_config(*index, *config, *text);
   if (!same) return same.error();
   config->quantization = index->quantization;
   config->packed_ranks = index->tensor_parallel_size;

@@ -57,6 +57,7 @@ PackIndex parse_index(const json::object& object) {
                        parse_format(formats, kVisionExperts)},
       .tensor_parallel_size = object.at("tensor_parallel_size").to_number<int>(),
       .geometry = object.at("geometry").as_object(),
+      .config = parse_hash(object.at("config")),
       .files = {}};
   const json::object& files = object.at("files").as_object();
   for (int rank = 0; rank < index.tensor_parallel_size; ++rank) {
@@ -121,7 +122,7 @@ Result<PackIndex> read_pack_index(const std::string& folder) {
   }
 }
 
-Status check_geometry(const PackIndex& index, const ModelConfig& config) {
+Status check_config(const PackIndex& index, const ModelConfig& config, const std::string& text) {
   const json::object found = geometry_of(config);
   for (const auto& [key, value] : index.geometry) {
     const json::value* other = found.if_contains(key);
@@ -130,7 +131,11 @@ Status check_geometry(const PackIndex& index, const ModelConfig& config) {
                                      json::serialize(value) + ", as when it was packed, found " +
                                      (other ? json::serialize(*other) : "none"));
   }
-  return {};
+  const Hash128 hash = hash_bytes(text.data(), text.size());
+  if (hash == index.config) return {};
+  return refuse("config.json", "expected checksum " + to_string(index.config) +
+                                   ", as when it was packed, found " + to_string(hash) +
+                                   "; restore it, or pack the model again");
 }
 
 std::string pack_index_text(const PackIndex& index) {
@@ -150,6 +155,7 @@ std::string pack_index_text(const PackIndex& index) {
                                         {kTextExperts, weight_format_name(q.text_experts)},
                                         {kVisionExperts, weight_format_name(q.vision_experts)}}},
                                       {"geometry", index.geometry},
+                                      {"config", to_string(index.config)},
                                       {"files", files}});
 }
 

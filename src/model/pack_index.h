@@ -27,6 +27,7 @@ struct PackIndex {
   Quantization quantization;
   int tensor_parallel_size = 0;
   boost::json::object geometry;  // see geometry_of()
+  Hash128 config;                // of config.json, whose numbers decide answers
   std::vector<File> files;       // of each rank
 };
 
@@ -41,7 +42,7 @@ boost::json::object geometry_of(const ModelConfig& config);
 
 // The errors name file, expected and found.
 Result<PackIndex> read_pack_index(const std::string& folder);
-Status check_geometry(const PackIndex& index, const ModelConfig& config);
+Status check_config(const PackIndex& index, const ModelConfig& config, const std::string& text);
 
 std::string pack_index_text(const PackIndex& index);
 

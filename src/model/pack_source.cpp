@@ -88,13 +88,15 @@ class PackSource : public WeightSource {
     for (const std::string& name :
          {spec.name, packed_name(spec.name), scale_name(spec.name), shape_name(spec.name)}) {
       const StoredTensor* tensor = find(name);
-      if (tensor != nullptr) tensor->file->drop(tensor->data, tensor->bytes);
+      if (tensor == nullptr) continue;
+      known_.insert(tensor);
+      tensor->file->drop(tensor->data, tensor->bytes);
     }
   }
 
   void finish() override {
     for (const StoredTensor& tensor : file_.tensors()) {
-      if (verified_.contains(&tensor)) continue;
+      if (known_.contains(&tensor)) continue;
       throw StartError(file_.path() + ": tensor \"" + tensor.name +
                        "\" is not of the model in config.json; pack the model again");
     }
@@ -157,6 +159,7 @@ class PackSource : public WeightSource {
   const SafetensorsFile file_;
   std::unordered_map<std::string, const StoredTensor*> by_name_;
   std::unordered_set<const StoredTensor*> verified_;
+  std::unordered_set<const StoredTensor*> known_;  // that the model has, taken or left out
   ReadAhead read_ahead_;
   QuantizedSlices slices_;
 };

@@ -177,6 +177,27 @@ TEST(PackRefusal, AnotherVersionOrGeometry) {
               AllOf(HasSubstr("ernie_pack.json: expected format version 1"), HasSubstr("found 2")));
 }
 
+// A number that decides answers but no shape.
+TEST(PackRefusal, AConfigurationThatWasEdited) {
+  const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 1);
+  replace_in(packed.path() + "/config.json", "\"moe_k\": 2", "\"moe_k\": 1");
+  EXPECT_THAT(
+      error_of([&] { folder_logits(packed.path()); }),
+      AllOf(HasSubstr("config.json: expected checksum"), HasSubstr("pack the model again")));
+}
+
+TEST(PackFolder, ServesTextOnly) {
+  const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 1);
+  const ModelConfig config = *load_config(packed.path());
+  LoadOptions options = testing::tiny_options();
+  options.text_only = true;
+  const auto backend = make_backend();
+  const auto comm = make_single_communicator();
+  const auto model = load_model(config, packed.path(), options, *backend, *comm);
+  EXPECT_EQ(model->weight_bytes(),
+            plan_memory(config, options, 1, backend->sizing())->weight_bytes);
+}
+
 TEST(PackRefusal, AnIndexThatIsNone) {
   const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 1);
   const std::string index = *text::read_file(pack_index_path(packed.path()));

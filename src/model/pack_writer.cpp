@@ -24,6 +24,7 @@
 #include "model/quantization.h"
 #include "model/weight_loader.h"
 #include "ops/quantize.h"
+#include "text/json_file.h"
 
 namespace ernie::model {
 namespace {
@@ -139,6 +140,12 @@ void for_ranges(int64_t rows, const Run& run) {
   run(0, rows / threads);
 }
 
+Hash128 hash_file(const fs::path& path) {
+  const Result<std::string> text = text::read_file(path.string());
+  if (!text) throw StartError(text.error().message);
+  return hash_bytes(text->data(), text->size());
+}
+
 class PackWriter {
  public:
   PackWriter(const ModelConfig& config, const std::string& model_dir, const PackOptions& options,
@@ -146,6 +153,7 @@ class PackWriter {
       : config_(config),
         options_(options),
         folder_(folder),
+        model_dir_(model_dir),
         source_(open_checkpoint_source(config, model_dir)),
         reader_(*source_) {
     LoadOptions load;
@@ -184,6 +192,7 @@ class PackWriter {
     PackIndex index{.quantization = options_.quantization,
                     .tensor_parallel_size = options_.tensor_parallel_size,
                     .geometry = geometry_of(config_),
+                    .config = hash_file(fs::path(model_dir_) / "config.json"),
                     .files = {}};
     for (RankFile& file : files_) index.files.push_back(file.finish());
     std::ofstream out(pack_index_path(folder_), std::ios::binary);
@@ -256,6 +265,7 @@ class PackWriter {
   const ModelConfig& config_;
   const PackOptions& options_;
   const std::string& folder_;
+  const std::string& model_dir_;
   const std::unique_ptr<WeightSource> source_;
   PartReader reader_;
   std::vector<std::vector<Entry>> entries_;  // of each rank: the same tensors, other slices
@@ -306,18 +316,16 @@ void check(const ModelConfig& config, const PackOptions& options) {
   if (!fits) throw StartError(fits.error().message);
 }
 
-}  // namespace
-
-void write_pack(const ModelConfig& config, const std::string& model_dir, const PackOptions& options,
-                const std::string& output) {
-  check(config, options);
+void write_checked(const ModelConfig& config, const std::string& model_dir,
+                   const PackOptions& options, const std::string& output) {
   const fs::path target = fs::absolute(output).lexically_normal();
   const fs::path done = target.has_filename() ? target : target.parent_path();
   const std::string partial = done.string() + ".partial";
   refuse_existing(done, "remove it or choose another name");
   refuse_existing(partial, "an earlier run was broken off: remove it");
   PackWriter writer(config, model_dir, options, partial);
-  fs::create_directories(partial);
+  fs::create_directories(done.parent_path());
+  if (!fs::create_directory(partial)) refuse_existing(partial, "another run is writing it");
   try {
     const uintmax_t room = fs::space(partial).available;
     if (room < writer.bytes()) {
@@ -333,6 +341,18 @@ void write_pack(const ModelConfig& config, const std::string& model_dir, const P
     std::error_code ignored;
     fs::remove_all(partial, ignored);
     throw;
+  }
+}
+
+}  // namespace
+
+void write_pack(const ModelConfig& config, const std::string& model_dir, const PackOptions& options,
+                const std::string& output) {
+  check(config, options);
+  try {
+    write_checked(config, model_dir, options, output);
+  } catch (const fs::filesystem_error& error) {
+    throw StartError("--output: cannot write \"" + output + "\": " + error.code().message());
   }
 }
 

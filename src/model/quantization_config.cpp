@@ -1,7 +1,9 @@
 #include "model/quantization_config.h"
 
+#include <regex.h>
+
 #include <algorithm>
-#include <regex>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -24,10 +26,12 @@ class ModuleSet {
         names_.insert(entry);
         continue;
       }
-      try {
-        patterns_.emplace_back(entry.substr(3));
-      } catch (const std::regex_error&) {
-        reader.refuse(key, "regular expressions behind \"re:\", not \"" + entry + "\"");
+      if (auto pattern = compile(entry.substr(3))) {
+        patterns_.push_back(std::move(pattern));
+      } else {
+        reader.refuse(key, "regular expressions of at most " + std::to_string(kMostPattern) +
+                               " characters and without back references behind \"re:\", not \"" +
+                               entry.substr(0, kMostPattern) + "\"");
       }
     }
   }
@@ -37,16 +41,47 @@ class ModuleSet {
     return names_.contains("Linear") ||
            std::any_of(names.begin(), names.end(), [&](const std::string& name) {
              return names_.contains(name) ||
-                    std::any_of(patterns_.begin(), patterns_.end(), [&](const std::regex& pattern) {
-                      return std::regex_search(name, pattern,
-                                               std::regex_constants::match_continuous);
+                    std::any_of(patterns_.begin(), patterns_.end(), [&](const Pattern& pattern) {
+                      return regexec(pattern.get(), name.c_str(), 0, nullptr, 0) == 0;
                     });
            });
   }
 
  private:
+  // POSIX's expressions: they are matched in linear time, which std::regex does not promise, and a
+  // checkpoint may come from anywhere.
+  using Pattern = std::unique_ptr<regex_t, void (*)(regex_t*)>;
+  static constexpr size_t kMostPattern = 256;
+
+  // Matches from the start of a name on, as Python's re.match(); null if it cannot be compiled.
+  static Pattern compile(const std::string& text) {
+    Pattern pattern(nullptr, [](regex_t* regex) {
+      regfree(regex);
+      delete regex;
+    });
+    std::string posix = "^(";
+    for (size_t i = 0; i < text.size(); ++i) {
+      const bool escape = text[i] == '\\' && i + 1 < text.size();
+      if (escape && text[i + 1] >= '1' && text[i + 1] <= '9') return pattern;
+      if (escape && text[i + 1] == 'd') {
+        posix += "[0-9]";
+      } else {
+        posix += text[i];
+        if (escape) posix += text[i + 1];
+      }
+      i += escape ? 1 : 0;
+    }
+    posix += ")";
+    if (text.size() > kMostPattern) return pattern;
+    auto regex = std::make_unique<regex_t>();
+    if (regcomp(regex.get(), posix.c_str(), REG_EXTENDED | REG_NOSUB) == 0) {
+      pattern.reset(regex.release());
+    }
+    return pattern;
+  }
+
   std::set<std::string> names_;
-  std::vector<std::regex> patterns_;
+  std::vector<Pattern> patterns_;
 };
 
 struct Group {

@@ -72,6 +72,16 @@ TEST(QuantizationConfig, NamesAndPatternsChooseByBothKindsOfNames) {
       << "names are matched from their beginning";
 }
 
+// Expressions of strangers cost no more than others, and end nothing.
+TEST(QuantizationConfig, PatternsAreMatchedInLinearTime) {
+  const auto config = parse(with("/ignore", R"(["re:(.*)*Q", "re:((m*)*)*Q", "re:(m+m+)+Q"])"));
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  for (const std::string& pattern : {std::string(20000, '(') + "a" + std::string(20000, ')'),
+                                     std::string("(.)\\\\1"), std::string(257, 'a')}) {
+    EXPECT_FALSE(parse(with("/ignore", "[\"re:" + pattern + "\"]")).ok());
+  }
+}
+
 TEST(QuantizationConfig, GroupsOfTheirOwnForExperts) {
   boost::json::object json = with("/config_groups/group_1", R"({"targets": ["Linear"],
       "weights": {"num_bits": 8, "strategy": "channel", "actorder": "static"}})");

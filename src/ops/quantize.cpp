@@ -10,19 +10,24 @@ namespace {
 float widen(float v) { return v; }
 float widen(BF16 v) { return to_float(v); }
 
+// NaN if one of them is.
 template <typename In>
 float absmax(const In* in, int64_t n) {
   float most = 0;
-  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::abs(widen(in[i])));
+  for (int64_t i = 0; i < n; ++i) {
+    const float v = std::abs(widen(in[i]));
+    most = v > most || v != v ? v : most;
+  }
   return most;
 }
 
 // q of in[n], given their absmax; returns the scale.
 template <typename In>
 BF16 quantize(const In* in, int64_t n, float absmax, float limit, int8_t* q) {
-  if (absmax == 0) {
+  // A scale that is no number keeps a fault of the checkpoint visible in every result.
+  if (absmax == 0 || !std::isfinite(absmax)) {
     std::memset(q, 0, static_cast<size_t>(n));
-    return {};
+    return to_bf16(absmax / limit);
   }
   for (int64_t i = 0; i < n; ++i) {
     const float scaled = std::clamp(widen(in[i]) / absmax * limit, -limit, limit);

@@ -113,6 +113,20 @@ TEST(QuantizedWeightTest, HasTheValuesOfTheWrittenArithmetic) {
   }
 }
 
+// A fault of the checkpoint stays visible, as it does without quantisation.
+TEST(QuantizedWeightTest, ARowWithNanHasNoNumbers) {
+  Quantizer quantize;
+  for (const WeightFormat format : kFormats) {
+    Floats w = random_values(2 * 32, 1);
+    w[5] = std::nanf("");
+    const Floats values = values_of(*quantize(w, 2, 32, format));
+    for (int64_t k = 0; k < 32; ++k) {
+      EXPECT_TRUE(std::isnan(values[static_cast<size_t>(k)])) << format_name(format);
+      EXPECT_TRUE(std::isfinite(values[static_cast<size_t>(32 + k)]));
+    }
+  }
+}
+
 TEST(QuantizedWeightTest, StacksPartsOfBf16Rows) {
   Quantizer quantize;
   constexpr int64_t kK = 96, kFirst = 5, kSecond = 20, kStride = 128;
