@@ -30,10 +30,11 @@ int run_pack(std::vector<std::string> args) {
   int ranks = 1;
   CLI::App app(
       "Quantise a bfloat16 checkpoint and write each rank's part of it, with checksums. The new\n"
-      "folder loads faster, with the same answers: ernie serve --model OUTPUT\n"
+      "folder is loaded as it is and gives the same answers: ernie serve --model OUTPUT\n"
       "--tensor-parallel-size N\n",
       "ernie pack");
-  app.add_option("--model", model, "Checkpoint folder, or a hub name that is in a local cache")
+  app.add_option("model,--model", model,
+                 "Checkpoint folder, or a hub name that is in a local cache")
       ->required();
   app.add_option(
          "--quantization", quantization,
