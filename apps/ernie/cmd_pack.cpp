@@ -12,6 +12,7 @@
 #include "json_flags.h"
 #include "model/model_resolver.h"
 #include "model/pack_writer.h"
+#include "shutdown_signal.h"
 #include "start_clock.h"
 
 namespace ernie::app {
@@ -59,6 +60,9 @@ int run_pack(std::vector<std::string> args) {
   model::PackOptions options{.quantization = parse_quantization_flag(quantization),
                              .tensor_parallel_size = ranks,
                              .progress = [&](size_t done, size_t total) {
+                               if (shutdown_signal::requested()) {
+                                 throw StartError("interrupted; nothing was written to " + output);
+                               }
                                if (done == 0) clock.begin("pack weights");
                                clock.progress(done, total);
                              }};
@@ -67,6 +71,8 @@ int run_pack(std::vector<std::string> args) {
                      "; it must be wint8, wint4, wint4-g32, wint4-g64 or wint4-g128: a bfloat16 "
                      "checkpoint is served as it is");
   }
+  shutdown_signal::install();
+  shutdown_signal::serving();
   clock.begin("read the checkpoint");
   const std::string folder = take(model::resolve_model(model));
   model::write_pack(take(model::load_config(folder)), folder, options, output);

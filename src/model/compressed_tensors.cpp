@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "base/result.h"
@@ -54,6 +55,16 @@ int group_of(const StoredTensor& scales, int64_t rows, int64_t cols) {
   fail(scales, "expected " + std::to_string(rows) + " rows with a scale for each of " +
                    std::to_string(cols) + " inputs' groups of 32, 64 or 128, or with one, found " +
                    scales.shape_text());
+}
+
+void check_finite(const StoredTensor& scales, const QuantizedHostMatrix& m, int64_t per_row) {
+  for (int64_t r = 0; r < m.out_features; ++r) {
+    for (int64_t i = 0; i < per_row; ++i) {
+      const float scale = to_float(m.scales[r * m.scale_stride + i]);
+      if (std::isfinite(scale)) continue;
+      fail(scales, "expected scales that are finite in bfloat16, found " + std::to_string(scale));
+    }
+  }
 }
 
 }  // namespace
@@ -116,6 +127,7 @@ QuantizedHostMatrix QuantizedSlices::take(const QuantizedTensor& tensor, const S
     out.scales = reinterpret_cast<const BF16*>(to);
     read_strided(m, DType::kBF16, to);
   }
+  check_finite(*tensor.scales, out, m.cols);
   return out;
 }
 

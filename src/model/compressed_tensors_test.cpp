@@ -331,6 +331,13 @@ TEST(PackQuantizedRefusal, TensorsThatDoNotFitTogether) {
               AllOf(HasSubstr(packed_name(o)), HasSubstr("[64, 16]"), HasSubstr("[16, 64]")));
   EXPECT_THAT(error_of(config, with(scale_name(o), {{64, 3}, std::vector<float>(192, 1.0f)})),
               AllOf(HasSubstr(scale_name(o)), HasSubstr("[64, 3]")));
+  for (const float scale : {std::nanf(""), HUGE_VALF}) {
+    std::vector<float> scales(64, 1.0f);
+    scales[63] = scale;
+    EXPECT_THAT(error_of(config, with(scale_name(o), {{64, 1}, scales})),
+                AllOf(HasSubstr(scale_name(o)), HasSubstr("finite"),
+                      HasSubstr("found " + std::to_string(scale))));
+  }
   EXPECT_THAT(error_of(config, with(o, tensors.values.at(o))), HasSubstr("\"" + o + "\""))
       << "in both forms";
   for (const char* suffix : {"weight_g_idx", "weight_zero_point", "qweight"}) {

@@ -1,7 +1,9 @@
 """Broken model folders: exit code 2 and one line that names the file and the key."""
 import json
 import math
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -92,3 +94,17 @@ def test_damaged_pack(tmp_path):
     expect_refusal(folder, file.name, f"expected {len(content)} bytes")
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 2 and "--output" in run.stderr, run.stderr
+
+
+def test_interrupted_pack_leaves_nothing(tmp_path):
+    folder = tmp_path / "pack"
+    command = [str(ERNIE), "pack", "--model", str(MODEL), "--quantization", "wint4", "--output", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        partial = tmp_path / "pack.partial"
+        while run.poll() is None and not partial.exists():
+            time.sleep(0.001)
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert not partial.exists()
+    assert (run.returncode, folder.exists()) in [(2, False), (0, True)], errors  # 0: complete before the signal
+    assert run.returncode == 0 or "interrupted" in errors, errors
