@@ -142,7 +142,8 @@ TEST(MemoryPlan, TooLargeAnEncoderCacheIsNamed) {
 }
 
 TEST(MemoryPlan, SaysSoWhenNoFlagHelps) {
-  EXPECT_NE(failure(config(), 90).find("None of the flags for memory would make it fit"), std::string::npos);
+  EXPECT_NE(failure(config(), 90).find("None of the flags for memory would make it fit"),
+            std::string::npos);
 }
 
 TEST(MemoryPlan, StepsHoldTheBudgetAndTheLargestPicture) {
