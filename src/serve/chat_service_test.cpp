@@ -61,6 +61,24 @@ TEST(ChatService, AnAnswerComesInDeltasWithItsUsage) {
   EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"stop"}));
 }
 
+// A client that has its answer and asks for the metrics next finds the answer counted.
+TEST(ChatService, ARequestIsRecordedBeforeItsAnswerIsComplete) {
+  struct ReasonsAtTheEnd : RecordingSink {
+    void on_done(const Usage& usage) override {
+      reasons = service->finish_reasons();
+      RecordingSink::on_done(usage);
+    }
+    const TestService* service = nullptr;
+    std::vector<std::string> reasons;
+  };
+  TestService service(always(text_script("The picture is red.")));
+  const auto sink = std::make_shared<ReasonsAtTheEnd>();
+  sink->service = &service;
+  service.service->chat(say("What colour?"), sink);
+  ASSERT_TRUE(sink->usage());
+  EXPECT_EQ(sink->reasons.size(), 1u);
+}
+
 TEST(ChatService, ReasoningIsSplitOffWhereAParserIsSet) {
   const Script script = text_script("I see</think>\n\nred");
   TestService service(always(script), {.reasoning_parser = "ernie-45-vl"});

@@ -91,6 +91,12 @@ void GenerationState::on_finish(int index, int max_tokens, engine::FinishReason 
     } else if (reason != engine::FinishReason::kError) {
       record.finish_reason = reason == engine::FinishReason::kStop ? "stop" : "length";
     }
+  }
+  if (on_finished_)
+    on_finished_(record);  // first: who has the whole answer finds it in the metrics
+  {
+    std::lock_guard lock(mutex_);
+    Choice& choice = choices_[index];
     // The choices of one prompt share its tokens in the usage, so only the first counts.
     if (index % choices_per_prompt_ == 0) usage_.cached_tokens += stats.cached_tokens;
     if (!ended_) {
@@ -110,7 +116,6 @@ void GenerationState::on_finish(int index, int max_tokens, engine::FinishReason 
       }
     }
   }
-  if (on_finished_) on_finished_(record);
 }
 
 void GenerationState::deliver(const Delta& delta) { sink_->on_delta(delta, usage_locked()); }
