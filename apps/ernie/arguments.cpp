@@ -2,6 +2,9 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
@@ -81,6 +84,17 @@ std::vector<std::string> normalize(std::vector<std::string> args) {
       out.push_back(std::move(arg));
   }
   return out;
+}
+
+void parse_arguments(CLI::App& app, std::vector<std::string> args, const char* command) {
+  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
+  try {
+    app.parse(std::move(args));
+  } catch (const CLI::CallForHelp&) {
+    throw;
+  } catch (const CLI::ParseError& e) {
+    throw StartError(std::string(e.what()) + " (see ernie " + command + " --help)");
+  }
 }
 
 std::vector<std::string> read_config_file(const std::string& path,

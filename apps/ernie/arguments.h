@@ -4,6 +4,10 @@
 #include <string>
 #include <vector>
 
+namespace CLI {
+class App;
+}
+
 namespace ernie::app {
 
 // The name of a flag in an argument such as "--max_model_len=8": "max-model-len". Empty if the
@@ -13,6 +17,10 @@ std::string flag_name(const std::string& argument);
 // Spells flags one way: '-' for '_' in names, --tensor-parallel-size for -tp, and a negative number
 // joined to its flag, so that it is not taken for one.
 std::vector<std::string> normalize(std::vector<std::string> args);
+
+// Parses normalized arguments. Throws StartError that points to "ernie COMMAND --help"; lets
+// CLI::CallForHelp pass.
+void parse_arguments(CLI::App& app, std::vector<std::string> args, const char* command);
 
 // The flags of a YAML file as arguments, without those that `args` has too. Values may be lists
 // (the flag is repeated) and maps (passed on as JSON). Throws StartError; `is_flag` says whether a

@@ -5,7 +5,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <cstdio>
@@ -137,15 +136,11 @@ int run_chat(std::vector<std::string> args) {
   app.add_option("--max-tokens", settings.max_tokens, "Most tokens of one answer");
   app.add_option("--temperature", settings.temperature, "0 gives the most likely answer");
   app.add_flag("--no-thinking", no_thinking, "Answer without reasoning first");
-  args = normalize(std::move(args));
-  std::reverse(args.begin(), args.end());
   try {
-    app.parse(args);
+    parse_arguments(app, normalize(std::move(args)), "chat");
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());
     return 0;
-  } catch (const CLI::ParseError& e) {
-    throw StartError(std::string(e.what()) + " (see ernie chat --help)");
   }
   settings.thinking = !no_thinking;
   while (!settings.url.empty() && settings.url.back() == '/') settings.url.pop_back();

@@ -4,7 +4,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <algorithm>
 #include <utility>
 
 #include "arguments.h"
@@ -16,16 +15,6 @@
 #include "start_clock.h"
 
 namespace ernie::app {
-namespace {
-
-template <typename T>
-T take(Result<T> result) {
-  if (!result) throw StartError(result.error().message);
-  return std::move(*result);
-}
-
-}  // namespace
-
 int run_pack(std::vector<std::string> args) {
   std::string model, quantization, output;
   int ranks = 1;
@@ -45,15 +34,11 @@ int run_pack(std::vector<std::string> args) {
   app.add_option("--tensor-parallel-size", ranks, "Ranks that the model is cut for; also -tp")
       ->capture_default_str();
   app.add_option("--output", output, "Folder to write; it must not exist")->required();
-  args = normalize(std::move(args));
-  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
   try {
-    app.parse(args);
+    parse_arguments(app, normalize(std::move(args)), "pack");
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", app.help());
     return 0;
-  } catch (const CLI::ParseError& e) {
-    throw StartError(std::string(e.what()) + " (see ernie pack --help)");
   }
 
   StartClock clock;

@@ -12,7 +12,7 @@ namespace ernie::app {
 namespace {
 
 constexpr size_t kMiB = size_t{1} << 20;
-constexpr size_t kContextBytes = 550 * kMiB;
+constexpr size_t kContextBytes = 550 * kMiB;  // some 500 MiB on an H100, and a little more
 constexpr int kMostGpus = 64;
 constexpr int kMostGigabytes = 1024;
 

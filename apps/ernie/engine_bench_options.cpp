@@ -138,12 +138,7 @@ EngineBenchOptions parse_engine_bench_options(std::vector<std::string> args,
   app.set_help_flag();
   add_flags(app, flags);
   args = normalize(std::move(args));
-  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
-  try {
-    app.parse(args);
-  } catch (const CLI::ParseError& e) {
-    throw StartError(std::string(e.what()) + " (see ernie bench engine --help)");
-  }
+  parse_arguments(app, std::move(args), "bench engine");
   EngineBenchOptions options;
   options.batches = parse_numbers("--batch", flags.batch, 256);
   options.prefill = parse_numbers("--prefill", flags.prefill, 1 << 20);

@@ -10,12 +10,6 @@
 namespace ernie::app {
 namespace {
 
-template <typename T>
-T take(Result<T> result) {
-  if (!result) throw StartError(result.error().message);
-  return std::move(*result);
-}
-
 std::string builtin_names() {
   return fmt::format("{}", fmt::join(model::builtin_config_names(), ", "));
 }

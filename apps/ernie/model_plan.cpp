@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/plan.h"
+#include "engine/rank_sizes.h"
 #include "json_flags.h"
 #include "plan_report.h"
 
@@ -18,18 +19,11 @@ engine::EngineConfig engine_config(const PlanOptions& options, const DeviceGroup
   return config;
 }
 
-model::LoadOptions load_options(const engine::EngineConfig& config) {
-  return {.activation = config.dtype,
-          .quantization = config.quantization,
-          .choice = config.load_choice,
-          .text_only = config.text_only};
-}
-
 // Whether the ranks can share the model in this format, however much memory they have.
 bool can_share(const PlanOptions& options, const engine::EngineConfig& config,
                const ops::Sizing& sizing) {
-  return model::plan_memory(options.config, load_options(config), config.tensor_parallel_size,
-                            sizing)
+  return model::plan_memory(options.config, engine::load_options(config, options.config, 0),
+                            config.tensor_parallel_size, sizing)
       .ok();
 }
 
@@ -49,11 +43,9 @@ int64_t kv_tokens(const PlanOptions& options, const DeviceGroup& devices,
 // Of one of so many ranks. A pack is for one number of ranks, but its whole can be counted too.
 model::PartSizes parts_of(const PlanOptions& options, const engine::EngineConfig& config, int ranks,
                           const ops::Sizing& sizing) {
-  model::LoadOptions load = load_options(config);
+  model::LoadOptions load = engine::load_options(config, options.config, 0);
   load.choice = model::LoadChoice::kDummy;
-  const auto parts = model::count_parts(options.config, load, ranks, sizing);
-  if (!parts) throw StartError(parts.error().message);
-  return *parts;
+  return take(model::count_parts(options.config, load, ranks, sizing));
 }
 
 // A checkpoint that is quantised already is loaded as it is stored.

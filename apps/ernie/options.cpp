@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "arguments.h"
+#include "base/ascii.h"
 #include "json_flags.h"
 #include "serve_flags.h"
 #include "text/reasoning_parser.h"
@@ -23,13 +24,8 @@ void require(bool condition, const std::string& flag, const auto& found, const c
   if (!condition) throw StartError(fmt::format("{} is {}; it must be {}", flag, found, expected));
 }
 
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
 DType parse_dtype(const std::string& text) {
-  const std::string name = lower(text);
+  const std::string name = lowercase(text);
   if (name == "bfloat16" || name == "bf16" || name == "auto") return DType::kBF16;
   require(name == "float32" || name == "fp32" || name == "float", "--dtype", text,
           "bfloat16 or float32");
@@ -138,7 +134,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   require(f.scheduler_max_size == -1 || f.scheduler_max_size >= 1, "--scheduler-max-size",
           f.scheduler_max_size, "-1 or at least 1");
   engine::EngineConfig& engine = out.engine;
-  const std::string load = lower(f.load_choices);
+  const std::string load = lowercase(f.load_choices);
   require(load == "default" || load == "default_v1" || load == "dummy", "--load-choices",
           f.load_choices, "default_v1, default or dummy");
   engine.load_choice = load == "dummy" ? model::LoadChoice::kDummy : model::LoadChoice::kCheckpoint;
@@ -160,7 +156,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   engine.sampling = sampling_class(environment);
   fill_batch_budget(f, engine);
   fill_encoder_cache(f, out);
-  out.device = lower(f.device);
+  out.device = lowercase(f.device);
   require(out.device == "auto" || out.device == "cpu" || out.device == "cuda", "--device", f.device,
           "auto, cpu or cuda");
   out.cpu_threads = f.cpu_threads;
@@ -200,15 +196,6 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   out.service.fetch.allowed_local_media_path = f.allowed_local_media_path;
 }
 
-void parse(CLI::App& app, std::vector<std::string> args) {
-  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
-  try {
-    app.parse(args);
-  } catch (const CLI::ParseError& e) {
-    throw StartError(std::string(e.what()) + " (see ernie serve --help)");
-  }
-}
-
 std::string config_path(const std::vector<std::string>& args) {
   for (size_t i = 0; i < args.size(); ++i) {
     if (args[i].rfind("--config=", 0) == 0) return args[i].substr(9);
@@ -240,7 +227,7 @@ ServeOptions parse_serve_options(std::vector<std::string> args, const Environmen
     all.insert(all.end(), args.begin(), args.end());
     args = std::move(all);
   }
-  parse(app, args);
+  parse_arguments(app, std::move(args), "serve");
 
   if (flags.model.empty())
     throw StartError("no model: say which with --model FOLDER (or a hub name)");

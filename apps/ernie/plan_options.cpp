@@ -71,12 +71,7 @@ PlanOptions parse_plan_options(std::vector<std::string> args, const Environment&
     if (flag_name(arg) == "tensor-parallel-size")
       throw StartError(
           "--tensor-parallel-size is not taken here; it is the count of --gpus, such as 2x80G");
-  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
-  try {
-    app.parse(args);
-  } catch (const CLI::ParseError& e) {
-    throw StartError(std::string(e.what()) + " (see ernie plan --help)");
-  }
+  parse_arguments(app, std::move(args), "plan");
   PlanOptions options;
   options.model_name = flags.serve.model;
   options.quantization = flags.serve.quantization;

@@ -5,7 +5,6 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -149,12 +148,7 @@ ServeBenchOptions parse_serve_bench_options(std::vector<std::string> args) {
   app.set_help_flag();
   add_flags(app, f);
   args = normalize(std::move(args));
-  std::reverse(args.begin(), args.end());  // the order that CLI11 takes
-  try {
-    app.parse(args);
-  } catch (const CLI::ParseError& e) {
-    throw StartError(std::string(e.what()) + " (see ernie bench serve --help)");
-  }
+  parse_arguments(app, std::move(args), "bench serve");
   ServeBenchOptions out;
   parse_url(f.url, out);
   const char* key = std::getenv("ERNIE_API_KEY");

@@ -8,12 +8,6 @@
 namespace ernie::app {
 namespace {
 
-template <typename T>
-T take(Result<T> result) {
-  if (!result) throw StartError(result.error().message);
-  return std::move(*result);
-}
-
 std::shared_ptr<const text::ChatTemplate> make_template(const ServeOptions& options,
                                                         const model::ModelConfig& config,
                                                         const std::string& folder) {
@@ -53,7 +47,10 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
   serve::ChatService::Parts parts{
       .tokenizer = tokenizer,
       .chat_template = make_template(options, config, folder),
-      .processor = take(model::Processor::create(config, tokenizer, options.processor)),
+      // Served without vision experts, marks of pictures in a prompt are text.
+      .processor = take(
+          model::Processor::create(engine_config.text_only ? model::without_vision(config) : config,
+                                   tokenizer, options.processor)),
       .defaults = take(serve::load_generation_defaults(folder, *tokenizer)),
       .vocab_size = config.vocab_size};
   if (options.media_cache_bytes > 0) {

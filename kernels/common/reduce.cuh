@@ -20,6 +20,15 @@ struct Max {
   __device__ static float identity() { return -INFINITY; }
 };
 
+struct MaxOrNan {  // NaN if one of them is
+  __device__ static float combine(float a, float b) {
+    float most;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(most) : "f"(a), "f"(b));
+    return most;
+  }
+  __device__ static float identity() { return -INFINITY; }
+};
+
 // Over groups of kLanes neighbouring lanes, a power of two.
 template <class Operation, int kLanes = 32, class T>
 __device__ __forceinline__ T warp_reduce(T x) {

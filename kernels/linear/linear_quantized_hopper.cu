@@ -119,14 +119,13 @@ cudaError_t launch_to(const LinearParams& p, cudaStream_t stream) {
                 stream, p, height, ring);
 }
 
-bool aligned16(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
 }  // namespace
 
 bool linear_quantized_hopper_fits(const LinearParams& p) {
   return arch() >= 90 && p.format.type != WeightType::kNative && p.bias == nullptr &&
          p.activation == Activation::kNone && p.type == ElementType::kBF16 &&
-         p.in_features % 8 == 0 && p.out_features % 8 == 0 && aligned16(p.x) && aligned16(p.out);
+         p.in_features % 8 == 0 && p.out_features % 8 == 0 && is_aligned16(p.x) &&
+         is_aligned16(p.out);
 }
 
 cudaError_t launch_linear_quantized_hopper(const LinearParams& p, cudaStream_t stream) {

@@ -129,7 +129,7 @@ __device__ float dot(const float* a, const float* b, int n) {
   return warp_sum(sum);
 }
 
-// Row `row` of a matrix with x, both n long. Of quantised weights, four lanes share a step of 16.
+// Row `row` of a matrix with x, both k long. Of quantised weights, four lanes share a step of 16.
 struct Matrix {
   WeightFormat format;
   const void* values;

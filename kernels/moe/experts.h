@@ -56,7 +56,8 @@ struct MoeExpertsParams {
   // Quantised experts: likewise to their scales.
   const void* const* gate_up_scales = nullptr;
   const void* const* down_scales = nullptr;
-  // Device array: the maps of each expert's gate_up and down in turn; null: kHopper is not used.
+  // Device array, of kNative: the maps of each expert's gate_up and down in turn; null: kHopper is
+  // not used.
   const MoeWeightMap* weight_maps = nullptr;
   void* out = nullptr;  // [tokens, hidden]
   ElementType out_type = ElementType::kBF16;

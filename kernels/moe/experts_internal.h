@@ -26,13 +26,13 @@ struct Problem {
 };
 
 // Each launches both matrix products; the sort is left to the caller except in decode, which does
-// its own and leaves offsets, row_token and pair_row in the workspace.
+// its own and leaves offsets and pair_row in the workspace.
 cudaError_t launch_decode(const Problem& problem, cudaStream_t stream);
 bool single_takes(const MoeExpertsParams& p);
 cudaError_t launch_single(const Problem& problem, cudaStream_t stream);  // all of the MLP
 cudaError_t launch_ampere(const Problem& problem, cudaStream_t stream);
 cudaError_t launch_hopper(const Problem& problem, cudaStream_t stream);
-// Quantised weights; up to kMaxDecodeTokens tokens it does its own sort, too.
+// Quantised weights; up to kMaxDecodeTokens tokens it does its own sort, too, and leaves pair_row.
 cudaError_t launch_quantized(const Problem& problem, cudaStream_t stream);
 // The same for many tokens, sorted by the caller; sm_90a.
 cudaError_t launch_quantized_hopper(const Problem& problem, cudaStream_t stream);

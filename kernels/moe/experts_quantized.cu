@@ -27,6 +27,8 @@ struct Tables {
     alignas(16) int expert_ids[kMostPairs];
     typename S::Exchange exchange;
   };
+  // Scales are on their way while the ids are read.
+  static_assert(sizeof(int) * kMostPairs <= sizeof(S::Exchange::sums));
   Item items[kMostItems];
   int row_token[kMostPairs];
   int totals[kScans][S::kWarps];

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-// The instructions that the MoE kernels share: asynchronous copies, matrix loads and the bfloat16
-// matrix product of sm_80.
+// The instructions that MoE kernels and products with quantised weights share: asynchronous copies,
+// loads of shared memory and the bfloat16 matrix product of sm_80.
 namespace ernie::kernels {
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
@@ -34,6 +34,15 @@ __device__ __forceinline__ void commit_copies() {
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+__device__ __forceinline__ uint4 load_shared16(uint32_t address) {
+  uint4 x;
+  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+               : "r"(address)
+               : "memory");
+  return x;
 }
 
 // Four 8x8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.

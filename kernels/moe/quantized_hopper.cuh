@@ -226,14 +226,6 @@ __device__ __forceinline__ void fetch_tiles(const Work& work, Shared<kOutput>& s
   }
 }
 
-__device__ __forceinline__ uint4 load_shared16(uint32_t address) {
-  uint4 x;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-               : "r"(address)
-               : "memory");
-  return x;
-}
 __device__ __forceinline__ void store_shared4(uint32_t address, float x) {
   asm volatile("st.shared.f32 [%0], %1;" ::"r"(address), "f"(x) : "memory");
 }

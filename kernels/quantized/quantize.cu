@@ -11,7 +11,8 @@ struct Range {
   float steps;  // limit / absmax
 };
 
-// q = w / absmax * limit, rounded half away from zero and clamped; 0 of an all-zero channel. The
+// q = w / absmax * limit, rounded half away from zero and clamped; 0 where absmax is zero or not
+// finite: then the scale shows it. The
 // product with steps differs from the exact quotients in the last bits, which matters near a half
 // only, and where steps is infinite.
 __device__ __forceinline__ int quantize(float w, Range range, float limit) {
@@ -19,7 +20,7 @@ __device__ __forceinline__ int quantize(float w, Range range, float limit) {
   const float quick = w * range.steps;
   const float sum = quick + kWhole;
   if (fabsf(quick - (sum - kWhole)) < 0.499f) return __float_as_int(sum) - __float_as_int(kWhole);
-  if (range.absmax == 0.0f) return 0;
+  if (!(range.absmax > 0.0f && range.absmax < INFINITY)) return 0;
   const float x = roundf(__fmul_rn(__fdiv_rn(w, range.absmax), limit));
   return static_cast<int>(fminf(fmaxf(x, -limit), limit));
 }
@@ -67,7 +68,7 @@ __global__ __launch_bounds__(kPackThreads) void quantize_kernel(QuantizeParams p
   const auto most = [](const Vector<T, kElements>& v) {
     float absmax = 0;
 #pragma unroll
-    for (int i = 0; i < kElements; ++i) absmax = fmaxf(absmax, fabsf(to_float(v.v[i])));
+    for (int i = 0; i < kElements; ++i) absmax = MaxOrNan::combine(absmax, fabsf(to_float(v.v[i])));
     return absmax;
   };
 
@@ -82,9 +83,9 @@ __global__ __launch_bounds__(kPackThreads) void quantize_kernel(QuantizeParams p
 #pragma unroll
         for (int u = 0; u < kTogether; ++u) v[u] = load(row, col + u * 32 * kElements, p.all_cols);
 #pragma unroll
-        for (int u = 0; u < kTogether; ++u) absmax = fmaxf(absmax, most(v[u]));
+        for (int u = 0; u < kTogether; ++u) absmax = MaxOrNan::combine(absmax, most(v[u]));
       }
-      absmax = warp_max(absmax);
+      absmax = warp_reduce<MaxOrNan>(absmax);
       if (lane == 0) {
         channel[r] = {absmax, limit / absmax};
         if (rows.covers(r)) scale_of(out, blockIdx.x, r, 0) = __float2bfloat16_rn(absmax / limit);
@@ -119,11 +120,13 @@ __global__ __launch_bounds__(kPackThreads) void quantize_kernel(QuantizeParams p
 #pragma unroll
       for (int i = 0; i < kPieceCols / 2; ++i) {
         float& part = absmax[i / 32];
-        part = fmaxf(part, fabsf(to_float(piece.element[row][half * kPieceCols / 2 + i])));
+        part =
+            MaxOrNan::combine(part, fabsf(to_float(piece.element[row][half * kPieceCols / 2 + i])));
       }
-      if (out.format.group >= 64) absmax[0] = absmax[1] = fmaxf(absmax[0], absmax[1]);
+      if (out.format.group >= 64) absmax[0] = absmax[1] = MaxOrNan::combine(absmax[0], absmax[1]);
       if (out.format.group == 128) {
-        absmax[0] = absmax[1] = fmaxf(absmax[0], __shfl_xor_sync(kAllLanes, absmax[0], 1));
+        absmax[0] = absmax[1] =
+            MaxOrNan::combine(absmax[0], __shfl_xor_sync(kAllLanes, absmax[0], 1));
       }
 #pragma unroll
       for (int i = 0; i < 2; ++i) {

@@ -5,7 +5,7 @@
 #include "kernels/common/vector.cuh"
 #include "kernels/quantized/quantized.h"
 
-// Where an element lies in the layout of quantized.h, and the way back.
+// Where an element lies in the layout of quantized_layout.h, and the way back.
 namespace ernie::kernels {
 
 constexpr int kSlabRows = 16;  // a warp's rows of a tile

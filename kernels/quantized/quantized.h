@@ -12,7 +12,7 @@
 namespace ernie::kernels {
 
 // Where a quantised matrix is written. values and scales are 256-byte aligned device memory of the
-// sizes above.
+// sizes in quantized_layout.h.
 struct QuantizedMatrix {
   WeightFormat format;
   RowOrder order = RowOrder::kPlain;
@@ -25,7 +25,7 @@ struct QuantizedMatrix {
 // Quantises rows [first_row, first_row + rows) of `out`. With the absmax of a row or group in
 // float32, q = round half away from zero (w / absmax * limit) clamped to +-limit, limit 7 or 127,
 // and the scale is absmax / limit rounded to bfloat16 (FastDeploy's arithmetic for experts). An
-// all-zero channel gives zeros.
+// all-zero channel gives zeros; of one with NaN or infinity the scale is not finite and q is 0.
 struct QuantizeParams {
   ElementType type = ElementType::kBF16;
   const void* in = nullptr;  // [rows, stride] of type
@@ -55,7 +55,7 @@ struct RepackParams {
 };
 cudaError_t launch_repack(const RepackParams& params, cudaStream_t stream);
 
-// W in row-major T, rounded once: q * scale. For tests and for the slow exact paths.
+// W in row-major T, rounded once: q * scale. For tests.
 cudaError_t launch_dequantize(const QuantizedMatrix& in, ElementType type, void* out,
                               cudaStream_t stream);
 

@@ -9,7 +9,7 @@
 
 #include "kernels/quantized/quantized.h"
 
-// The quantiser and the layout of quantized.h on the host, for tests.
+// The quantiser and the layout of quantized_layout.h on the host, for tests.
 namespace ernie::kernels {
 
 struct HostQuantized {
@@ -37,7 +37,8 @@ HostQuantized quantize_on_host(const std::vector<T>& in, int64_t rows, int64_t a
       float absmax = 0;
       for (int64_t c = channel ? 0 : first_col + begin; c < (channel ? all_cols : first_col + end);
            ++c) {
-        absmax = std::max(absmax, std::abs(static_cast<float>(row[c])));
+        const float w = std::abs(static_cast<float>(row[c]));
+        absmax = w > absmax || std::isnan(w) ? w : absmax;
       }
       const __nv_bfloat16 scale = __float2bfloat16_rn(absmax / limit);
       out.scales[static_cast<size_t>(r * groups + g)] = scale;
@@ -45,7 +46,8 @@ HostQuantized quantize_on_host(const std::vector<T>& in, int64_t rows, int64_t a
         const float ratio = static_cast<float>(row[first_col + c]) / absmax;
         const float x = std::round(ratio * limit);
         const auto at = static_cast<size_t>(r * cols + c);
-        out.q[at] = absmax == 0 ? 0 : static_cast<int>(std::clamp(x, -limit, limit));
+        const bool known = absmax > 0 && std::isfinite(absmax);
+        out.q[at] = known ? static_cast<int>(std::clamp(x, -limit, limit)) : 0;
         out.values[at] = static_cast<float>(out.q[at]) * static_cast<float>(scale);
       }
     }

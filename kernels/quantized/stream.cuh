@@ -96,14 +96,6 @@ __device__ __forceinline__ uint32_t multiply_bf16(uint32_t a, uint32_t b) {
                                          *reinterpret_cast<const __nv_bfloat162*>(&b));
   return *reinterpret_cast<const uint32_t*>(&product);
 }
-__device__ __forceinline__ uint4 load_shared(uint32_t address) {
-  uint4 v;
-  asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-               : "r"(address)
-               : "memory");
-  return v;
-}
 __device__ __forceinline__ float load_shared_bf16(uint32_t address) {
   unsigned short v;
   asm volatile("ld.shared.u16 %0, [%1];" : "=h"(v) : "r"(address) : "memory");
@@ -182,7 +174,7 @@ __device__ __forceinline__ void multiply_stage(uint32_t stage, const uint32_t (&
 #pragma unroll
     for (int i = 0; i < (kInt4 ? 1 : 2) * kTogether; ++i) {
       values[kInt4 ? i : i / 2][kInt4 ? 0 : i % 2] =
-          load_shared(stage + lane * 16 + ((kInt4 ? first : 2 * first) + i) * 512);
+          load_shared16(stage + lane * 16 + ((kInt4 ? first : 2 * first) + i) * 512);
     }
 #pragma unroll
     for (int half = 0; half < 2; ++half) {

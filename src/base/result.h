@@ -92,4 +92,14 @@ class StartError : public std::exception {
   std::string message_;
 };
 
+// The value, or the error as a StartError.
+template <typename T>
+T take(Result<T> result) {
+  if (!result) throw StartError(result.error().message);
+  return *std::move(result);
+}
+inline void take(const Status& status) {
+  if (!status) throw StartError(status.error().message);
+}
+
 }  // namespace ernie

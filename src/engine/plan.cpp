@@ -8,8 +8,7 @@ namespace ernie::engine {
 
 model::ModelConfig stored_model(const model::ModelConfig& model_config,
                                 const EngineConfig& config) {
-  const Status divides = model::check_tensor_parallel(model_config, config.tensor_parallel_size);
-  if (!divides) throw StartError(divides.error().message);
+  take(model::check_tensor_parallel(model_config, config.tensor_parallel_size));
   return config.load_choice == model::LoadChoice::kCheckpoint
              ? model::with_stored_head(model_config, config.model_dir)
              : model_config;

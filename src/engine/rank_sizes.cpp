@@ -19,11 +19,10 @@ int graph_seqs(const EngineConfig& config) {
 DeviceNeeds rank_needs(EngineConfig config, const model::ModelConfig& model_config,
                        const ModelSource& source, const ops::Sizing& sizing, int tokens) {
   config.max_num_batched_tokens = tokens;
-  const auto needs = source.plan(load_options(config, model_config, 0), sizing);
-  if (!needs) throw StartError(needs.error().message);
+  const auto needs = take(source.plan(load_options(config, model_config, 0), sizing));
   const RunnerSizes sizes = runner_sizes(config, model_config, source, {});
-  return {.weight_bytes = needs->weight_bytes,
-          .workspace_bytes = needs->workspace_bytes + sizes.step_bytes() +
+  return {.weight_bytes = needs.weight_bytes,
+          .workspace_bytes = needs.workspace_bytes + sizes.step_bytes() +
                              sizing.work_bytes(work_shape(config, model_config, source)),
           .block_bytes = sizes.block_bytes(),
           .feature_bytes = model_config.vision ? sizes.feature_bytes() : 0};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "http/chunked_body.h"
 #include "http/host.h"
 
@@ -15,9 +16,7 @@ Rejection refuse(ErrorKind kind, std::string message, std::string code) {
 bool is_json(std::string_view content_type) {
   std::string type(content_type.substr(0, content_type.find(';')));
   while (!type.empty() && type.back() == ' ') type.pop_back();
-  std::transform(type.begin(), type.end(), type.begin(),
-                 [](unsigned char c) { return tolower(c); });
-  return type == "application/json";
+  return lowercase(std::move(type)) == "application/json";
 }
 
 bool host_allowed(const Gate& gate, const std::string& host) {

@@ -218,14 +218,6 @@ TEST(CheckpointSource, TextOnlyAnswersTextAsTheWholeModelAndHoldsNothingForPictu
   }
   EXPECT_LT(bytes[1], bytes[0] * 3 / 4);
   EXPECT_EQ(logits[1], logits[0]);
-
-  // Marks of pictures in a prompt of tokens are text to it.
-  LoadOptions options = testing::tiny_options();
-  options.text_only = true;
-  const auto source = open_checkpoint_source(config, folder.path());
-  const auto model = ernie45_vl::build(config, options, *source, *backend, *comm);
-  prompt.is_vision = {0, 1, 1, 0};
-  EXPECT_EQ(testing::PromptRunner({*model, *backend}).run(prompt), logits[1]);
 }
 
 }  // namespace

@@ -46,9 +46,7 @@ std::unique_ptr<WeightSource> open_source(const ModelConfig& config, const std::
 std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& model_dir,
                                   const LoadOptions& wanted, ops::Backend& backend,
                                   Communicator& comm) {
-  const Result<LoadOptions> resolved = resolve(config, wanted, comm.size());
-  if (!resolved) throw StartError(resolved.error().message);
-  const LoadOptions& options = *resolved;
+  const LoadOptions options = take(resolve(config, wanted, comm.size()));
   const std::unique_ptr<WeightSource> source =
       open_source(config, model_dir, options, {comm.rank(), comm.size()});
   if (comm.rank() == 0) {

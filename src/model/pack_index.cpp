@@ -1,8 +1,9 @@
 #include "model/pack_index.h"
 
+#include <fmt/format.h>
+
 #include <boost/json.hpp>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
@@ -160,10 +161,7 @@ std::string pack_index_text(const PackIndex& index) {
 }
 
 std::string to_string(const Hash128& hash) {
-  char text[33];
-  std::snprintf(text, sizeof(text), "%016llx%016llx", static_cast<unsigned long long>(hash.high),
-                static_cast<unsigned long long>(hash.low));
-  return text;
+  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
 }
 
 }  // namespace ernie::model

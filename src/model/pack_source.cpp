@@ -20,10 +20,9 @@ constexpr const char* kDamaged = "; the file is damaged, copy it again or pack t
 
 // This rank's part of the index; checks the size of its file, so that it can be mapped.
 PackIndex::File rank_of(const std::string& folder, const Shard& shard) {
-  Result<PackIndex> index = read_pack_index(folder);
-  if (!index) throw StartError(index.error().message);
-  CHECK(index->tensor_parallel_size == shard.size, "a pack for another number of ranks");
-  PackIndex::File& file = index->files[static_cast<size_t>(shard.rank)];
+  PackIndex index = take(read_pack_index(folder));
+  CHECK(index.tensor_parallel_size == shard.size, "a pack for another number of ranks");
+  PackIndex::File& file = index.files[static_cast<size_t>(shard.rank)];
   const std::string path = folder + "/" + pack_file_name(shard.rank, shard.size);
   std::error_code missing;
   const uint64_t bytes = std::filesystem::file_size(path, missing);

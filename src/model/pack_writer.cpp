@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/json.hpp>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -69,20 +70,19 @@ class RankFile {
 
   void announce(const std::string& name, const char* type, int64_t rows, int64_t cols,
                 size_t element_bytes) {
-    add(name, type, std::to_string(rows) + "," + std::to_string(cols),
-        static_cast<size_t>(rows * cols) * element_bytes);
+    add(name, type, {rows, cols}, static_cast<size_t>(rows * cols) * element_bytes);
   }
-  void announce_shape(const std::string& name) { add(name, "I64", "2", 2 * sizeof(int64_t)); }
+  void announce_shape(const std::string& name) { add(name, "I64", {2}, 2 * sizeof(int64_t)); }
 
   void begin() {
-    header_ += "}";
-    header_.resize((header_.size() + 7) / 8 * 8, ' ');
-    const uint64_t length = header_.size();
-    header_.insert(0, reinterpret_cast<const char*>(&length), sizeof(length));
-    file_.header = hash_bytes(header_.data(), header_.size());
-    file_.bytes = header_.size() + data_bytes_;
+    std::string header = boost::json::serialize(header_);
+    header.resize((header.size() + 7) / 8 * 8, ' ');
+    const uint64_t length = header.size();
+    header.insert(0, reinterpret_cast<const char*>(&length), sizeof(length));
+    file_.header = hash_bytes(header.data(), header.size());
+    file_.bytes = header.size() + data_bytes_;
     stream_.open(path_, std::ios::binary | std::ios::trunc);
-    put(header_.data(), header_.size());
+    put(header.data(), header.size());
   }
 
   void write(const std::string& name, std::span<const std::byte> data) {
@@ -103,10 +103,10 @@ class RankFile {
   size_t data_bytes() const { return data_bytes_; }
 
  private:
-  void add(const std::string& name, const char* type, const std::string& shape, size_t bytes) {
-    header_ += (tensors_.empty() ? "{\"" : ",\"") + name + "\":{\"dtype\":\"" + type +
-               "\",\"shape\":[" + shape + "],\"data_offsets\":[" + std::to_string(data_bytes_) +
-               "," + std::to_string(data_bytes_ + bytes) + "]}";
+  void add(const std::string& name, const char* type, boost::json::array shape, size_t bytes) {
+    header_[name] = {{"dtype", type},
+                     {"shape", std::move(shape)},
+                     {"data_offsets", {data_bytes_, data_bytes_ + bytes}}};
     data_bytes_ += bytes;
     tensors_.emplace_back(name, bytes);
   }
@@ -120,7 +120,7 @@ class RankFile {
 
   std::string path_;
   std::ofstream stream_;
-  std::string header_;
+  boost::json::object header_;
   size_t data_bytes_ = 0;
   std::vector<std::pair<std::string, size_t>> tensors_;  // announced, with their bytes
   size_t next_ = 0;
@@ -141,9 +141,8 @@ void for_ranges(int64_t rows, const Run& run) {
 }
 
 Hash128 hash_file(const fs::path& path) {
-  const Result<std::string> text = text::read_file(path.string());
-  if (!text) throw StartError(text.error().message);
-  return hash_bytes(text->data(), text->size());
+  const std::string text = take(text::read_file(path.string()));
+  return hash_bytes(text.data(), text.size());
 }
 
 class PackWriter {
@@ -311,9 +310,8 @@ void check(const ModelConfig& config, const PackOptions& options) {
         "(" +
         describe(config.quantization, DType::kBF16) + "); it is served as it is");
   }
-  Status fits = check_tensor_parallel(config, options.tensor_parallel_size);
-  if (fits) fits = check_quantization(config, options.quantization, options.tensor_parallel_size);
-  if (!fits) throw StartError(fits.error().message);
+  take(check_tensor_parallel(config, options.tensor_parallel_size));
+  take(check_quantization(config, options.quantization, options.tensor_parallel_size));
 }
 
 void write_checked(const ModelConfig& config, const std::string& model_dir,

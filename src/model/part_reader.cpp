@@ -33,8 +33,8 @@ std::vector<HostMatrix> PartReader::map(std::span<const MatrixPart> parts) {
 HostMatrix PartReader::read(std::span<const MatrixPart> parts, WeightFormat format) {
   const DType dtype = format.type == WeightType::kF32 ? DType::kF32 : DType::kBF16;
   const Slice& first = parts[0].slice;
-  const int64_t first_col = format.is_quantized() ? first.col : 0;
-  const int64_t cols = format.is_quantized() ? parts[0].tensor.cols : first.cols;
+  const int64_t first_col = format.has_row_scales() ? first.col : 0;
+  const int64_t cols = format.has_row_scales() ? parts[0].tensor.cols : first.cols;
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(dtype);
   const int64_t rows = total_rows(parts);
   const size_t needed = static_cast<size_t>(rows) * row_bytes;
@@ -44,7 +44,7 @@ HostMatrix PartReader::read(std::span<const MatrixPart> parts, WeightFormat form
     CHECK(part.slice.cols == first.cols && part.slice.col == first.col,
           "stacked matrices differ in their columns: " + part.tensor.name);
     Slice slice = part.slice;
-    if (format.is_quantized()) {
+    if (format.has_row_scales()) {
       slice.col = 0;
       slice.cols = cols;
     }

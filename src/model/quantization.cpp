@@ -1,19 +1,10 @@
 #include "model/quantization.h"
 
-#include <cctype>
+#include "base/ascii.h"
 
 namespace ernie::model {
-namespace {
-
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
-
-}  // namespace
-
 Result<std::optional<WeightFormat>> parse_weight_format(const std::string& text) {
-  const std::string name = lower(text);
+  const std::string name = lowercase(text);
   using Format = std::optional<WeightFormat>;
   if (name == "bf16" || name == "bfloat16") return Format{};
   if (name == "wint8") return Format{{WeightType::kInt8}};

@@ -11,8 +11,7 @@ std::unique_ptr<Weight> Packer::pack_generated(std::span<const GeneratedMatrix> 
                                                const PackSpec& spec) {
   const DType dtype = spec.format.type == WeightType::kF32 ? DType::kF32 : DType::kBF16;
   const int64_t rows = stacked_rows(parts);
-  // Scales are taken over whole rows.
-  const bool whole = spec.format.is_quantized() && parts[0].all_cols > 0;
+  const bool whole = spec.format.has_row_scales() && parts[0].all_cols > 0;
   const int64_t first_col = whole ? parts[0].first_col : 0;
   const int64_t cols = whole ? parts[0].all_cols : parts[0].cols;
   const size_t row_bytes = static_cast<size_t>(cols) * dtype_bytes(dtype);

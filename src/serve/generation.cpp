@@ -92,8 +92,8 @@ void GenerationState::on_finish(int index, int max_tokens, engine::FinishReason 
       record.finish_reason = reason == engine::FinishReason::kStop ? "stop" : "length";
     }
   }
-  if (on_finished_)
-    on_finished_(record);  // first: who has the whole answer finds it in the metrics
+  // Before the end of the answer, so that who has it finds it in the metrics.
+  if (on_finished_) on_finished_(record);
   {
     std::lock_guard lock(mutex_);
     Choice& choice = choices_[index];

@@ -18,6 +18,8 @@ struct WeightFormat {
   int group = 0;  // elements that share a scale; 0: the whole row
 
   bool is_quantized() const { return type == WeightType::kInt8 || type == WeightType::kInt4; }
+  // Whether a scale needs the whole row, also of a slice of columns.
+  bool has_row_scales() const { return is_quantized() && group == 0; }
   // The type of the elements of a matrix that is not quantised.
   DType dtype() const {
     CHECK(!is_quantized(), "a quantised matrix has no element type");

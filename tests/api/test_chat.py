@@ -140,3 +140,13 @@ def test_models_and_health_and_metrics(server):
     before = server.metrics()["fastdeploy:generation_tokens_total"]
     say(server.client(), max_tokens=4, extra_body={"ignore_eos": True})
     assert server.metrics()["fastdeploy:generation_tokens_total"] == before + 4
+
+
+def test_text_only_service_takes_marks_of_pictures_as_text(make_server):
+    server = make_server("--limit-mm-per-prompt", '{"image": 0, "video": 0}')
+    status, answer = server.post("/v1/completions", {
+        "model": "m", "prompt": "<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|> hello", "max_tokens": 4})
+    assert status == 200 and answer["usage"]["completion_tokens"] > 0, answer
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    status, answer = server.chat(messages=[{"role": "user", "content": [picture]}])
+    assert status == 400 and answer["error"]["param"] == "messages", answer

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "tests/ops/op_fixture.h"
 #include "tests/ops/quantized_reference.h"
@@ -127,6 +128,26 @@ TEST_P(QuantizedTest, ExpertsMatchFloat64) {
           ASSERT_NEAR(out.at(t, i), y[static_cast<size_t>(i)], (bf16() ? 0.01 : 1e-5) * most + 1e-5)
               << to_string(format) << ", token " << t << " of " << tokens;
         }
+      }
+    }
+  }
+}
+
+// A fault of the checkpoint stays visible, and where it is.
+TEST_P(QuantizedTest, ARowWithNanHasNoNumbers) {
+  for (const WeightFormat format : kFormats) {
+    for (const int64_t rows : {1, 17, 96}) {
+      constexpr int64_t kIn = 128, kOut = 40, kFaulty = 5;
+      HostTensor w = random(DType::kBF16, {kOut, kIn}, 0.2);
+      w.set(kFaulty * kIn + 70, std::nan(""));
+      const auto weight =
+          backend_->pack({w.view().data, DType::kBF16, kOut, kIn}, {.format = format});
+      HostTensor x = random({rows, kIn});
+      HostTensor y(DType::kF32, {rows, kOut});
+      backend_->linear({weight.get(), x.view(), {}, ops::Activation::kNone, y.view()});
+      for (int64_t i = 0; i < y.size(); ++i) {
+        ASSERT_EQ(std::isnan(y.at(i)), i % kOut == kFaulty)
+            << to_string(format) << ", row " << i / kOut << ", column " << i % kOut;
       }
     }
   }

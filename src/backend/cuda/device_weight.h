@@ -2,12 +2,9 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 
-#include "backend/cuda/staging_ring.h"
 #include "backend/cuda_sizing/kernel_types.h"
 #include "kernels/quantized/quantized.h"
-#include "ops/generated_matrix.h"
 #include "ops/sizing.h"
 #include "tensor/slab_arena.h"
 

@@ -19,16 +19,17 @@ void CudaBackend::do_moe_route(const ops::MoeRouteArgs& a) {
                                   .norm_min = a.norm_min,
                                   .expert_ids = a.expert_ids.as<int32_t>(),
                                   .expert_weights = a.expert_weights.as<float>()};
-  int64_t most_experts = 0;
+  int most_experts = 0;
   for (size_t g = 0; g < a.groups.size(); ++g) {
     params.router[g] = a.groups[g].weight.as<const float>();
     params.bias[g] = a.groups[g].bias.as<const float>();
     params.experts[g] = static_cast<int>(a.groups[g].weight.rows());
-    most_experts = std::max(most_experts, a.groups[g].weight.rows());
+    most_experts = std::max(most_experts, params.experts[g]);
   }
-  const int tiles = (tokens + kernels::kRouterTokenTile - 1) / kernels::kRouterTokenTile;
-  params.logits = router_logits_.get_array<float>(int64_t{tokens} * most_experts);
-  params.arrivals = router_arrivals_.get_array<uint32_t>(tiles);
+  params.logits = static_cast<float*>(
+      router_logits_.get(kernels::moe_router_logits_bytes(tokens, most_experts)));
+  params.arrivals =
+      static_cast<uint32_t*>(router_arrivals_.get(kernels::moe_router_arrivals_bytes(tokens)));
   check(kernels::launch_moe_router(params, stream()), "launch of moe_route");
 }
 

@@ -4,11 +4,11 @@
 #include <cstring>
 #include <utility>
 
-#include "backend/cuda/cuda_backend.h"
 #include "backend/cuda/device_experts.h"
 #include "base/check.h"
 #include "kernels/dummy/dummy_fill.h"
 #include "kernels/quantized/quantized.h"
+#include "ops/quantize.h"
 #include "tensor/bf16.h"
 
 namespace ernie::cuda {
@@ -42,6 +42,13 @@ void upload_rows(StagingRing& staging, const HostMatrix& part, int64_t first, in
                   static_cast<char*>(pinned) + r * row_bytes, type, cols);
         }
       });
+}
+
+// Where the slice begins in what is read of a row, and how many columns that is.
+template <class Matrix>
+std::pair<int64_t, int64_t> columns_to_read(const Matrix& part, int64_t cols, WeightFormat format) {
+  if (!format.has_row_scales() || part.all_cols == 0) return {0, cols};
+  return {part.first_col, part.all_cols};
 }
 
 void fill(const GeneratedMatrix& part, DType type, void* to, cudaStream_t stream) {
@@ -94,13 +101,13 @@ std::unique_ptr<Weight> WeightPacker::pack(std::span<const HostMatrix> parts,
       begin += part.out_features;
       continue;
     }
-    const int64_t all_cols = part.all_cols > 0 ? part.all_cols : cols;
+    const auto [first_col, all_cols] = columns_to_read(part, cols, spec.format);
     int64_t most = 0;
     void* to = rows(static_cast<size_t>(all_cols) * dtype_bytes(part.dtype), most);
     for (int64_t first = 0; first < part.out_features; first += most) {
       const int64_t count = std::min(most, part.out_features - first);
-      upload_rows(staging_, part, first, count, part.first_col, all_cols, part.dtype, to);
-      quantize(*weight, to, part.dtype, all_cols, count, part.first_col, all_cols, begin + first);
+      upload_rows(staging_, part, first, count, first_col, all_cols, part.dtype, to);
+      quantize(*weight, to, part.dtype, all_cols, count, first_col, all_cols, begin + first);
     }
     begin += part.out_features;
   }
@@ -111,9 +118,8 @@ std::unique_ptr<Weight> WeightPacker::pack(std::span<const QuantizedHostMatrix> 
                                            const ops::PackSpec& spec) {
   const int64_t cols = parts[0].in_features;
   auto weight = std::make_unique<DeviceWeight>(stacked_rows(parts), cols, spec, memory_);
-  const int in_word = spec.format.type == WeightType::kInt4 ? 8 : 4;
-  const auto words = static_cast<size_t>((cols + in_word - 1) / in_word);
-  const auto groups = static_cast<size_t>(kernels::quantized_groups(cols, spec.format.group));
+  const auto words = static_cast<size_t>(words_per_row(cols, spec.format.type));
+  const auto groups = static_cast<size_t>(scales_per_row(cols, spec.format.group));
   const size_t scale_bytes = (groups * sizeof(BF16) + 3) / 4 * 4;
   int64_t begin = 0;
   for (const QuantizedHostMatrix& part : parts) {
@@ -160,17 +166,16 @@ std::unique_ptr<Weight> WeightPacker::pack(std::span<const GeneratedMatrix> part
       begin += part.rows;
       continue;
     }
-    const int64_t all_cols = part.all_cols > 0 ? part.all_cols : cols;
+    const auto [first_col, all_cols] = columns_to_read(part, cols, spec.format);
     int64_t most = 0;
     void* to = rows(static_cast<size_t>(all_cols) * sizeof(BF16), most);
     for (int64_t first = 0; first < part.rows; first += most) {
       GeneratedMatrix whole = part;
-      whole.first += first * part.row_stride - part.first_col;
+      whole.first += first * part.row_stride - first_col;
       whole.rows = std::min(most, part.rows - first);
       whole.cols = all_cols;
       fill(whole, DType::kBF16, to, stream_);
-      quantize(*weight, to, DType::kBF16, all_cols, whole.rows, part.first_col, all_cols,
-               begin + first);
+      quantize(*weight, to, DType::kBF16, all_cols, whole.rows, first_col, all_cols, begin + first);
     }
     begin += part.rows;
   }

@@ -14,6 +14,7 @@ constexpr size_t kMostSegments = 3;  // bounds of a media unit's frames
 const ops::Sizing& CudaBackend::sizing() const { return cuda_sizing(kernels::arch()); }
 
 void CudaBackend::reserve_work(const ops::WorkShape& shape) {
+  packer_.finish();  // first: no plan counts its memory
   const WorkSizes sizes(shape);
   attention_.get(sizes.attention);
   router_logits_.get(sizes.router_logits);
@@ -21,7 +22,6 @@ void CudaBackend::reserve_work(const ops::WorkShape& shape) {
   experts_.get(sizes.experts);
   segments_.get(kMostSegments * sizeof(int32_t));
   reserve_draws(shape);
-  packer_.finish();
   frozen_ = true;
 }
 

@@ -134,8 +134,7 @@ void Decoder::feed_forward(const Moe& moe, const ModelInput& input) {
   a_.operators.moe_route({.x = x,
                           .groups = moe.routers,
                           .token_group = input.is_vision,  // vision is the second group
-                          // Served without vision experts, every token is one of text.
-                          .first_group_only = !input.any_vision || moe.routers.size() == 1,
+                          .first_group_only = !input.any_vision,
                           .top_k = a_.config.moe->top_k,
                           .norm_min = a_.config.moe->norm_min,
                           .expert_ids = ids,
