@@ -22,7 +22,7 @@ constexpr Matrix kMatrices[] = {
     {"424B / 2 gate_up", 8192, 28672}, {"424B / 2 down", 14336, 8192},
 };
 
-void measure(const Matrix& m, int64_t rows, WeightFormat format) {
+void measure(const Matrix& m, int64_t rows, WeightFormat format, bool few = false) {
   constexpr size_t kColdBytes = size_t{150} << 20;
   const bool native = format.type == WeightType::kNative;
   const size_t bytes = native ? static_cast<size_t>(m.in * m.out) * 2
@@ -47,14 +47,16 @@ void measure(const Matrix& m, int64_t rows, WeightFormat format) {
           p.rows = rows;
           p.in_features = m.in;
           p.out_features = m.out;
+          if (few) return launch_linear_quantized(p, stream);
           if (!native) return launch_linear_quantized_hopper(p, stream);
           const LinearStatus status = linear.run_library(p, stream);
           return status.library != nullptr ? cudaErrorUnknown : status.cuda;
         },
         {.launches_per_graph = rows > 1000 ? 4 : 16, .replays = 7});
     bench::report(std::string(m.name) + ", " + std::to_string(rows) + " rows, " +
-                      (native ? "bf16" : "int" + std::to_string(bits_of(format.type))),
-                  us, 0, 2.0 * static_cast<double>(rows) * static_cast<double>(m.in * m.out));
+                      (native ? "bf16" : "int" + std::to_string(bits_of(format.type))) +
+                      (few ? ", kernel for few" : ""),
+                  us, static_cast<double>(bytes), 2.0 * static_cast<double>(rows) * static_cast<double>(m.in * m.out));
   }
   for (void* p : weights) cudaFree(p);
   for (void* p : {scales, x, out, workspace}) cudaFree(p);
@@ -66,6 +68,16 @@ KERNEL_BENCH(QuantizedManyRows) {
       measure(m, rows, {WeightType::kInt4, 0});
       measure(m, rows, {WeightType::kInt8, 0});
       measure(m, rows, {});
+    }
+  }
+}
+
+// Where the kernel for few rows, which reads the weights once for every 16, falls behind.
+KERNEL_BENCH(QuantizedRowsBetween) {
+  for (const Matrix& m : kMatrices) {
+    for (const int64_t rows : {8, 16, 24, 32, 64}) {
+      measure(m, rows, {WeightType::kInt8, 0}, true);
+      measure(m, rows, {WeightType::kInt8, 0});
     }
   }
 }
