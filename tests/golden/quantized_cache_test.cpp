@@ -52,20 +52,26 @@ class QuantizedCache : public ::testing::TestWithParam<std::tuple<const char*, K
   std::vector<Case> cases_;
 };
 
+// Weights are random and routers may choose other experts, so single logits may differ by much.
 TEST_P(QuantizedCache, LogitsStayNearThoseOfAFloat32Cache) {
   const std::vector<Outcome> quantized = run(1, type()), values = run(1, {});
-  float worst = 0;
+  double difference = 0, all = 0;
+  const auto add = [&](std::span<const float> a, std::span<const float> b) {
+    for (size_t i = 0; i < b.size(); ++i) {
+      difference += std::pow(double{a[i]} - b[i], 2);
+      all += std::pow(b[i], 2);
+    }
+  };
   for (size_t i = 0; i < cases_.size(); ++i) {
-    worst = std::max(worst, max_difference(quantized[i].prompt_logits, values[i].prompt_logits));
+    add(quantized[i].prompt_logits, values[i].prompt_logits);
     for (size_t s = 0; s < values[i].step_logits.size(); ++s) {
-      worst =
-          std::max(worst, max_difference(quantized[i].step_logits[s], values[i].step_logits[s]));
+      add(quantized[i].step_logits[s], values[i].step_logits[s]);
     }
   }
-  EXPECT_GT(worst, 0);
-  EXPECT_LE(worst, type() == KvType::kInt8 ? 0.1f : 0.5f);
-  std::printf("%s, %s: max |difference| %.2e\n", checkpoint(), kv_type_name(type()),
-              static_cast<double>(worst));
+  const double relative = std::sqrt(difference / all);
+  EXPECT_GT(relative, 0);
+  EXPECT_LE(relative, type() == KvType::kInt8 ? 0.1 : 0.2);
+  std::printf("%s, %s: relative difference %.2e\n", checkpoint(), kv_type_name(type()), relative);
 }
 
 TEST_P(QuantizedCache, ChunkedPromptGivesTheLogitsOfTheWhole) {
