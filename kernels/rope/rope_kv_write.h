@@ -8,8 +8,9 @@
 #include "kernels/common/element_type.h"
 
 // Three-axis rotary embedding of q and k on adjacent pairs, and the write of k and v into the paged
-// cache, quantised where it is (kernels/quantized/cache_cells.cuh), in one launch. Pair i of a head turns by float32(position[axis[i]] * inv_freq[i]), the
-// product and the sine and cosine rounded to float32 as on the CPU.
+// cache, quantised where it is (kernels/quantized/cache_cells.cuh), in one launch. Pair i of a head
+// turns by float32(position[axis[i]] * inv_freq[i]), the product and the sine and cosine rounded to
+// float32 as on the CPU.
 namespace ernie::kernels {
 
 // Positions, slots and tables are read before the kernel that was launched just before this one has

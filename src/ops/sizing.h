@@ -36,7 +36,7 @@ struct WorkShape {
   int vocab = 0;
   int hidden = 0;
   int q_heads = 0;  // of this rank, as the widths below
-  int top_k = 0;  // 0: no experts
+  int top_k = 0;    // 0: no experts
   std::vector<ExpertGroupShape> expert_groups;
   int64_t shared_width = 0;
   DType activation = DType::kBF16;
