@@ -97,14 +97,17 @@ void copy_tile(const AttentionTask& t, const Cell* keys, const Cell* values, int
   }
 }
 
+// Without a choice between floating-point numbers, which keeps compilers from vectorising.
 template <CacheCells kCells>
 inline float number_in(uint8_t cell) {
   if constexpr (kCells == CacheCells::kInt8) return static_cast<float>(static_cast<int8_t>(cell));
-  const uint32_t magnitude = cell & 0x7fu;
-  const float small = static_cast<float>(magnitude) * 0x1p-9f;
-  const float normal = __builtin_bit_cast(float, (magnitude << 20) + ((127u - 7u) << 23));
-  const float value = magnitude < 8 ? small : normal;
-  return __builtin_bit_cast(float, __builtin_bit_cast(uint32_t, value) | (cell & 0x80u) << 24);
+  const int32_t magnitude = cell & 0x7f;
+  const float subnormal = static_cast<float>(magnitude) * 0x1p-9f;
+  const uint32_t is_subnormal = static_cast<uint32_t>((magnitude - 8) >> 31);
+  const uint32_t normal = (static_cast<uint32_t>(magnitude) << 20) + ((127u - 7u) << 23);
+  const uint32_t bits = (__builtin_bit_cast(uint32_t, subnormal) & is_subnormal) |
+                        (normal & ~is_subnormal) | (cell & 0x80u) << 24;
+  return __builtin_bit_cast(float, bits);
 }
 
 inline float scale_at(const Bf16Bits* scale) {
@@ -123,12 +126,17 @@ inline T rounded(float x) {
 template <class T>
 constexpr int kPanelRow = kPanel* static_cast<int>(4 / sizeof(T));
 
-// `rows` rows of a panel, the same scales for all.
+// `rows` rows of a panel; the scales of a row are `step` behind those of the row before.
 template <class T, CacheCells kCells>
-inline void expand_rows(const uint8_t* cells, const float* scales, int64_t rows, T* out) {
-  for (int64_t r = 0; r < rows; ++r, cells += kPanelRow<T>, out += kPanelRow<T>) {
-    for (int e = 0; e < kPanelRow<T>; ++e)
+inline void expand_rows(const uint8_t* __restrict cells, const float* __restrict scales,
+                        int64_t step, int64_t rows, T* __restrict out) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int e = 0; e < kPanelRow<T>; ++e) {
       out[e] = rounded<T>(number_in<kCells>(cells[e]) * scales[e]);
+    }
+    cells += kPanelRow<T>;
+    scales += step;
+    out += kPanelRow<T>;
   }
 }
 
@@ -140,20 +148,22 @@ void expand_tile(const AttentionTask& t, const uint8_t* keys, const uint8_t* val
                  T* value_tile) {
   constexpr int kGroup = kPanelRow<T> / kPanel;
   const int64_t d = t.head_dim;
-  float row_scales[kPanelRow<T>];
+  const Bf16Bits* const own = scales + 2 * offset;
   for (int64_t i = 0; i < count; i += kPanel) {
-    for (int e = 0; e < kPanelRow<T>; ++e)
-      row_scales[e] = scale_at(scales + 2 * (offset + i + e / kGroup));
-    expand_rows<T, kCells>(keys + (offset + i) * d, row_scales, d / kGroup,
+    float key_scales[kPanelRow<T>];
+    for (int e = 0; e < kPanelRow<T>; ++e) key_scales[e] = scale_at(own + 2 * (i + e / kGroup));
+    expand_rows<T, kCells>(keys + (offset + i) * d, key_scales, 0, d / kGroup,
                            key_tile + (first + i) * d);
   }
-  for (int64_t i = 0; i < count; i += kGroup) {
-    for (int e = 0; e < kPanelRow<T>; ++e)
-      row_scales[e] = scale_at(scales + 2 * (offset + i + e % kGroup) + 1);
-    for (int64_t p = 0; p < d; p += kPanel) {
-      expand_rows<T, kCells>(values + p * t.page_size + (offset + i) * kPanel, row_scales, 1,
-                             value_tile + p * kKeyTile + (first + i) * kPanel);
-    }
+  const int64_t value_rows = (count + kGroup - 1) / kGroup;
+  float value_scales[kKeyTile * kPanel];
+  for (int64_t i = 0; i < value_rows * kPanelRow<T>; ++i) {
+    const int64_t key = i / kPanelRow<T> * kGroup + i % kGroup;
+    value_scales[i] = scale_at(own + 2 * key + 1);
+  }
+  for (int64_t p = 0; p < d; p += kPanel) {
+    expand_rows<T, kCells>(values + p * t.page_size + offset * kPanel, value_scales, kPanelRow<T>,
+                           value_rows, value_tile + p * kKeyTile + first * kPanel);
   }
 }
 
