@@ -32,16 +32,13 @@ void CudaBackend::do_paged_attention(const ops::PagedAttentionArgs& a) {
   const ops::AttentionBatch& batch = *a.batch;
   const int tokens = static_cast<int>(a.qkv.rows());
   const int max_blocks = static_cast<int>(batch.block_tables.cols());
-  void* workspace =
-      attention_.get(attention_bytes({.activation = a.qkv.dtype,
-                                      .seqs = batch.num_seqs,
-                                      .tokens = tokens,
-                                      .q_heads = a.q_heads,
-                                      .host_query_start = batch.host_query_start.data(),
-                                      .host_context_len = batch.host_context_len.data(),
-                                      .max_blocks = max_blocks,
-                                      .has_prompts = batch.max_query_len > 1},
-                                     a.kv.layout));
+  void* workspace = attention_.get(attention_bytes({.activation = a.qkv.dtype,
+                                                    .seqs = batch.num_seqs,
+                                                    .tokens = tokens,
+                                                    .q_heads = a.q_heads,
+                                                    .max_blocks = max_blocks,
+                                                    .has_prompts = batch.max_query_len > 1},
+                                                   a.kv.layout));
   check(kernels::launch_paged_attention({.type = element_type(a.qkv.dtype),
                                          .qkv = a.qkv.data,
                                          .out = a.out.data,
