@@ -42,7 +42,13 @@ int run_pack(std::vector<std::string> args) {
   }
 
   StartClock clock;
-  model::PackOptions options{.quantization = parse_quantization_flag(quantization),
+  const QuantizationFlag formats = parse_quantization_flag(quantization);
+  if (formats.kv_cache) {
+    throw StartError(
+        "--quantization: \"kv_cache_quant_type\" is not packed; leave it out and give "
+        "ernie serve --kv-cache-dtype");
+  }
+  model::PackOptions options{.quantization = formats.weights,
                              .tensor_parallel_size = ranks,
                              .progress = [&](size_t done, size_t total) {
                                if (shutdown_signal::requested()) {

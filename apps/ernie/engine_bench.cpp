@@ -250,9 +250,16 @@ class Measurements {
     return {width(q.dense), width(vision ? q.vision_experts : q.text_experts), width()};
   }
 
+  // With a share of the scales.
+  double kv_width() const {
+    const KvType type = options_.serve.engine.kv_type();
+    return is_quantized(type) ? 1 + 2.0 / options_.config.head_dim
+                              : static_cast<double>(dtype_bytes(element_dtype(type)));
+  }
+
   StepCost text_cost(int sequences, int tokens, double context) const {
-    return shared(text_step_cost(options_.config, widths(false), width(), ranks_, sequences, tokens,
-                                 context));
+    return shared(text_step_cost(options_.config, widths(false), kv_width(), ranks_, sequences,
+                                 tokens, context));
   }
 
   // Ranks on one CPU draw on the same ceilings.

@@ -44,6 +44,7 @@ obs::EngineGauges to_gauges(const engine::EngineStats& stats, const engine::Engi
 std::map<std::string, std::string> cache_labels(const engine::Engine& engine) {
   const engine::EngineConfig& config = engine.config();
   return {{"block_size", std::to_string(config.block_size)},
+          {"cache_dtype", kv_type_name(config.kv_type())},
           {"gpu_memory_utilization", std::to_string(config.gpu_memory_utilization)},
           {"num_gpu_blocks", std::to_string(engine.memory().num_blocks)},
           {"max_encoder_cache", std::to_string(engine.memory().encoder_cache_tokens)},

@@ -29,17 +29,25 @@ int64_t integer(const std::string& flag, const std::string& key, const json::val
   return value.as_int64();
 }
 
+// FastDeploy's names of 8 bits without zero points. Scales are always made while serving.
+KvType parse_kv_cache_quant_type(const std::string& flag, const json::value& value) {
+  if (value == "int8") return KvType::kInt8;
+  if (value == "float8_e4m3fn" || value == "block_wise_fp8") return KvType::kFp8;
+  throw StartError(flag + ": \"kv_cache_quant_type\" is " + json::serialize(value) +
+                   "; it must be \"int8\", \"float8_e4m3fn\" or \"block_wise_fp8\"");
+}
+
 }  // namespace
 
-model::Quantization parse_quantization_flag(const std::string& text) {
+QuantizationFlag parse_quantization_flag(const std::string& text) {
   const std::string flag = "--quantization";
   const auto take = [&](auto result, const std::string& what) {
     if (!result) throw StartError(what + " " + result.error().message);
     return *result;
   };
   if (text.empty() || text == "none") return {};
-  if (text.find('{') == std::string::npos) return take(model::parse_quantization(text), flag);
-  model::Quantization out;
+  if (text.find('{') == std::string::npos) return {take(model::parse_quantization(text), flag), {}};
+  QuantizationFlag out;
   bool vision_too = true;
   for (const auto& field : parse_object(flag, text)) {
     const std::string name(field.key());
@@ -52,19 +60,22 @@ model::Quantization parse_quantization_flag(const std::string& text) {
                   flag + ": \"" + name + "\"");
     };
     if (name == "dense_quant_type") {
-      out.dense = format();
+      out.weights.dense = format();
     } else if (name == "moe_quant_type") {
-      out.text_experts = format();
+      out.weights.text_experts = format();
     } else if (name == "image_moe_quant_type") {
-      out.vision_experts = format();
+      out.weights.vision_experts = format();
       vision_too = false;
+    } else if (name == "kv_cache_quant_type") {
+      out.kv_cache = parse_kv_cache_quant_type(flag, value);
     } else if (name != "quantization" || value != "mix_quant") {
       throw StartError(flag + ": unknown \"" + name + "\": " + json::serialize(value) +
                        "; the keys are \"dense_quant_type\", \"moe_quant_type\", "
-                       "\"image_moe_quant_type\" and \"quantization\": \"mix_quant\"");
+                       "\"image_moe_quant_type\", \"kv_cache_quant_type\" and "
+                       "\"quantization\": \"mix_quant\"");
     }
   }
-  if (vision_too) out.vision_experts = out.text_experts;
+  if (vision_too) out.weights.vision_experts = out.weights.text_experts;
   return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,13 @@ MediaCounts parse_media_limits(const std::string& json);
 model::ProcessorOptions parse_processor_kwargs(const std::string& json,
                                                std::vector<std::string>& notes);
 
+struct QuantizationFlag {
+  model::Quantization weights;
+  std::optional<KvType> kv_cache;  // by "kv_cache_quant_type"
+};
+
 // --quantization: a name, or a JSON object with FastDeploy's names. Throws StartError.
-model::Quantization parse_quantization_flag(const std::string& text);
+QuantizationFlag parse_quantization_flag(const std::string& text);
 
 // --graph-optimization-config: a JSON object with FastDeploy's names. Throws StartError.
 void parse_graph_config(const std::string& json, engine::EngineConfig& engine,

@@ -84,9 +84,10 @@ PlanTable plan_table(const PlanOptions& options) {
   for (const char* group : kGroups) {
     PlanTable::Row row{group, {}};
     for (const std::string& quantization : table.quantizations)
-      row.kv_tokens.push_back(kv_tokens(
-          options, parse_device_group(group),
-          quantization == kStored ? model::Quantization{} : parse_quantization_flag(quantization)));
+      row.kv_tokens.push_back(kv_tokens(options, parse_device_group(group),
+                                        quantization == kStored
+                                            ? model::Quantization{}
+                                            : parse_quantization_flag(quantization).weights));
     table.rows.push_back(std::move(row));
   }
   return table;

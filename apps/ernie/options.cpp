@@ -32,6 +32,29 @@ DType parse_dtype(const std::string& text) {
   return DType::kF32;
 }
 
+// --kv-cache-dtype, by vLLM's names, or what --quantization says of it; none: as activations.
+std::optional<KvType> kv_cache_type(const ServeFlags& f, DType activation,
+                                    const QuantizationFlag& formats) {
+  const std::string name = lowercase(f.kv_cache_dtype);
+  if (name == "auto") return formats.kv_cache;
+  KvType type = KvType::kBF16;
+  if (name == "int8") {
+    type = KvType::kInt8;
+  } else if (name == "fp8" || name == "fp8_e4m3") {
+    type = KvType::kFp8;
+  } else {
+    require(name == "bfloat16" || name == "bf16", "--kv-cache-dtype", f.kv_cache_dtype,
+            "auto, bfloat16, int8 or fp8 (e4m3)");
+    require(activation == DType::kBF16, "--kv-cache-dtype", f.kv_cache_dtype,
+            "auto, int8 or fp8 with --dtype float32");
+  }
+  if (formats.kv_cache && *formats.kv_cache != type)
+    throw StartError(fmt::format(
+        "--kv-cache-dtype is {}, but \"kv_cache_quant_type\" of --quantization is {}; give one",
+        f.kv_cache_dtype, kv_type_name(*formats.kv_cache)));
+  return type;
+}
+
 // The argument itself, or the content of the file it names.
 std::string read_template(const std::string& text) {
   std::error_code ignored;
@@ -139,7 +162,9 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
           f.load_choices, "default_v1, default or dummy");
   engine.load_choice = load == "dummy" ? model::LoadChoice::kDummy : model::LoadChoice::kCheckpoint;
   engine.dtype = parse_dtype(f.dtype);
-  engine.quantization = parse_quantization_flag(f.quantization);
+  const QuantizationFlag formats = parse_quantization_flag(f.quantization);
+  engine.quantization = formats.weights;
+  engine.kv_cache = kv_cache_type(f, engine.dtype, formats);
   engine.tensor_parallel_size = f.tensor_parallel_size;
   engine.max_model_len = f.max_model_len;
   engine.max_num_seqs = f.max_num_seqs;

@@ -148,6 +148,25 @@ TEST(ServeOptions, QuantizationTakesFastDeploysNamesAndMixes) {
   EXPECT_EQ(of(R"({"moe_quant_type": "wint4"})"), (model::Quantization{{}, int4, int4}));
 }
 
+TEST(ServeOptions, TheCacheTakesTheNamesOfVllmAndFastDeploy) {
+  const auto of = [](std::vector<std::string> args) {
+    args.insert(args.begin(), "m");
+    return parse(args).engine.kv_type();
+  };
+  EXPECT_EQ(of({}), KvType::kBF16);
+  EXPECT_EQ(of({"--dtype", "float32"}), KvType::kF32);
+  EXPECT_EQ(of({"--kv-cache-dtype", "auto"}), KvType::kBF16);
+  EXPECT_EQ(of({"--kv-cache-dtype", "bfloat16"}), KvType::kBF16);
+  EXPECT_EQ(of({"--kv_cache_dtype=INT8"}), KvType::kInt8);
+  EXPECT_EQ(of({"--kv-cache-dtype", "fp8"}), KvType::kFp8);
+  EXPECT_EQ(of({"--kv-cache-dtype", "fp8_e4m3", "--dtype", "float32"}), KvType::kFp8);
+  EXPECT_EQ(of({"--quantization", R"({"kv_cache_quant_type": "int8"})"}), KvType::kInt8);
+  EXPECT_EQ(of({"--quantization", R"({"kv_cache_quant_type": "float8_e4m3fn"})"}), KvType::kFp8);
+  EXPECT_EQ(of({"--quantization", R"({"kv_cache_quant_type": "block_wise_fp8"})",
+                "--kv-cache-dtype", "fp8"}),
+            KvType::kFp8);
+}
+
 TEST(ServeOptions, TheBatchBudgetNeverExceedsWhatSequencesCanHold) {
   EXPECT_EQ(
       parse({"m", "--max-model-len", "256", "--max-num-seqs", "2"}).engine.max_num_batched_tokens,
@@ -211,6 +230,15 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--quantization", "wint4-g16"}, "--quantization is wint4-g16"},
       {{"--quantization", "{\"moe_quant_type\": \"fp8\"}"},
        "--quantization: \"moe_quant_type\" is fp8"},
+      {{"--kv-cache-dtype", "fp8_e5m2"},
+       "--kv-cache-dtype is fp8_e5m2; it must be auto, bfloat16, int8 or fp8 (e4m3)"},
+      {{"--kv-cache-dtype", "bfloat16", "--dtype", "float32"},
+       "--kv-cache-dtype is bfloat16; it must be auto, int8 or fp8 with --dtype float32"},
+      {{"--kv-cache-dtype", "int8", "--quantization",
+        "{\"kv_cache_quant_type\": \"float8_e4m3fn\"}"},
+       "--kv-cache-dtype is int8, but \"kv_cache_quant_type\" of --quantization is fp8"},
+      {{"--quantization", "{\"kv_cache_quant_type\": \"int4_zp\"}"},
+       "\"kv_cache_quant_type\" is \"int4_zp\"; it must be \"int8\""},
       {{"--quantization", "{\"moe_type\": \"wint4\"}"}, "unknown \"moe_type\""},
       {{"--reasoning-parser", "qwen3"}, "ernie-45-vl"},
       {{"--allowed-local-media-path", "/no/such/folder"}, "must be a folder"},

@@ -19,6 +19,7 @@ namespace {
 constexpr const char* kServeFlags[] = {"model",
                                        "dtype",
                                        "quantization",
+                                       "kv-cache-dtype",
                                        "max-model-len",
                                        "max-num-seqs",
                                        "max-num-batched-tokens",

@@ -133,6 +133,7 @@ json::object model_json(const PlanOptions& options) {
           {"own_head", !options.config.tie_word_embeddings},
           {"head_assumed", !options.has_checkpoint},
           {"dtype", dtype_name(config.dtype)},
+          {"kv_cache_dtype", kv_type_name(config.kv_type())},
           {"text_only", config.text_only},
           {"max_model_len", config.max_model_len},
           {"max_num_seqs", config.max_num_seqs},
@@ -162,7 +163,9 @@ std::string plan_text(const PlanOptions& options, const DeviceGroup& devices,
   line("weights", total(plan.whole).bytes, plan.memory.weight_bytes);
   each_line("work buffers", size_text(plan.memory.workspace_bytes));
   each_line("encoder cache", size_text(plan.memory.encoder_cache_bytes));
-  each_line("key-value cache", size_text(plan.memory.kv_bytes));
+  each_line(
+      fmt::format("key-value cache, {}", kv_type_name(options.serve.engine.kv_type())).c_str(),
+      size_text(plan.memory.kv_bytes));
   each_line("  bytes of a token", grouped(static_cast<int64_t>(kv_bytes_per_token(options, plan))));
   if (!plan.fits()) return out + "\nDoes not fit: " + plan.problem + "\n";
   each_line("  tokens", grouped(kv_tokens(options, plan)));
@@ -197,9 +200,10 @@ std::string plan_json(const PlanOptions& options, const DeviceGroup& devices,
 
 std::string table_text(const PlanOptions& options, const PlanTable& table) {
   std::string out = fmt::format(
-      "{}; {}\n{}\nTokens of the key-value cache; -: does not fit, or so many GPUs cannot share "
-      "it\n\n{:10}",
-      options.model_name, head_name(options), settings(options), "");
+      "{}; {}\n{}\nTokens of the key-value cache in {}; -: does not fit, or so many GPUs cannot "
+      "share it\n\n{:10}",
+      options.model_name, head_name(options), settings(options),
+      kv_type_name(options.serve.engine.kv_type()), "");
   for (const std::string& name : table.quantizations) out += fmt::format("{:>14}", name);
   for (const PlanTable::Row& row : table.rows) {
     out += fmt::format("\n{:10}", row.gpus);

@@ -80,9 +80,14 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option(
          "--quantization", f.quantization,
          "Weights in bf16, wint8, wint4 (routed experts; int8 elsewhere), wint4-g128, wint4-g64,\n"
-         "wint4-g32, or a JSON object with dense_quant_type, moe_quant_type and\n"
-         "image_moe_quant_type")
+         "wint4-g32, or a JSON object with dense_quant_type, moe_quant_type,\n"
+         "image_moe_quant_type and kv_cache_quant_type")
       ->group(group);
+  app.add_option("--kv-cache-dtype", f.kv_cache_dtype,
+                 "Keys and values in bfloat16, int8 or fp8 (e4m3); 8 bits hold twice the tokens;\n"
+                 "auto: as --dtype")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--load-choices", f.load_choices,
                  "default_v1 or default: read the checkpoint; dummy: weights from --seed")
       ->group(group)

@@ -17,6 +17,7 @@ struct ServeFlags {
   std::string load_choices = "default_v1";
   std::string quantization;
   std::string dtype = "bfloat16";
+  std::string kv_cache_dtype = "auto";
   std::string chat_template;
   std::string reasoning_parser;
 

@@ -134,7 +134,7 @@ void attention(benchmark::State& state, int64_t queries, int64_t context) {
                                   {table.data(), DType::kI32, {1, blocks}}};
   size_t layer = 0;
   for (auto _ : state) {
-    const ops::KvLayer kv{keys[layer], values[layer], {DType::kBF16, kBlock, kKvHeads, kDim}};
+    const ops::KvLayer kv{keys[layer], values[layer], {}, {KvType::kBF16, kBlock, kKvHeads, kDim}};
     machine().backend->paged_attention({qkv, &batch, kHeads, kv, out});
     layer = (layer + 1) % kLayers;
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/common/element_type.h"
 #include "kernels/common/host_device.h"
 
 // The workspace of paged attention, from the shapes alone.
@@ -56,14 +57,42 @@ constexpr size_t prefill_plan_bytes(int num_seqs, int tokens) {
          sizeof(int32_t);
 }
 
+// The tables of expanded contexts, at a multiple of 256 bytes.
+constexpr size_t expanded_table_bytes(int num_seqs, int64_t max_blocks) {
+  return (static_cast<size_t>(num_seqs) * static_cast<size_t>(max_blocks) * sizeof(int32_t) + 255) /
+         256 * 256;
+}
+// Keys and values of one expanded page.
+constexpr size_t expanded_page_bytes(int kv_heads, int head_dim, int block_size) {
+  return size_t{2} * sizeof(uint16_t) * static_cast<size_t>(kv_heads) *
+         static_cast<size_t>(head_dim) * static_cast<size_t>(block_size);
+}
+
 }  // namespace attention
+
+// Whether the kernels for tensor cores take the shape.
+constexpr bool attention_on_tensor_cores(ElementType type, int head_dim) {
+  return type == ElementType::kBF16 && (head_dim == 64 || head_dim == 128);
+}
 
 // What a launch with at most these sizes needs. max_context_len is max_blocks * block_size.
 constexpr size_t paged_attention_workspace_bytes(int num_seqs, int tokens, int q_heads,
                                                  int head_dim, int64_t max_context_len) {
-  return kAttentionCounterBytes +
-         std::max(attention::decode_partial_bytes(num_seqs, q_heads, head_dim, max_context_len),
-                  attention::prefill_plan_bytes(num_seqs, tokens));
+  const size_t bytes =
+      kAttentionCounterBytes +
+      std::max(attention::decode_partial_bytes(num_seqs, q_heads, head_dim, max_context_len),
+               attention::prefill_plan_bytes(num_seqs, tokens));
+  return (bytes + 255) / 256 * 256;
+}
+
+// What a launch with more than one query of a sequence needs behind that where the cache is
+// quantised and tensor cores are used: one context of max_blocks in bfloat16. With room for more,
+// more sequences are computed at a time.
+constexpr size_t expanded_cache_bytes(int num_seqs, int64_t max_blocks, int kv_heads, int head_dim,
+                                      int block_size) {
+  return attention::expanded_table_bytes(num_seqs, max_blocks) +
+         static_cast<size_t>(max_blocks) *
+             attention::expanded_page_bytes(kv_heads, head_dim, block_size);
 }
 
 }  // namespace ernie::kernels

@@ -1,16 +1,24 @@
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/attention/paged_kernels.h"
 #include "kernels/attention/sequence_scan.cuh"
 #include "kernels/attention/tensor_core.cuh"
 #include "kernels/common/launch.cuh"
+#include "kernels/quantized/cache_cells.cuh"
 
 // Attention of one query per sequence. A work item is one split of the keys of one sequence for the
 // query heads of one key-value head, which are the rows of m16n8k16 products. Blocks walk over the
 // items with the stride of the grid. Inside an item each warp has its own tiles of 16 keys, its own
 // ring of shared-memory stages and its own running maximum and sums; the warps are merged at the
 // item's end, and the splits of a sequence by the block that ends its last one.
+//
+// Cells of a quantised cache are copied as they are and multiplied as the small numbers they hold,
+// which bfloat16 has exactly: a key's scale multiplies its score and a value's scale its weight,
+// both in float32. A lane takes neighbouring cells of a row. So the sums over head_dim run in
+// another order, queries and keys alike, and a result's column n * 8 + j (PTX's) is element
+// j * head_dim / 8 + n.
 namespace ernie::kernels::attention {
 namespace {
 
@@ -18,12 +26,23 @@ constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
 constexpr int kTileKeys = 16;
 
-template <int kDim>
-constexpr int kRowBytes = kDim * 2 + 16;  // an odd number of 16-byte units: no bank conflicts
-template <int kDim>
-constexpr int kStageBytes = 2 * kTileKeys* kRowBytes<kDim>;  // keys, then values
-template <int kDim, int kStages>
-constexpr int kWarpBytes = kStages* kStageBytes<kDim>;
+// A stage in shared memory: rows of keys, rows of values, then the scales of each key. Strides of
+// rows are such that the lanes that are served together find their elements in different banks.
+template <int kHeadDim, CacheType kCacheType>
+struct TileShape {
+  static constexpr int kDim = kHeadDim;
+  static constexpr CacheType kCache = kCacheType;
+  static constexpr bool kHasCells = kCache != CacheType::kPlain;
+  static constexpr int kElementBytes = kHasCells ? 1 : 2;
+  static constexpr int kKeyStride = !kHasCells ? kDim * 2 + 16 : kDim == 64 ? 64 : kDim + 16;
+  static constexpr int kValueStride = kDim * kElementBytes + 16;
+  static constexpr int kValuesAt = kTileKeys * kKeyStride;
+  static constexpr int kScalesAt = kValuesAt + kTileKeys * kValueStride;
+  static constexpr int kBytes = kScalesAt + (kHasCells ? kTileKeys * 4 : 0);
+};
+
+template <class Tile, int kStages>
+constexpr int kWarpBytes = kStages* Tile::kBytes;
 // Row stride of a warp's sums when they are merged, in floats.
 template <int kDim>
 constexpr int kMergeStride = kDim + 8;
@@ -87,20 +106,106 @@ struct WarpState {
   float total[2];  // of this lane's columns
 };
 
+// First of the two neighbouring elements of the query that query[k][r] holds.
+template <class Tile>
+__device__ __forceinline__ int query_element(int k, int r) {
+  const int column = threadIdx.x % 4;
+  if constexpr (Tile::kHasCells) return column * (Tile::kDim / 4) + k * 4 + r / 2 * 2;
+  return k * 16 + r / 2 * 8 + column * 2;
+}
+
+// scores[n] += the products of the queries with keys 8 n to 8 n + 7 of a stage.
+template <class Tile>
+__device__ __forceinline__ void multiply_keys(float (&scores)[2][4],
+                                              const uint32_t (&query)[Tile::kDim / 16][4],
+                                              uint32_t stage) {
+  const int lane = threadIdx.x % 32;
+  if constexpr (Tile::kHasCells) {
+    constexpr int kLaneBytes = Tile::kDim / 4;
+#pragma unroll
+    for (int part = 0; part < kLaneBytes / 16; ++part) {
+#pragma unroll
+      for (int n = 0; n < 2; ++n) {
+        uint32_t cells[4];
+        load_shared(cells, stage + (n * 8 + lane / 4) * Tile::kKeyStride + lane % 4 * kLaneBytes +
+                               part * 16);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          mma_bf16(scores[n], query[part * 4 + i],
+                   cells_to_bf16<Tile::kCache, 0, 1>(cells[i], cells[i]),
+                   cells_to_bf16<Tile::kCache, 2, 3>(cells[i], cells[i]));
+        }
+      }
+    }
+  } else {
+    const uint32_t keys = stage + (lane / 16 * 8 + lane % 8) * Tile::kKeyStride + lane / 8 % 2 * 16;
+#pragma unroll
+    for (int k = 0; k < Tile::kDim / 16; ++k) {
+      uint32_t b[4];
+      load_matrices(b, keys + k * 32);
+      mma_bf16(scores[0], query[k], b[0], b[1]);
+      mma_bf16(scores[1], query[k], b[2], b[3]);
+    }
+  }
+}
+
+// sums += weights * the values of a stage.
+template <class Tile>
+__device__ __forceinline__ void multiply_values(float (&sums)[Tile::kDim / 8][4],
+                                                const uint32_t (&weights)[4], uint32_t stage) {
+  const int lane = threadIdx.x % 32;
+  if constexpr (Tile::kHasCells) {
+    constexpr int kWords = Tile::kDim / 32;  // of a lane in a row
+    uint32_t cells[4][kWords];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = lane % 4 * 2 + i % 2 + i / 2 * 8;
+      load_shared(cells[i],
+                  stage + Tile::kValuesAt + key * Tile::kValueStride + lane / 4 * (kWords * 4));
+    }
+#pragma unroll
+    for (int w = 0; w < kWords; ++w) {
+      const auto multiply = [&](auto byte) {
+        constexpr int kByte = decltype(byte)::value;
+        mma_bf16(sums[w * 4 + kByte], weights,
+                 cells_to_bf16<Tile::kCache, kByte, kByte>(cells[0][w], cells[1][w]),
+                 cells_to_bf16<Tile::kCache, kByte, kByte>(cells[2][w], cells[3][w]));
+      };
+      multiply(std::integral_constant<int, 0>());
+      multiply(std::integral_constant<int, 1>());
+      multiply(std::integral_constant<int, 2>());
+      multiply(std::integral_constant<int, 3>());
+    }
+  } else {
+    const uint32_t values = stage + Tile::kValuesAt +
+                            (lane / 8 % 2 * 8 + lane % 8) * Tile::kValueStride + lane / 16 * 16;
+#pragma unroll
+    for (int n = 0; n < Tile::kDim / 16; ++n) {
+      uint32_t b[4];
+      load_matrices_transposed(b, values + n * 32);
+      mma_bf16(sums[2 * n], weights, b[0], b[1]);
+      mma_bf16(sums[2 * n + 1], weights, b[2], b[3]);
+    }
+  }
+}
+
 // One tile of kTileKeys keys in shared memory at `stage`.
-template <int kDim>
-__device__ __forceinline__ void attend_tile(WarpState<kDim>& state,
-                                            const uint32_t (&query)[kDim / 16][4], uint32_t stage,
-                                            int valid_keys, float scale_log2) {
+template <class Tile>
+__device__ __forceinline__ void attend_tile(WarpState<Tile::kDim>& state,
+                                            const uint32_t (&query)[Tile::kDim / 16][4],
+                                            uint32_t stage, int valid_keys, float scale_log2) {
   const int lane = threadIdx.x % 32;
   float scores[2][4] = {};
-  const uint32_t keys = stage + (lane / 16 * 8 + lane % 8) * kRowBytes<kDim> + lane / 8 % 2 * 16;
+  multiply_keys<Tile>(scores, query, stage);
+  // Of keys 8 n + 2 (lane % 4) + e: the key's in the lower half, the value's in the upper.
+  [[maybe_unused]] uint32_t scales[2][2];
+  if constexpr (Tile::kHasCells) {
 #pragma unroll
-  for (int k = 0; k < kDim / 16; ++k) {
-    uint32_t b[4];
-    load_matrices(b, keys + k * 32);
-    mma_bf16(scores[0], query[k], b[0], b[1]);
-    mma_bf16(scores[1], query[k], b[2], b[3]);
+    for (int n = 0; n < 2; ++n) {
+      load_shared(scales[n], stage + Tile::kScalesAt + (n * 8 + lane % 4 * 2) * 4);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) scores[n][i] *= __uint_as_float(scales[n][i % 2] << 16);
+    }
   }
   float rescale[2];
 #pragma unroll
@@ -135,25 +240,26 @@ __device__ __forceinline__ void attend_tile(WarpState<kDim>& state,
   // Multiplying by exactly 1 changes nothing, so the vote does not change the bits.
   if (__any_sync(kAllLanes, rescale[0] != 1.0f || rescale[1] != 1.0f)) {
 #pragma unroll
-    for (int n = 0; n < kDim / 8; ++n) {
+    for (int n = 0; n < Tile::kDim / 8; ++n) {
       state.sums[n][0] *= rescale[0];
       state.sums[n][1] *= rescale[0];
       state.sums[n][2] *= rescale[1];
       state.sums[n][3] *= rescale[1];
     }
   }
+  if constexpr (Tile::kHasCells) {
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        scores[n][i] *= __uint_as_float(scales[n][i % 2] & 0xffff0000u);
+      }
+    }
+  }
   const uint32_t weights[4] = {
       pack_bf16(scores[0][0], scores[0][1]), pack_bf16(scores[0][2], scores[0][3]),
       pack_bf16(scores[1][0], scores[1][1]), pack_bf16(scores[1][2], scores[1][3])};
-  const uint32_t values = stage + kTileKeys * kRowBytes<kDim> +
-                          (lane / 8 % 2 * 8 + lane % 8) * kRowBytes<kDim> + lane / 16 * 16;
-#pragma unroll
-  for (int n = 0; n < kDim / 16; ++n) {
-    uint32_t b[4];
-    load_matrices_transposed(b, values + n * 32);
-    mma_bf16(state.sums[2 * n], weights, b[0], b[1]);
-    mma_bf16(state.sums[2 * n + 1], weights, b[2], b[3]);
-  }
+  multiply_values<Tile>(state.sums, weights, stage);
 }
 
 // The block that ends the last split of (sequence, heads) adds the splits up in their order.
@@ -205,14 +311,15 @@ __device__ __forceinline__ void combine_splits(const DecodeArgs& a, const Item& 
   }
 }
 
-template <int kDim, int kStages, int kBlocksPerMultiprocessor>
+template <class Tile, int kStages, int kBlocksPerMultiprocessor>
 __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     decode_kernel(const __grid_constant__ DecodeArgs a) {
   extern __shared__ __align__(16) unsigned char shared[];
   __shared__ int first[kMaxAttentionSequences + 1];
   __shared__ unsigned last_of_item;
-  constexpr int kChunks = kDim / 8;           // 16-byte units of a row
-  constexpr int kRowsPerCopy = 32 / kChunks;  // rows that a warp copies at once
+  constexpr int kDim = Tile::kDim;
+  constexpr int kChunks = kDim * Tile::kElementBytes / 16;  // 16-byte units of a row
+  constexpr int kRowsPerCopy = 32 / kChunks;                // rows that a warp copies at once
   constexpr int kCopies = kTileKeys / kRowsPerCopy;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -226,7 +333,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     return queries == 1 ? static_cast<int>(split_count(p.context_len[s])) : 0;
   });
   const int items = first[p.num_seqs] * p.kv_heads * a.parts;
-  unsigned char* own = shared + warp * kWarpBytes<kDim, kStages>;
+  unsigned char* own = shared + warp * kWarpBytes<Tile, kStages>;
   const uint32_t stages = shared_address(own);
 
   for (int index = blockIdx.x; index < items; index += gridDim.x) {
@@ -245,17 +352,25 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     };
     const auto copy_tile = [&](int i, unsigned rows) {
       if (i < own_tiles) {
-        const uint32_t stage = stages + i % kStages * kStageBytes<kDim>;
+        const uint32_t stage = stages + i % kStages * Tile::kBytes;
 #pragma unroll
         for (int j = 0; j < kCopies; ++j) {
           const int r = lane / kChunks + j * kRowsPerCopy;
           const int64_t at =
-              static_cast<int64_t>(__shfl_sync(kAllLanes, rows, r)) * kDim + lane % kChunks * 8;
+              static_cast<int64_t>(__shfl_sync(kAllLanes, rows, r)) * (kDim * Tile::kElementBytes) +
+              lane % kChunks * 16;
           const bool valid = tile_key(i) + r < item.end_key;
-          const uint32_t to = stage + r * kRowBytes<kDim> + lane % kChunks * 16;
-          copy_async16(to, static_cast<const __nv_bfloat16*>(p.keys) + at, valid);
-          copy_async16(to + kTileKeys * kRowBytes<kDim>,
-                       static_cast<const __nv_bfloat16*>(p.values) + at, valid);
+          const uint32_t to = stage + lane % kChunks * 16;
+          copy_async16(to + r * Tile::kKeyStride, static_cast<const char*>(p.keys) + at, valid);
+          copy_async16(to + Tile::kValuesAt + r * Tile::kValueStride,
+                       static_cast<const char*>(p.values) + at, valid);
+        }
+        if constexpr (Tile::kHasCells) {
+          if (lane < kTileKeys) {
+            copy_async4(stage + Tile::kScalesAt + lane * 4,
+                        static_cast<const __nv_bfloat162*>(p.scales) + rows,
+                        tile_key(i) + lane < item.end_key);
+          }
         }
       }
       commit_copies();  // also an empty group, so that group i is always tile i
@@ -276,8 +391,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     uint32_t query[kDim / 16][4];
     {
       const int64_t width = static_cast<int64_t>(p.q_heads + 2 * p.kv_heads) * kDim;
-      const __nv_bfloat16* q = static_cast<const __nv_bfloat16*>(p.qkv) + item.row * width +
-                               item.head * kDim + lane % 4 * 2;
+      const __nv_bfloat16* q =
+          static_cast<const __nv_bfloat16*>(p.qkv) + item.row * width + item.head * kDim;
 #pragma unroll
       for (int k = 0; k < kDim / 16; ++k) {
 #pragma unroll
@@ -285,7 +400,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
           const int head = lane / 4 + r % 2 * 8;
           query[k][r] =
               head < item.heads
-                  ? *reinterpret_cast<const uint32_t*>(q + head * kDim + k * 16 + r / 2 * 8)
+                  ? *reinterpret_cast<const uint32_t*>(q + head * kDim + query_element<Tile>(k, r))
                   : 0u;
         }
       }
@@ -297,8 +412,8 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       next_rows = look_up(i + kStages);
       wait_copies<kStages - 1>();
       __syncwarp();
-      attend_tile(state, query, stages + i % kStages * kStageBytes<kDim>,
-                  item.end_key - tile_key(i), a.scale_log2);
+      attend_tile<Tile>(state, query, stages + i % kStages * Tile::kBytes,
+                        item.end_key - tile_key(i), a.scale_log2);
       __syncwarp();  // every lane has read the stage before it is filled again
     }
     wait_copies<0>();
@@ -307,7 +422,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
     // Each warp leaves its sums [16][kMergeStride] and states [16] in its own stages.
     float* own_sums = reinterpret_cast<float*>(own);
     constexpr int kStatesAt = kHeadsPerItem * kMergeStride<kDim>;
-    static_assert((kStatesAt + 2 * kHeadsPerItem) * 4 <= kWarpBytes<kDim, kStages>);
+    static_assert((kStatesAt + 2 * kHeadsPerItem) * 4 <= kWarpBytes<Tile, kStages>);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float total = state.total[half];
@@ -319,10 +434,24 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
         own_sums[kStatesAt + 2 * head] = state.top[half];
         own_sums[kStatesAt + 2 * head + 1] = total;
       }
+      float* sums_of_head = own_sums + head * kMergeStride<kDim>;
+      if constexpr (Tile::kHasCells) {
 #pragma unroll
-      for (int n = 0; n < kDim / 8; ++n) {
-        *reinterpret_cast<float2*>(own_sums + head * kMergeStride<kDim> + n * 8 + lane % 4 * 2) =
-            make_float2(state.sums[n][2 * half], state.sums[n][2 * half + 1]);
+        for (int e = 0; e < 2; ++e) {
+#pragma unroll
+          for (int n = 0; n < kDim / 8; n += 4) {
+            const int i = 2 * half + e;
+            *reinterpret_cast<float4*>(sums_of_head + (lane % 4 * 2 + e) * (kDim / 8) + n) =
+                make_float4(state.sums[n][i], state.sums[n + 1][i], state.sums[n + 2][i],
+                            state.sums[n + 3][i]);
+          }
+        }
+      } else {
+#pragma unroll
+        for (int n = 0; n < kDim / 8; ++n) {
+          *reinterpret_cast<float2*>(sums_of_head + n * 8 + lane % 4 * 2) =
+              make_float2(state.sums[n][2 * half], state.sums[n][2 * half + 1]);
+        }
       }
     }
     __syncthreads();
@@ -335,7 +464,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
       float top = -INFINITY;
 #pragma unroll
       for (int w = 0; w < kWarps; ++w) {
-        warp_sums[w] = reinterpret_cast<const float*>(shared + w * kWarpBytes<kDim, kStages>);
+        warp_sums[w] = reinterpret_cast<const float*>(shared + w * kWarpBytes<Tile, kStages>);
         top = fmaxf(top, warp_sums[w][kStatesAt + 2 * h]);
       }
       float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -384,10 +513,10 @@ __global__ void __launch_bounds__(kThreads, kBlocksPerMultiprocessor)
   wait_for_previous_kernel();  // a block without items
 }
 
-template <int kDim, int kStages, int kBlocksPerMultiprocessor>
+template <class Tile, int kStages, int kBlocksPerMultiprocessor>
 cudaError_t launch_shape(const DecodeArgs& args, cudaStream_t stream) {
-  constexpr size_t kBytes = size_t{kWarps} * kWarpBytes<kDim, kStages>;
-  const auto kernel = decode_kernel<kDim, kStages, kBlocksPerMultiprocessor>;
+  constexpr size_t kBytes = size_t{kWarps} * kWarpBytes<Tile, kStages>;
+  const auto kernel = decode_kernel<Tile, kStages, kBlocksPerMultiprocessor>;
   const cudaError_t allowed = allow_shared_memory(kernel, kBytes);
   if (allowed != cudaSuccess) return allowed;
   const int64_t most_items = int64_t{args.p.num_seqs} * items_per_split(args.p) * args.max_splits;
@@ -399,11 +528,27 @@ cudaError_t launch_shape(const DecodeArgs& args, cudaStream_t stream) {
   return launch(kernel, shape, stream, args);
 }
 
+template <class Tile>
+cudaError_t launch_tile(const DecodeArgs& args, cudaStream_t stream) {
+  // Few items: one block a multiprocessor has more loads in flight. The bits are the same. A stage
+  // of cells has half the bytes.
+  if (args.p.num_seqs * items_per_split(args.p) <= 8) {
+    return launch_shape < Tile, Tile::kHasCells ? 7 : 4, 1 > (args, stream);
+  }
+  return launch_shape < Tile, Tile::kHasCells ? 3 : 2, 3 > (args, stream);
+}
+
 template <int kDim>
 cudaError_t launch_dim(const DecodeArgs& args, cudaStream_t stream) {
-  // Few items: one block a multiprocessor has more loads in flight. The bits are the same.
-  if (args.p.num_seqs * items_per_split(args.p) <= 8) return launch_shape<kDim, 4, 1>(args, stream);
-  return launch_shape<kDim, 2, 3>(args, stream);
+  switch (args.p.cache) {
+    case CacheType::kPlain:
+      return launch_tile<TileShape<kDim, CacheType::kPlain>>(args, stream);
+    case CacheType::kInt8:
+      return launch_tile<TileShape<kDim, CacheType::kInt8>>(args, stream);
+    case CacheType::kE4m3:
+      return launch_tile<TileShape<kDim, CacheType::kE4m3>>(args, stream);
+  }
+  return cudaErrorInvalidValue;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include "kernels/attention/paged_attention.h"
@@ -24,9 +25,20 @@ inline void* behind_counters(const PagedAttentionParams& p) {
   return static_cast<char*>(p.workspace) + kAttentionCounterBytes;
 }
 
+// Room for contexts of a quantised cache in bfloat16.
+struct ExpandedCache {
+  __nv_bfloat16* keys;    // [pages, kv_heads, block_size, head_dim]
+  __nv_bfloat16* values;  // the same
+  int32_t* block_tables;  // [num_seqs, max_blocks]
+};
+
+// Expands the cells of all sequences with more than one query, which take `pages` together, and
+// fills the tables of these sequences.
+cudaError_t launch_expand(const PagedAttentionParams& p, const ExpandedCache& to, int pages,
+                          cudaStream_t stream);
 // Sequences of one query; bfloat16, head_dim 64 or 128.
 cudaError_t launch_decode(const PagedAttentionParams& p, cudaStream_t stream);
-// Sequences of more queries; bfloat16, head_dim 64 or 128.
+// Sequences of more queries over a plain cache; bfloat16, head_dim 64 or 128.
 cudaError_t launch_prefill(const PagedAttentionParams& p, cudaStream_t stream);
 // The same on sm_90a, by FlashInfer's kernel. Present when its headers were there at build time.
 bool has_prefill_sm90();

@@ -10,12 +10,28 @@ namespace ernie::kernels::attention {
 
 constexpr int kMaxSimpleHeadDim = 256;
 
-// `query` is room for head_dim floats in shared memory of this warp's own. offset(key) is the
-// place of key `key` behind `keys` and `values`, in elements. No keys give zeros.
-template <class T, class Offset>
+// Keys and values as they are, at places that count elements.
+template <class T>
+struct PlainElements {
+  static constexpr int kWidth = kVectorElements<T>;
+  const T* keys;
+  const T* values;
+
+  __device__ __forceinline__ void key(int64_t at, int i, float (&out)[kWidth]) const {
+    to_floats(load16(keys + at + i), out);
+  }
+  __device__ __forceinline__ float value(int64_t at, int i) const {
+    return to_float(values[at + i]);
+  }
+};
+
+// `query` is room for head_dim floats in shared memory of this warp's own. Of key `key`,
+// cache.key(offset(key), i, ..) gives kWidth elements from i on and cache.value(offset(key), i) an
+// element of its value. No keys give zeros.
+template <class T, class Cache, class Offset>
 __device__ __forceinline__ void attend_simply(const T* q, float* query, int head_dim, int visible,
-                                              float scale, const T* keys, const T* values,
-                                              Offset offset, T* out) {
+                                              float scale, const Cache& cache, Offset offset,
+                                              T* out) {
   const int lane = threadIdx.x % 32;
   for (int i = lane; i < head_dim; i += 32) query[i] = to_float(q[i]);
   __syncwarp();
@@ -29,11 +45,11 @@ __device__ __forceinline__ void attend_simply(const T* q, float* query, int head
     if (lane < count) {
       at = offset(base + lane);
       float dot = 0.0f;
-      for (int i = 0; i < head_dim; i += kVectorElements<T>) {
-        float k[kVectorElements<T>];
-        to_floats(load16(keys + at + i), k);
+      for (int i = 0; i < head_dim; i += Cache::kWidth) {
+        float k[Cache::kWidth];
+        cache.key(at, i, k);
 #pragma unroll
-        for (int e = 0; e < kVectorElements<T>; ++e) dot += query[i + e] * k[e];
+        for (int e = 0; e < Cache::kWidth; ++e) dot += query[i + e] * k[e];
       }
       score = dot * scale;
     }
@@ -46,10 +62,10 @@ __device__ __forceinline__ void attend_simply(const T* q, float* query, int head
     for (int i = 0; i < kMaxSimpleHeadDim / 32; ++i) sums[i] *= rescale;
     for (int j = 0; j < count; ++j) {
       const float w = __shfl_sync(kAllLanes, weight, j);
-      const T* value = values + __shfl_sync(kAllLanes, at, j);
+      const int64_t value_at = __shfl_sync(kAllLanes, at, j);
 #pragma unroll
       for (int i = 0; i < kMaxSimpleHeadDim / 32; ++i) {
-        if (lane + 32 * i < head_dim) sums[i] += w * to_float(value[lane + 32 * i]);
+        if (lane + 32 * i < head_dim) sums[i] += w * cache.value(value_at, lane + 32 * i);
       }
     }
   }

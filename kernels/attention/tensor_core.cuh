@@ -49,6 +49,13 @@ __device__ __forceinline__ void copy_async16(uint32_t destination, const void* s
                : "r"(destination), "l"(source), "r"(valid ? 16 : 0)
                : "memory");
 }
+// The same of 4 bytes.
+__device__ __forceinline__ void copy_async4(uint32_t destination, const void* source, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :
+               : "r"(destination), "l"(source), "r"(valid ? 4 : 0)
+               : "memory");
+}
 __device__ __forceinline__ void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
@@ -56,6 +63,23 @@ __device__ __forceinline__ void commit_copies() {
 template <int kPending>
 __device__ __forceinline__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+// kWords words, 2 or 4, from shared memory that is aligned to as many.
+template <int kWords>
+__device__ __forceinline__ void load_shared(uint32_t (&r)[kWords], uint32_t address) {
+  static_assert(kWords == 2 || kWords == 4);
+  if constexpr (kWords == 2) {
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(address)
+                 : "memory");
+  }
 }
 
 // 2^x with a relative error of about 2^-22; exp2(-infinity) = 0.

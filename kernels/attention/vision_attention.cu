@@ -81,7 +81,8 @@ __global__ void __launch_bounds__(kSimpleWarps * 32)
   const T* segment = static_cast<const T*>(p.qkv) + begin * stride + head * p.head_dim;
   attend_simply(
       segment + row * stride, queries[threadIdx.x / 32], p.head_dim, length, scale,
-      segment + head_width, segment + 2 * head_width, [&](int key) { return key * stride; },
+      PlainElements<T>{segment + head_width, segment + 2 * head_width},
+      [&](int key) { return key * stride; },
       static_cast<T*>(p.out) + (begin + row) * head_width + head * p.head_dim);
 }
 

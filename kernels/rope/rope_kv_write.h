@@ -4,11 +4,13 @@
 
 #include <cstdint>
 
+#include "kernels/common/cache_type.h"
 #include "kernels/common/element_type.h"
 
 // Three-axis rotary embedding of q and k on adjacent pairs, and the write of k and v into the paged
-// cache, in one launch. Pair i of a head turns by float32(position[axis[i]] * inv_freq[i]), the
-// product and the sine and cosine rounded to float32 as on the CPU.
+// cache, quantised where it is (kernels/quantized/cache_cells.cuh), in one launch. Pair i of a head
+// turns by float32(position[axis[i]] * inv_freq[i]), the product and the sine and cosine rounded to
+// float32 as on the CPU.
 namespace ernie::kernels {
 
 // Positions, slots and tables are read before the kernel that was launched just before this one has
@@ -24,8 +26,11 @@ struct RopeKvWriteParams {
   const int32_t* slots = nullptr;
   const float* inv_freq = nullptr;  // [head_dim / 2]
   const uint8_t* axis = nullptr;    // [head_dim / 2], 0 to 2
-  void* keys = nullptr;             // [num_blocks, kv_heads, block_size, head_dim] T
+  CacheType cache = CacheType::kPlain;
+  void* keys = nullptr;  // [num_blocks, kv_heads, block_size, head_dim] T or cells
   void* values = nullptr;
+  void* scales = nullptr;  // of cells: [num_blocks, kv_heads, block_size, 2] bfloat16, of the key
+                           // and of the value
   int tokens = 0;
   int q_heads = 0;
   int kv_heads = 0;

@@ -43,11 +43,19 @@ KERNEL_BENCH(rope_kv_write) {
     p.head_dim = kHeadDim;
     p.block_size = 64;
     // q and k are read and written, v read, k and v written to the cache.
-    const double heads = 2.0 * (kQHeads + kKvHeads) + kKvHeads + 2.0 * kKvHeads;
-    bench::report("28B, " + std::to_string(tokens) + " tokens",
-                  bench::time_launches(
-                      [&](cudaStream_t stream, int) { return launch_rope_kv_write(p, stream); }),
-                  heads * kHeadDim * 2 * tokens);
+    const double heads = 2.0 * (kQHeads + kKvHeads) + kKvHeads;
+    const auto report = [&](const char* name, double cached_heads) {
+      bench::report("28B, " + std::to_string(tokens) + " tokens" + name,
+                    bench::time_launches(
+                        [&](cudaStream_t stream, int) { return launch_rope_kv_write(p, stream); }),
+                    (heads + cached_heads) * kHeadDim * 2 * tokens);
+    };
+    report("", 2.0 * kKvHeads);
+    p.scales = bench::allocate_zeroed(static_cast<size_t>(tokens + 64) * kKvHeads * 4);
+    p.cache = CacheType::kInt8;
+    report(", int8", kKvHeads);
+    p.cache = CacheType::kE4m3;
+    report(", e4m3", kKvHeads);
   }
 }
 

@@ -1,4 +1,8 @@
+#include <cuda_fp8.h>
+
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/rope/rope_kv_write.h"
 #include "kernels/testing/testing.h"
@@ -116,6 +120,120 @@ KERNEL_TEST(RotatesAndWritesTheCache) {
     for (int tokens : {1, 7, 130}) {
       check_rope<float>(g, tokens);
       check_rope<__nv_bfloat16>(g, tokens);
+    }
+  }
+}
+
+// Keys and values of one token and head, and the scales of both.
+template <class T>
+void check_cells(const Geometry& g, int tokens, CacheType cache) {
+  Random random(static_cast<uint64_t>(tokens * 100 + g.head_dim));
+  const std::string what = std::string(testing::type_name<T>()) + ", " +
+                           (cache == CacheType::kInt8 ? "int8, " : "e4m3, ") +
+                           std::to_string(tokens) + " tokens, " + std::to_string(g.kv_heads) +
+                           " heads of " + std::to_string(g.head_dim);
+  const int d = g.head_dim;
+  const int width = (g.q_heads + 2 * g.kv_heads) * d;
+  const int first_value = (g.q_heads + g.kv_heads) * d;
+  std::vector<T> before = random.normal<T>(static_cast<size_t>(tokens) * width);
+  // Of token 1, head 0: a key of zeros and a value with a NaN.
+  if (tokens > 1) {
+    for (int e = 0; e < d; ++e) before[static_cast<size_t>(width + g.q_heads * d + e)] = T(0.0f);
+    before[static_cast<size_t>(width + first_value + d / 2)] = static_cast<T>(NAN);
+  }
+  const std::vector<int32_t> positions =
+      random.integers(static_cast<size_t>(tokens) * 3, 0, 131072);
+  std::vector<int32_t> slots;  // every other one; every seventh row is padding
+  for (int t = 0; t < tokens; ++t) slots.push_back(t % 7 == 6 ? -1 : 2 * t + 1);
+  const int blocks = 2 * tokens / g.block_size + 1;
+  const size_t rows = static_cast<size_t>(blocks) * g.kv_heads * g.block_size;
+
+  const DeviceArray<T> qkv(before);
+  const DeviceArray<uint8_t> keys(rows * d), values(rows * d), axis(std::vector<uint8_t>(d / 2));
+  const DeviceArray<__nv_bfloat16> scales(rows * 2);
+  const DeviceArray<int32_t> device_positions(positions), device_slots(slots);
+  const DeviceArray<float> inv_freq(std::vector<float>(static_cast<size_t>(d / 2), 0.37f));
+  RopeKvWriteParams p;
+  p.type = std::is_same_v<T, float> ? ElementType::kF32 : ElementType::kBF16;
+  p.qkv = qkv.data();
+  p.positions = device_positions.data();
+  p.slots = device_slots.data();
+  p.inv_freq = inv_freq.data();
+  p.axis = axis.data();
+  p.cache = cache;
+  p.keys = keys.data();
+  p.values = values.data();
+  p.scales = scales.data();
+  p.tokens = tokens;
+  p.q_heads = g.q_heads;
+  p.kv_heads = g.kv_heads;
+  p.head_dim = d;
+  p.block_size = g.block_size;
+  testing::run_in_graph([&](cudaStream_t stream) { return launch_rope_kv_write(p, stream); });
+
+  // From the rotated rows, by the written arithmetic. What no token was written to is untouched.
+  const std::vector<T> after = qkv.download();
+  std::vector<uint8_t> expected[2];
+  for (auto& cells : expected) cells.assign(rows * d, 0xff);
+  std::vector<__nv_bfloat16> expected_scales(rows * 2);
+  std::memset(static_cast<void*>(expected_scales.data()), 0xff, rows * 4);
+  const float limit = cache == CacheType::kInt8 ? 127.0f : 448.0f;
+  const std::vector<__nv_bfloat16> actual_scales = scales.download();
+  for (int t = 0; t < tokens; ++t) {
+    const int slot = slots[static_cast<size_t>(t)];
+    if (slot < 0) continue;
+    for (int h = 0; h < g.kv_heads; ++h) {
+      const size_t row = (static_cast<size_t>(slot / g.block_size) * g.kv_heads + h) *
+                             static_cast<size_t>(g.block_size) +
+                         static_cast<size_t>(slot % g.block_size);
+      for (int is_value = 0; is_value < 2; ++is_value) {
+        const T* x = after.data() + static_cast<size_t>(t) * width +
+                     (is_value ? first_value : g.q_heads * d) + h * d;
+        float most = 0;
+        bool has_nan = false;
+        for (int e = 0; e < d; ++e) {
+          most = std::max(most, std::abs(static_cast<float>(x[e])));
+          has_nan |= std::isnan(static_cast<float>(x[e]));
+        }
+        uint8_t* cells = expected[is_value].data() + row * d;
+        __nv_bfloat16& scale_bits = expected_scales[2 * row + is_value];
+        scale_bits = __float2bfloat16_rn(most / limit);
+        const float scale = static_cast<float>(scale_bits);
+        if (has_nan) {
+          const __nv_bfloat16 actual = actual_scales[2 * row + is_value];
+          EXPECT(std::isnan(static_cast<float>(actual)), what + ": a NaN is hidden");
+          scale_bits = actual;
+        }
+        for (int e = 0; e < d; ++e) {
+          if (has_nan || scale == 0) {
+            cells[e] = 0;
+          } else if (cache == CacheType::kInt8) {
+            const float cell = static_cast<float>(x[e]) / scale;
+            cells[e] = static_cast<uint8_t>(
+                static_cast<int8_t>(std::nearbyint(std::min(std::max(cell, -limit), limit))));
+          } else {
+            cells[e] =
+                __nv_cvt_float_to_fp8(static_cast<float>(x[e]) / scale, __NV_SATFINITE, __NV_E4M3);
+          }
+        }
+      }
+    }
+  }
+  testing::expect_same_bits(keys.download(), expected[0], what + ", keys");
+  testing::expect_same_bits(values.download(), expected[1], what + ", values");
+  testing::expect_same_bits(actual_scales, expected_scales, what + ", scales");
+}
+
+KERNEL_TEST(WritesCellsWithTheirScales) {
+  for (const CacheType cache : {CacheType::kInt8, CacheType::kE4m3}) {
+    for (const Geometry& g :
+         {Geometry{4, 2, 64, 16}, Geometry{20, 4, 128, 64}, Geometry{3, 1, 32, 16},
+          Geometry{64, 8, 128, 64}, Geometry{2, 2, 16, 5}, Geometry{9, 3, 80, 16},
+          Geometry{40, 4, 40, 16}, Geometry{6, 3, 256, 64}, Geometry{600, 2, 8, 16}}) {
+      for (int tokens : {1, 7, 130}) {
+        check_cells<float>(g, tokens, cache);
+        check_cells<__nv_bfloat16>(g, tokens, cache);
+      }
     }
   }
 }

@@ -15,6 +15,7 @@
 #include "model/prompt.h"
 #include "ops/backend.h"
 #include "sched/sampling_params.h"
+#include "tensor/kv_type.h"
 
 namespace ernie::engine {
 
@@ -30,7 +31,8 @@ struct StepTimeLimits {
 struct EngineConfig {
   std::string model_dir;
   model::LoadChoice load_choice = model::LoadChoice::kCheckpoint;
-  DType dtype = DType::kBF16;  // of activations and the key-value cache
+  DType dtype = DType::kBF16;      // of activations
+  std::optional<KvType> kv_cache;  // none: as activations
   model::Quantization quantization;
   bool text_only = false;  // no picture will come: what only they need is not loaded
   int tensor_parallel_size = 1;
@@ -57,6 +59,8 @@ struct EngineConfig {
   std::function<void(const std::string& reason)> on_fatal;
   std::function<void(size_t done_bytes, size_t total_bytes)> on_load_progress;
   std::function<void(int done, int total)> on_capture_progress;  // graphs of rank 0
+
+  KvType kv_type() const { return kv_cache.value_or(kv_type_of(dtype)); }
 };
 
 enum class FinishReason { kStop, kLength, kCancelled, kError };
@@ -126,6 +130,7 @@ struct MemoryReport {
   size_t workspace_bytes = 0;
   size_t kv_bytes = 0;
   size_t encoder_cache_bytes = 0;
+  KvType kv_type = KvType::kBF16;
   size_t block_bytes = 0;  // of one key-value block
   int num_blocks = 0;
   int encoder_cache_tokens = 0;

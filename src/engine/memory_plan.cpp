@@ -108,6 +108,7 @@ MemoryReport plan_device_memory(const EngineConfig& config, const ops::Backend::
   MemoryReport report{.device_total_bytes = info.total_bytes,
                       .weight_bytes = now.weight_bytes,
                       .workspace_bytes = now.workspace_bytes,
+                      .kv_type = config.kv_type(),
                       .block_bytes = now.block_bytes};
   const bool overridden = config.num_gpu_blocks_override > 0;
   // An override says how large the cache is, so only what is really free bounds it.
@@ -165,10 +166,11 @@ MemoryReport plan_device_memory(const EngineConfig& config, const ops::Backend::
 
 std::string MemoryReport::to_string() const {
   return fmt::format(
-      "weights {}, work buffers {}, encoder cache {} ({} tokens), key-value cache {} ({} blocks); "
+      "weights {}, work buffers {}, encoder cache {} ({} tokens), key-value cache {} ({} blocks in "
+      "{}); "
       "budget {} of {}",
       mib(weight_bytes), mib(workspace_bytes), mib(encoder_cache_bytes), encoder_cache_tokens,
-      mib(kv_bytes), num_blocks, mib(budget_bytes), mib(device_total_bytes));
+      mib(kv_bytes), num_blocks, kv_type_name(kv_type), mib(budget_bytes), mib(device_total_bytes));
 }
 
 }  // namespace ernie::engine

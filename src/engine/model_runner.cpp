@@ -86,16 +86,18 @@ ModelRunner::ModelRunner(const RunnerSizes& sizes, ops::Backend& backend, model:
   if (sizes.encoder_cache_rows > 0) {
     encoder_cache_ = backend.allocate(sizes.feature_bytes() * sizes.encoder_cache_rows);
   }
-  const Shape shape{sizes.num_blocks, sizes.kv.kv_heads, sizes.kv.block_size, sizes.kv.head_dim};
-  const size_t bytes = sizes.kv.block_bytes() / 2 * sizes.num_blocks;
+  const ops::KvLayout& kv = sizes.kv;
+  const auto blocks = static_cast<size_t>(sizes.num_blocks);
+  const auto allocate = [&](size_t bytes, DType dtype, int width) {
+    const Buffer& buffer = kv_buffers_.emplace_back(backend.allocate(bytes * blocks));
+    return buffer.view(dtype, {sizes.num_blocks, kv.kv_heads, kv.block_size, width});
+  };
   for (int layer = 0; layer < sizes.num_layers; ++layer) {
-    Buffer keys = backend.allocate(bytes);
-    Buffer values = backend.allocate(bytes);
-    cache_.push_back({.keys = keys.view(sizes.kv.type, shape),
-                      .values = values.view(sizes.kv.type, shape),
-                      .layout = sizes.kv});
-    kv_buffers_.push_back(std::move(keys));
-    kv_buffers_.push_back(std::move(values));
+    ops::KvLayer& own = cache_.emplace_back();
+    own.layout = kv;
+    own.keys = allocate(kv.page_bytes(), element_dtype(kv.type), kv.head_dim);
+    own.values = allocate(kv.page_bytes(), element_dtype(kv.type), kv.head_dim);
+    if (is_quantized(kv.type)) own.scales = allocate(kv.scale_bytes(), DType::kBF16, 2);
   }
 }
 
@@ -216,6 +218,8 @@ std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch
   model::ModelInput input = input_of(arrays);
   input.any_vision = batch.any_vision;
   input.attention.max_query_len = batch.max_query_len;
+  input.attention.host_query_start = batch.query_start;
+  input.attention.host_context_len = batch.context_len;
   input.media = batch.media;
   input.encoder_cache =
       encoder_cache_.view(sizes_.activation, {sizes_.encoder_cache_rows, sizes_.hidden_size});

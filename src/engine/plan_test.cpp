@@ -63,6 +63,25 @@ TEST(Plan, IsWhatAStartedEngineReports) {
   }
 }
 
+TEST(Plan, EightBitsHoldTwiceTheTokens) {
+  model::ModelConfig model_config = tiny_config();
+  model_config.head_dim = 128;
+  const auto blocks = [&](std::optional<KvType> type) {
+    EngineConfig config = tiny_engine();
+    config.dtype = DType::kBF16;
+    config.num_gpu_blocks_override = 0;
+    config.kv_cache = type;
+    constexpr size_t kFree = size_t{32} << 20;  // less than the most blocks there may be
+    return plan(model_config, config, {kFree, kFree, true}, cpu::cpu_sizing()).num_blocks;
+  };
+  for (const KvType type : {KvType::kInt8, KvType::kFp8}) {
+    EXPECT_GE(blocks(type), 1.9 * blocks({})) << kv_type_name(type);
+    EngineConfig config = tiny_engine();
+    config.kv_cache = type;
+    expect_equal(planned(tiny_config(), config), reported(tiny_config(), config));
+  }
+}
+
 // A tied configuration whose checkpoint stores a head all the same.
 TEST(Plan, CountsAHeadThatOnlyTheCheckpointHas) {
   const model::ModelConfig tied = tiny_config();

@@ -49,7 +49,7 @@ RunnerSizes runner_sizes(const EngineConfig& config, const model::ModelConfig& m
           .vocab_size = model_config.vocab_size,
           .num_blocks = memory.num_blocks,
           .num_layers = model_config.num_layers,
-          .kv = model::kv_layout(model_config, config.dtype, source.ranks, config.block_size),
+          .kv = model::kv_layout(model_config, config.kv_type(), source.ranks, config.block_size),
           .activation = config.dtype,
           .max_graph_seqs = config.use_graphs ? graph_seqs(config) : 0,
           .hidden_size = model_config.hidden_size,
@@ -60,6 +60,7 @@ ops::WorkShape work_shape(const EngineConfig& config, const model::ModelConfig& 
                           const ModelSource& source) {
   ops::WorkShape shape =
       model::work_shape(model_config, load_options(config, model_config, 0), source.ranks);
+  shape.kv = model::kv_layout(model_config, config.kv_type(), source.ranks, config.block_size);
   shape.max_context =
       sched::blocks_for(config.max_model_len, config.block_size) * config.block_size;
   return shape;

@@ -76,7 +76,7 @@ Result<MemoryNeeds> plan_memory(const ModelConfig& config, const LoadOptions& op
   return MemoryNeeds{needs.weight_bytes, needs.workspace_bytes};
 }
 
-ops::KvLayout kv_layout(const ModelConfig& config, DType type, int tensor_parallel_size,
+ops::KvLayout kv_layout(const ModelConfig& config, KvType type, int tensor_parallel_size,
                         int block_size) {
   return {.type = type,
           .block_size = block_size,
@@ -91,7 +91,6 @@ ops::WorkShape work_shape(const ModelConfig& config, const LoadOptions& options,
                        .vocab = config.vocab_size,
                        .hidden = config.hidden_size,
                        .q_heads = config.num_heads / tensor_parallel_size,
-                       .head_dim = config.head_dim,
                        .activation = options.activation};
   if (!config.moe) return shape;
   const MoeConfig& moe = *config.moe;

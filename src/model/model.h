@@ -141,7 +141,7 @@ Status check_tensor_parallel(const ModelConfig& config, int tensor_parallel_size
 int kv_heads_per_rank(const ModelConfig& config, int tensor_parallel_size);
 
 // How each of the decoder's layers keeps keys and values on one rank.
-ops::KvLayout kv_layout(const ModelConfig& config, DType type, int tensor_parallel_size,
+ops::KvLayout kv_layout(const ModelConfig& config, KvType type, int tensor_parallel_size,
                         int block_size);
 
 }  // namespace ernie::model

@@ -248,7 +248,12 @@ Quantization read_quantization_config(ConfigReader& reader, const ModelConfig& c
     reader.refuse("quantization_status", "\"compressed\"");
   }
   if (reader.has("kv_cache_scheme")) {
-    reader.refuse("kv_cache_scheme", "null (scales of a quantised cache are not supported)");
+    reader.refuse("kv_cache_scheme",
+                  "null (the scales of a quantised cache are made while serving, by "
+                  "--kv-cache-dtype)");
+  }
+  if (reader.has("kv_cache_quant_type")) {
+    reader.refuse("kv_cache_quant_type", "null (the cache's type is given by --kv-cache-dtype)");
   }
   ConfigReader sparsity = reader.object("sparsity_config");
   if (sparsity.string("format", "dense") != "dense") sparsity.refuse("format", "\"dense\"");

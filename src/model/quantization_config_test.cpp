@@ -127,6 +127,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Refusal{"/format", "\"marlin-24\"", "\"pack-quantized\""},
                       Refusal{"/quantization_status", "\"frozen\"", "\"compressed\""},
                       Refusal{"/kv_cache_scheme", "{\"num_bits\":8}", "null"},
+                      Refusal{"/kv_cache_quant_type", "\"int8\"", "--kv-cache-dtype"},
                       Refusal{"/sparsity_config/format", "\"2:4\"", "\"dense\""},
                       Refusal{"/transform_config", "{\"a\":1}", "rotated"},
                       Refusal{"/config_groups", "{}", "targets"},

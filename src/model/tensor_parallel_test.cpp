@@ -64,7 +64,7 @@ TEST(Plan, ShardsOfTheLargestModelAddUp) {
   ASSERT_TRUE(one.ok() && eight.ok());
   const auto kv_bytes_per_token = [&](int ranks) {
     return static_cast<size_t>(config.num_layers) *
-           kv_layout(config, DType::kBF16, ranks, 64).block_bytes() / 64;
+           kv_layout(config, KvType::kBF16, ranks, 64).block_bytes() / 64;
   };
   EXPECT_EQ(kv_bytes_per_token(1), 221'184u);
   EXPECT_EQ(kv_bytes_per_token(8), 221'184u / 8);

@@ -1,5 +1,7 @@
 #include "ops/operators.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "base/check.h"
@@ -38,11 +40,16 @@ bool is_vector(const TensorView& view, DType dtype, int64_t elements) {
 
 void check_cache(const KvLayer& kv, const TensorView& qkv, int q_heads, const char* what) {
   const KvLayout& l = kv.layout;
+  const bool scales_fit =
+      !is_quantized(l.type) ||
+      is_vector(kv.scales, DType::kBF16, kv.keys.shape.elements() / std::max(l.head_dim, 1) * 2);
   CHECK(l.block_size > 0 && l.kv_heads > 0 && l.head_dim > 0 && l.head_dim % 2 == 0 &&
-            l.type == qkv.dtype && kv.keys.dtype == l.type && kv.values.dtype == l.type &&
-            kv.keys.shape == kv.values.shape && q_heads % l.kv_heads == 0 &&
+            (is_quantized(l.type) || element_dtype(l.type) == qkv.dtype) &&
+            kv.keys.dtype == element_dtype(l.type) && kv.values.dtype == kv.keys.dtype &&
+            kv.keys.shape == kv.values.shape && scales_fit && q_heads % l.kv_heads == 0 &&
             qkv.cols() == int64_t{q_heads + 2 * l.kv_heads} * l.head_dim,
-        std::string(what) + ": qkv " + text(qkv) + ", keys " + text(kv.keys) + ", " +
+        std::string(what) + ": qkv " + text(qkv) + ", a cache of " + kv_type_name(l.type) +
+            ", keys " + text(kv.keys) + ", scales " + text(kv.scales) + ", " +
             std::to_string(q_heads) + " query heads, " + std::to_string(l.kv_heads) +
             " key-value heads of " + std::to_string(l.head_dim) + ", blocks of " +
             std::to_string(l.block_size));
@@ -137,9 +144,13 @@ void Operators::paged_attention(const PagedAttentionArgs& a) {
             a.out.cols() == int64_t{a.q_heads} * a.kv.layout.head_dim &&
             is_ints(batch.query_start, batch.num_seqs + 1) &&
             is_ints(batch.context_len, batch.num_seqs) && batch.block_tables.dtype == DType::kI32 &&
-            batch.block_tables.rows() == batch.num_seqs,
+            batch.block_tables.rows() == batch.num_seqs &&
+            (batch.max_query_len <= 1 || !is_quantized(a.kv.layout.type) ||
+             (std::ssize(batch.host_query_start) == batch.num_seqs + 1 &&
+              std::ssize(batch.host_context_len) == batch.num_seqs)),
         "paged_attention: qkv " + text(a.qkv) + ", out " + text(a.out) + ", " +
-            std::to_string(batch.num_seqs) + " sequences, block_tables " +
+            std::to_string(batch.num_seqs) + " sequences (" +
+            std::to_string(batch.host_context_len.size()) + " known to the host), block_tables " +
             text(batch.block_tables));
   do_paged_attention(a);
 }

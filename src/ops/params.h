@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "ops/weight.h"
+#include "tensor/bf16.h"
+#include "tensor/kv_type.h"
 #include "tensor/tensor.h"
 
 // Parameter structures of the backend's operators. T stands for the activation type (float32 or
@@ -75,22 +77,35 @@ struct CastArgs {
 // values is [num_blocks, kv_heads, block_size * head_dim]; the order inside one block of one head
 // is the backend's own, so only whole blocks may be copied.
 struct KvLayout {
-  DType type = DType::kBF16;
+  KvType type = KvType::kBF16;
   int block_size = 64;
   int kv_heads = 0;  // on this rank
   int head_dim = 0;
 
-  // Keys and values of one block in one layer.
-  size_t block_bytes() const {
-    return size_t{2} * static_cast<size_t>(block_size) * static_cast<size_t>(kv_heads) *
-           static_cast<size_t>(head_dim) * dtype_bytes(type);
+  // Keys, or values, of one block in one layer.
+  size_t page_bytes() const {
+    return tokens_and_heads() * static_cast<size_t>(head_dim) * dtype_bytes(element_dtype(type));
+  }
+  // The scales of one block in one layer.
+  size_t scale_bytes() const {
+    return is_quantized(type) ? tokens_and_heads() * 2 * sizeof(BF16) : 0;
+  }
+  // All of one block in one layer.
+  size_t block_bytes() const { return 2 * page_bytes() + scale_bytes(); }
+
+ private:
+  size_t tokens_and_heads() const {
+    return static_cast<size_t>(block_size) * static_cast<size_t>(kv_heads);
   }
 };
 
 // The keys and values of one layer on one rank.
 struct KvLayer {
-  TensorView keys;
+  TensorView keys;  // [num_blocks, kv_heads, block_size, head_dim] element_dtype(layout.type)
   TensorView values;
+  // Of a quantised cache: [num_blocks, kv_heads, block_size, 2] bfloat16, a token's scale of the
+  // key and that of the value side by side, so that one access fetches both.
+  TensorView scales;
   KvLayout layout;
 };
 
@@ -101,7 +116,8 @@ struct RopeTable {
   std::vector<uint8_t> axis;    // [head_dim / 2], 0 = t, 1 = h, 2 = w
 };
 
-// Rotates q and k inside qkv and writes k and v into their cache slots.
+// Rotates q and k inside qkv and writes k and v, quantised where the cache is (ops/quantize_kv.h),
+// into their cache slots.
 struct RopeKvWriteArgs {
   TensorView
       qkv;  // [tokens, (q_heads + 2 kv_heads) * head_dim] T: all q heads, all k heads, all v heads
@@ -120,9 +136,14 @@ struct AttentionBatch {
   TensorView context_len;   // [num_seqs]: keys visible to the last query, including itself; 0 for
                             // a row that pads a graph, which gets zeros
   TensorView block_tables;  // [num_seqs, max_blocks]
+  // The first two on the host. May be empty where max_query_len is 1, as when a graph is captured.
+  std::span<const int32_t> host_query_start;
+  std::span<const int32_t> host_context_len;
 };
 
-// Causal grouped-query attention of new tokens over the paged cache. scale = head_dim^-0.5.
+// Causal grouped-query attention of new tokens over the paged cache. scale = head_dim^-0.5. Over a
+// quantised cache a backend may leave the rounding of cell * scale out, or round the product of
+// weight and scale instead.
 struct PagedAttentionArgs {
   TensorView qkv;  // as in RopeKvWriteArgs, q already rotated; only the q part is read
   const AttentionBatch* batch = nullptr;

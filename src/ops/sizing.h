@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "ops/params.h"
 #include "ops/sampling.h"
 #include "ops/weight.h"
 #include "tensor/dtype.h"
@@ -31,11 +32,11 @@ struct WorkShape {
   int max_tokens = 0;
   int max_seqs = 0;
   int max_context = 0;  // keys of one sequence, a multiple of the block size
+  KvLayout kv;
   int vocab = 0;
   int hidden = 0;
   int q_heads = 0;  // of this rank, as the widths below
-  int head_dim = 0;
-  int top_k = 0;  // 0: no experts
+  int top_k = 0;    // 0: no experts
   std::vector<ExpertGroupShape> expert_groups;
   int64_t shared_width = 0;
   DType activation = DType::kBF16;

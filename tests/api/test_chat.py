@@ -1,6 +1,8 @@
 """The official client against the server: chat, streaming, sampling options, usage."""
 import pytest
 
+from conftest import data_url, png
+
 
 def say(client, text="Tell me a story.", **kwargs):
     kwargs.setdefault("temperature", 0)
@@ -140,6 +142,19 @@ def test_models_and_health_and_metrics(server):
     before = server.metrics()["fastdeploy:generation_tokens_total"]
     say(server.client(), max_tokens=4, extra_body={"ignore_eos": True})
     assert server.metrics()["fastdeploy:generation_tokens_total"] == before + 4
+
+
+def test_quantised_cache_serves_pictures_and_prefixes(make_server):
+    server = make_server("--kv-cache-dtype", "int8")
+    assert "blocks in int8" in server.output()
+    assert any('cache_dtype="int8"' in name for name in server.metrics())
+    picture = data_url(png(64, 64, lambda x, y: (x * 4, y * 4, 0)))
+    content = [{"type": "text", "text": "What is this? " * 12},
+               {"type": "image_url", "image_url": {"url": picture}}]
+    answers = [server.chat(messages=[{"role": "user", "content": content}]) for _ in range(2)]
+    assert [status for status, _ in answers] == [200, 200]
+    assert answers[0][1]["choices"] == answers[1][1]["choices"]
+    assert answers[1][1]["usage"]["prompt_tokens_details"]["cached_tokens"] > 0
 
 
 def test_text_only_service_takes_marks_of_pictures_as_text(make_server):

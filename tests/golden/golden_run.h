@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -85,8 +86,13 @@ class Loaded {
   model::Model& model() { return *model_; }
   model::Prompt prompt(const Case& c) const { return prompt_of(c, config_, tokenizer_); }
 
-  Outcome run(const Case& c) {
-    model::testing::PromptRunner runner({*model_, backend_, ranks_, dtype_, kMaxTokens});
+  Outcome run(const Case& c, std::optional<KvType> kv_cache = {}) {
+    model::testing::PromptRunner runner({.model = *model_,
+                                         .backend = backend_,
+                                         .tensor_parallel_size = ranks_,
+                                         .dtype = dtype_,
+                                         .max_tokens = kMaxTokens,
+                                         .kv_cache = kv_cache});
     Outcome outcome;
     outcome.prompt_logits = runner.run(prompt(c));
     for (size_t i = 0; i + 1 < c.greedy_ids.size(); ++i) {

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <iterator>
 #include <numeric>
+#include <span>
 
+#include "ops/quantize_kv.h"
 #include "tests/ops/op_fixture.h"
 
 namespace ernie::op_tests {
@@ -26,7 +29,7 @@ ops::RopeTable rope_table(int head_dim) {
 // hold NaN, which must never reach a result.
 class PagedTest : public OpTest {
  protected:
-  void make_cache(const Geometry& g, std::vector<int> lengths) {
+  void make_cache(const Geometry& g, std::vector<int> lengths, KvType type) {
     g_ = g;
     rope_ = rope_table(g.head_dim);
     int blocks = 0;
@@ -36,10 +39,14 @@ class PagedTest : public OpTest {
       max_blocks_ = std::max(max_blocks_, (n + g.block_size - 1) / g.block_size);
     }
     const Shape shape{blocks + 1, g.kv_heads, g.block_size, g.head_dim};
-    keys_ = std::make_unique<HostTensor>(dtype_, shape);
-    values_ = std::make_unique<HostTensor>(dtype_, shape);
-    keys_->fill(std::nan(""));
-    values_->fill(std::nan(""));
+    keys_ = std::make_unique<HostTensor>(element_dtype(type), shape);
+    values_ = std::make_unique<HostTensor>(element_dtype(type), shape);
+    scales_ =
+        std::make_unique<HostTensor>(DType::kBF16, Shape{blocks + 1, g.kv_heads, g.block_size, 2});
+    const double unwritten = is_quantized(type) ? 0x7f : std::nan("");  // NaN in e4m3
+    keys_->fill(unwritten);
+    values_->fill(unwritten);
+    scales_->fill(std::nan(""));
     std::vector<int32_t> order(static_cast<size_t>(blocks));
     std::iota(order.begin(), order.end(), 1);
     std::shuffle(order.begin(), order.end(), random_);
@@ -50,7 +57,10 @@ class PagedTest : public OpTest {
       order.resize(order.size() - static_cast<size_t>(count));
       tables_.back().resize(static_cast<size_t>(max_blocks_), 0);
     }
-    kv_ = {keys_->view(), values_->view(), {dtype_, g.block_size, g.kv_heads, g.head_dim}};
+    kv_ = {keys_->view(),
+           values_->view(),
+           is_quantized(type) ? scales_->view() : TensorView{},
+           {type, g.block_size, g.kv_heads, g.head_dim}};
     width_ = (g.q_heads + 2 * g.kv_heads) * g.head_dim;
   }
 
@@ -90,7 +100,8 @@ class PagedTest : public OpTest {
     HostTensor start = integers(query_start), len = integers(context);
     HostTensor table = integers(tables, {n, max_blocks_});
     backend_->rope_kv_write({qkv.view(), p.view(), s.view(), &rope_, g_.q_heads, kv_});
-    ops::AttentionBatch batch{static_cast<int>(n), longest, start.view(), len.view(), table.view()};
+    const ops::AttentionBatch batch{static_cast<int>(n), longest,     start.view(), len.view(),
+                                    table.view(),        query_start, context};
     HostTensor out = zeros({tokens, g_.q_heads * g_.head_dim});
     backend_->paged_attention({qkv.view(), &batch, g_.q_heads, kv_, out.view()});
     return out;
@@ -106,10 +117,21 @@ class PagedTest : public OpTest {
     return bf16() ? to_float(to_bf16(static_cast<float>(v))) : v;
   }
 
+  // What the cache keeps of elements [offset, offset + head_dim) of a token.
+  std::vector<double> kept(std::vector<double> elements) const {
+    const KvType type = kv_.layout.type;
+    if (!is_quantized(type)) return elements;
+    const std::vector<float> in(elements.begin(), elements.end());
+    std::vector<uint8_t> cells(in.size());
+    const float scale = to_float(quantize_kv(in.data(), std::ssize(in), type, cells.data()));
+    for (size_t i = 0; i < in.size(); ++i) elements[i] = double{kv_cell(cells[i], type)} * scale;
+    return elements;
+  }
+
   void expect_attention(const HostTensor& out, const HostTensor& x, int length) {
     const int d = g_.head_dim, group = g_.q_heads / g_.kv_heads;
     std::vector<double> scores(static_cast<size_t>(length));
-    std::vector<std::vector<double>> q(static_cast<size_t>(length)), k = q;
+    std::vector<std::vector<double>> q(static_cast<size_t>(length)), k = q, v = q;
     for (int h = 0; h < g_.q_heads; ++h) {
       const int key_at = (g_.q_heads + h / group) * d, value_at = key_at + g_.kv_heads * d;
       for (int t = 0; t < length; ++t) {
@@ -117,10 +139,15 @@ class PagedTest : public OpTest {
         auto& kt = k[static_cast<size_t>(t)];
         qt.resize(static_cast<size_t>(d));
         kt.resize(static_cast<size_t>(d));
+        auto& vt = v[static_cast<size_t>(t)];
+        vt.resize(static_cast<size_t>(d));
         for (int i = 0; i < d; ++i) {
           qt[static_cast<size_t>(i)] = rotated(x, t, h * d, i);
           kt[static_cast<size_t>(i)] = rotated(x, t, key_at, i);
+          vt[static_cast<size_t>(i)] = x.at(t, value_at + i);
         }
+        kt = kept(std::move(kt));
+        vt = kept(std::move(vt));
       }
       for (int t = 0; t < length; t += 1 + length / 11) {
         double top = -1e300, sum = 0;
@@ -138,18 +165,64 @@ class PagedTest : public OpTest {
         for (int i = 0; i < d; ++i) {
           double y = 0;
           for (int s = 0; s <= t; ++s)
-            y += scores[static_cast<size_t>(s)] / sum * x.at(s, value_at + i);
-          // A rotated bfloat16 element may fall on the other side of a rounding boundary.
-          const double tolerance = bf16() ? 0.02 : 2e-5;
+            y += scores[static_cast<size_t>(s)] / sum *
+                 v[static_cast<size_t>(s)][static_cast<size_t>(i)];
+          // A rotated element may fall on the other side of a rounding boundary, of bfloat16 or of
+          // a cell.
+          const double tolerance =
+              (bf16() ? 0.02 : 2e-5) + (is_quantized(kv_.layout.type) ? 0.01 : 0);
           ASSERT_NEAR(out.at(t, h * d + i), y, tolerance) << "head " << h << ", token " << t;
         }
       }
     }
   }
 
+  void match_however_cut(std::span<const Geometry> geometries, KvType type) {
+    for (const Geometry& g : geometries) {
+      const std::vector<int> lengths = {1, 63, 65, 130, 17};
+      make_cache(g, lengths, type);
+      std::vector<HostTensor> inputs;
+      std::vector<Chunk> whole;
+      for (size_t s = 0; s < lengths.size(); ++s) {
+        inputs.push_back(random({lengths[s], width_}));
+        whole.push_back({static_cast<int>(s), 0, lengths[s]});
+      }
+      // All prompts at once.
+      const HostTensor together = step(whole, inputs);
+      // Each prompt alone: in odd chunks, then token by token at the end.
+      int row = 0;
+      for (size_t s = 0; s < lengths.size(); ++s) {
+        const int n = lengths[s];
+        HostTensor alone = zeros({n, g.q_heads * g.head_dim});
+        for (int first = 0; first < n;) {
+          const int count = first + 7 < n * 3 / 4 ? std::min(37, n * 3 / 4 - first) : 1;
+          HostTensor part = step({{static_cast<int>(s), first, count}}, inputs);
+          for (int i = 0; i < count && promises_.same_bits_however_cut; ++i) {
+            ASSERT_EQ(part.row_bits(i), together.row_bits(row + first + i))
+                << "sequence of " << n << ", token " << first + i << ", head_dim " << g.head_dim
+                << ", block " << g.block_size;
+          }
+          for (int64_t i = 0; i < part.size(); ++i) {
+            alone.set(int64_t{first} * g.q_heads * g.head_dim + i, part.at(i));
+          }
+          first += count;
+        }
+        expect_attention(alone, inputs[s], n);
+        if (!promises_.same_bits_however_cut) {
+          HostTensor at_once = zeros({n, g.q_heads * g.head_dim});
+          for (int64_t i = 0; i < at_once.size(); ++i) {
+            at_once.set(i, together.at(int64_t{row} * g.q_heads * g.head_dim + i));
+          }
+          expect_attention(at_once, inputs[s], n);
+        }
+        row += n;
+      }
+    }
+  }
+
   Geometry g_{};
   ops::RopeTable rope_;
-  std::unique_ptr<HostTensor> keys_, values_;
+  std::unique_ptr<HostTensor> keys_, values_, scales_;
   std::vector<std::vector<int32_t>> tables_;
   int max_blocks_ = 0;
   int64_t width_ = 0;
@@ -159,68 +232,76 @@ class PagedTest : public OpTest {
 TEST_P(PagedTest, MatchesFloat64HoweverTheWorkIsCut) {
   const Geometry geometries[] = {{4, 2, 64, 16}, {8, 1, 128, 64}, {3, 3, 80, 32}, {5, 1, 64, 128},
                                  {2, 2, 48, 48}, {2, 1, 24, 16},  {2, 1, 64, 5},  {16, 2, 128, 64}};
-  for (const Geometry& g : geometries) {
-    const std::vector<int> lengths = {1, 63, 65, 130, 17};
-    make_cache(g, lengths);
-    std::vector<HostTensor> inputs;
-    std::vector<Chunk> whole;
-    for (size_t s = 0; s < lengths.size(); ++s) {
-      inputs.push_back(random({lengths[s], width_}));
-      whole.push_back({static_cast<int>(s), 0, lengths[s]});
-    }
-    // All prompts at once.
-    const HostTensor together = step(whole, inputs);
-    // Each prompt alone: in odd chunks, then token by token at the end.
-    int row = 0;
-    for (size_t s = 0; s < lengths.size(); ++s) {
-      const int n = lengths[s];
-      HostTensor alone = zeros({n, g.q_heads * g.head_dim});
-      for (int first = 0; first < n;) {
-        const int count = first + 7 < n * 3 / 4 ? std::min(37, n * 3 / 4 - first) : 1;
-        HostTensor part = step({{static_cast<int>(s), first, count}}, inputs);
-        for (int i = 0; i < count && promises_.same_bits_however_cut; ++i) {
-          ASSERT_EQ(part.row_bits(i), together.row_bits(row + first + i))
-              << "sequence of " << n << ", token " << first + i << ", head_dim " << g.head_dim
-              << ", block " << g.block_size;
-        }
-        for (int64_t i = 0; i < part.size(); ++i) {
-          alone.set(int64_t{first} * g.q_heads * g.head_dim + i, part.at(i));
-        }
-        first += count;
-      }
-      expect_attention(alone, inputs[s], n);
-      if (!promises_.same_bits_however_cut) {
-        HostTensor at_once = zeros({n, g.q_heads * g.head_dim});
-        for (int64_t i = 0; i < at_once.size(); ++i) {
-          at_once.set(i, together.at(int64_t{row} * g.q_heads * g.head_dim + i));
-        }
-        expect_attention(at_once, inputs[s], n);
-      }
-      row += n;
+  match_however_cut(geometries, kv_type_of(dtype_));
+}
+
+TEST_P(PagedTest, AQuantisedCacheMatchesItsValuesInFloat64) {
+  const Geometry geometries[] = {{4, 2, 64, 16}, {8, 1, 128, 64}, {3, 3, 80, 32},
+                                 {2, 1, 24, 16}, {2, 1, 64, 5},   {16, 2, 128, 64}};
+  for (const KvType type : {KvType::kInt8, KvType::kFp8}) match_however_cut(geometries, type);
+}
+
+TEST_P(PagedTest, BlockSizeDoesNotChangeTheBits) {
+  for (const KvType type : {kv_type_of(dtype_), KvType::kInt8, KvType::kFp8}) {
+    std::string bits;
+    for (int block : {64, 16, 256, 5}) {
+      random_.seed(7);
+      make_cache({4, 2, 64, block}, {150}, type);
+      random_.seed(8);
+      std::vector<HostTensor> inputs;
+      inputs.push_back(random({150, width_}));
+      const HostTensor out = step({{0, 0, 150}}, inputs);
+      if (bits.empty()) bits = out.row_bits(0, 150);
+      EXPECT_EQ(out.row_bits(0, 150), bits) << kv_type_name(type) << ", block size " << block;
     }
   }
 }
 
-TEST_P(PagedTest, BlockSizeDoesNotChangeTheBits) {
-  std::string bits;
-  for (int block : {64, 16, 256, 5}) {
-    random_.seed(7);
-    make_cache({4, 2, 64, block}, {150});
-    random_.seed(8);
+// Backends may lay out a block of a head as they like, but not its scales.
+TEST_P(PagedTest, EachTokenAndHeadHasItsScales) {
+  for (const KvType type : {KvType::kInt8, KvType::kFp8}) {
+    const Geometry g{2, 2, 64, 16};
+    make_cache(g, {20}, type);
     std::vector<HostTensor> inputs;
-    inputs.push_back(random({150, width_}));
-    const HostTensor out = step({{0, 0, 150}}, inputs);
-    if (bits.empty()) bits = out.row_bits(0, 150);
-    EXPECT_EQ(out.row_bits(0, 150), bits) << "block size " << block;
+    inputs.push_back(random({20, width_}));
+    // Token 3 has a value of zeros in head 0 and a NaN among those of head 1.
+    const int64_t values_at = int64_t{g.q_heads + g.kv_heads} * g.head_dim;
+    for (int i = 0; i < g.head_dim; ++i) inputs[0].set(3 * width_ + values_at + i, 0);
+    inputs[0].set(3 * width_ + values_at + g.head_dim + 5, std::nan(""));
+    const HostTensor out = step({{0, 0, 20}}, inputs);
+    for (int t = 0; t < 20; ++t) {
+      for (int h = 0; h < g.kv_heads; ++h) {
+        std::vector<float> value;
+        for (int i = 0; i < g.head_dim; ++i) {
+          value.push_back(static_cast<float>(inputs[0].at(t, values_at + h * g.head_dim + i)));
+        }
+        std::vector<uint8_t> cells(value.size());
+        const BF16 scale = quantize_kv(value.data(), std::ssize(value), type, cells.data());
+        const int64_t block = tables_[0][static_cast<size_t>(t / g.block_size)];
+        const int64_t at = ((block * g.kv_heads + h) * g.block_size + t % g.block_size) * 2 + 1;
+        if (t == 3 && h == 1) {
+          EXPECT_TRUE(std::isnan(scales_->at(at)));
+        } else {
+          EXPECT_EQ(scales_->at(at), to_float(scale)) << "token " << t << ", head " << h;
+        }
+      }
+      // Who sees the fault has it; the other head does not.
+      EXPECT_TRUE(t < 3 || std::isnan(out.at(t, g.head_dim))) << t;
+      EXPECT_TRUE(std::isfinite(out.at(t, 0))) << t;
+    }
   }
 }
 
 TEST_P(PagedTest, ExtremeScoresStayFinite) {
-  make_cache({1, 1, 64, 16}, {70});
-  std::vector<HostTensor> inputs;
-  inputs.push_back(random({70, width_}, 300.0));
-  const HostTensor out = step({{0, 0, 70}}, inputs);
-  for (int64_t i = 0; i < out.size(); ++i) ASSERT_TRUE(std::isfinite(out.at(i))) << i;
+  for (const KvType type : {kv_type_of(dtype_), KvType::kInt8, KvType::kFp8}) {
+    make_cache({1, 1, 64, 16}, {70}, type);
+    std::vector<HostTensor> inputs;
+    inputs.push_back(random({70, width_}, 300.0));
+    const HostTensor out = step({{0, 0, 70}}, inputs);
+    for (int64_t i = 0; i < out.size(); ++i) {
+      ASSERT_TRUE(std::isfinite(out.at(i))) << kv_type_name(type) << ' ' << i;
+    }
+  }
 }
 
 ERNIE_OP_TABLE(PagedTest);

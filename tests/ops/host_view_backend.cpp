@@ -48,6 +48,7 @@ class Operands {
   ops::KvLayer copy(ops::KvLayer kv, bool written) {
     kv.keys = copy(kv.keys, written);
     kv.values = copy(kv.values, written);
+    kv.scales = copy(kv.scales, written);
     return kv;
   }
 

@@ -1,9 +1,12 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "backend/cpu/cpu_ops.h"
 #include "base/check.h"
+#include "ops/quantize_kv.h"
 #include "tensor/bf16.h"
 
 namespace ernie::cpu {
@@ -12,23 +15,29 @@ namespace {
 // Query rows (query x head) of one task; more rows read the keys less often, fewer fit the cache.
 constexpr int kRowsPerTask = 96;
 
-// Writes one key and one value of `d` elements to `offset` of a page of one head, in the layout
-// that AttentionTask describes.
-template <class T>
-void store_key_value(const T* key, const T* value, T* keys, T* values, int64_t page_size,
-                     int64_t offset, int64_t d) {
+// Writes one key and one value of `d` cells to `offset` of a page of one head, in the layout that
+// AttentionTask describes for T.
+template <class T, class Cell>
+void store_key_value(const Cell* key, const Cell* value, Cell* keys, Cell* values,
+                     int64_t page_size, int64_t offset, int64_t d) {
   if (page_size % kPanel != 0 || d % kPanel != 0) {
     std::copy(key, key + d, keys + offset * d);
     std::copy(value, value + d, values + offset * d);
     return;
   }
   constexpr int64_t kGroup = sizeof(T) == 2 ? 2 : 1;  // consecutive k that lie side by side
-  T* k = keys + offset / kPanel * kPanel * d + offset % kPanel * kGroup;
+  Cell* k = keys + offset / kPanel * kPanel * d + offset % kPanel * kGroup;
   for (int64_t e = 0; e < d; ++e) k[e / kGroup * kGroup * kPanel + e % kGroup] = key[e];
-  T* v = values + offset / kGroup * kGroup * kPanel + offset % kGroup;
+  Cell* v = values + offset / kGroup * kGroup * kPanel + offset % kGroup;
   for (int64_t p = 0; p < d; p += kPanel) {
     for (int64_t e = 0; e < kPanel; ++e) v[p * page_size + e * kGroup] = value[p + e];
   }
+}
+
+CacheCells cells_of(KvType type) {
+  return type == KvType::kInt8  ? CacheCells::kInt8
+         : type == KvType::kFp8 ? CacheCells::kE4m3
+                                : CacheCells::kPlain;
 }
 
 }  // namespace
@@ -39,10 +48,11 @@ void CpuBackend::do_rope_kv_write(const ops::RopeKvWriteArgs& a) {
   const int64_t tokens = a.qkv.rows();
   const TypedKernels& kernels = typed(a.qkv.dtype);
   rope_.prepare(a.positions.as<const int32_t>(), tokens, 3, a.rope->inv_freq, a.rope->axis, true);
-  const int64_t page = a.kv.layout.block_size * d;
   const int64_t slot_count = a.kv.keys.shape.elements() / (a.kv.layout.kv_heads * d);
-  const auto write = [&](auto* qkv, int64_t t) {
-    auto* row = qkv + t * width;
+  const ops::KvLayout& layout = a.kv.layout;
+  const auto write = [&](auto* qkv, int64_t t, uint8_t* cells) {
+    using T = std::remove_pointer_t<decltype(qkv)>;
+    T* row = qkv + t * width;
     for (int h = 0; h < a.q_heads + a.kv.layout.kv_heads; ++h) {
       kernels.rotate_pairs(row + h * d, rope_.cos(t), rope_.sin(t), d);
     }
@@ -50,19 +60,31 @@ void CpuBackend::do_rope_kv_write(const ops::RopeKvWriteArgs& a) {
     if (slot < 0) return;
     CHECK(slot < slot_count,
           "rope_kv_write: slot " + std::to_string(slot) + " of " + std::to_string(slot_count));
-    const int64_t block = slot / a.kv.layout.block_size;
-    for (int h = 0; h < a.kv.layout.kv_heads; ++h) {
-      const int64_t at = (block * a.kv.layout.kv_heads + h) * page;
-      using T = std::remove_pointer_t<decltype(qkv)>;
-      store_key_value<T>(row + (a.q_heads + h) * d,
-                         row + (a.q_heads + a.kv.layout.kv_heads + h) * d, a.kv.keys.as<T>() + at,
-                         a.kv.values.as<T>() + at, a.kv.layout.block_size,
-                         slot % a.kv.layout.block_size, d);
+    const int64_t block = slot / layout.block_size;
+    const int64_t offset = slot % layout.block_size;
+    for (int h = 0; h < layout.kv_heads; ++h) {
+      const int64_t page = block * layout.kv_heads + h;
+      const int64_t at = page * layout.block_size * d;
+      const T* key = row + (a.q_heads + h) * d;
+      const T* value = key + layout.kv_heads * d;
+      if (!is_quantized(layout.type)) {
+        store_key_value<T>(key, value, a.kv.keys.as<T>() + at, a.kv.values.as<T>() + at,
+                           layout.block_size, offset, d);
+        continue;
+      }
+      using Host = std::conditional_t<sizeof(T) == 4, float, BF16>;
+      BF16* scales = a.kv.scales.as<BF16>() + (page * layout.block_size + offset) * 2;
+      scales[0] = quantize_kv(reinterpret_cast<const Host*>(key), d, layout.type, cells);
+      scales[1] = quantize_kv(reinterpret_cast<const Host*>(value), d, layout.type, cells + d);
+      store_key_value<T>(cells, cells + d, a.kv.keys.as<uint8_t>() + at,
+                         a.kv.values.as<uint8_t>() + at, layout.block_size, offset, d);
     }
   };
   for_ranges(tokens, std::max<int64_t>(1, 8192 / width), [&](int64_t first, int64_t count) {
+    std::vector<uint8_t> cells(is_quantized(layout.type) ? static_cast<size_t>(2 * d) : 0);
     for (int64_t t = first; t < first + count; ++t) {
-      a.qkv.dtype == DType::kF32 ? write(a.qkv.as<float>(), t) : write(a.qkv.as<Bf16Bits>(), t);
+      a.qkv.dtype == DType::kF32 ? write(a.qkv.as<float>(), t, cells.data())
+                                 : write(a.qkv.as<Bf16Bits>(), t, cells.data());
     }
   });
 }
@@ -106,6 +128,8 @@ void CpuBackend::do_paged_attention(const ops::PagedAttentionArgs& a) {
   task.head_dim = static_cast<int>(d);
   task.page_stride = int64_t{a.kv.layout.kv_heads} * a.kv.layout.block_size * d;
   task.page_size = a.kv.layout.block_size;
+  task.cells = cells_of(a.kv.layout.type);
+  const size_t cell_bytes = dtype_bytes(a.kv.keys.dtype);
   task.causal = true;
   task.scale = 1.0f / std::sqrt(static_cast<float>(d));
   task.out_stride = int64_t{a.q_heads} * d;
@@ -127,11 +151,13 @@ void CpuBackend::do_paged_attention(const ops::PagedAttentionArgs& a) {
       for (int h = 0; h < a.q_heads; h += heads) {
         const int64_t row = query_start[s] + first;
         const size_t head = static_cast<size_t>(h * d);
-        const size_t page = static_cast<size_t>(h / group * a.kv.layout.block_size * d);
+        const int64_t token = int64_t{h / group} * a.kv.layout.block_size;
+        const size_t page = static_cast<size_t>(token * d) * cell_bytes;
         task.q = a.qkv.as<char>() + (static_cast<size_t>(row * task.q_stride) + head) * size;
         task.out = a.out.as<char>() + (static_cast<size_t>(row * task.out_stride) + head) * size;
-        task.keys = a.kv.keys.as<char>() + page * size;
-        task.values = a.kv.values.as<char>() + page * size;
+        task.keys = a.kv.keys.as<char>() + page;
+        task.values = a.kv.values.as<char>() + page;
+        if (task.cells != CacheCells::kPlain) task.scales = a.kv.scales.as<Bf16Bits>() + token * 2;
         attention_tasks_.push_back(task);
       }
     }

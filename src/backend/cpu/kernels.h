@@ -134,10 +134,14 @@ struct NormRows {
   float eps = 0;
 };
 
+// What a cache keeps of keys and values: T, or quantised numbers of 8 bits (KvType).
+enum class CacheCells : uint8_t { kPlain, kInt8, kE4m3 };
+
 // Queries of one key-value head against its keys in pages.
 // Inside a page of one head (page_size * head_dim elements each), where page_size and head_dim are
 // multiples of 16: keys are panels [page_size / 16] with k = head_dim, values are panels
-// [head_dim / 16] with k = page_size. Otherwise both are [page_size][head_dim].
+// [head_dim / 16] with k = page_size. Otherwise both are [page_size][head_dim]. Quantised cells lie
+// where elements of T would; a tile's are expanded to T, cell * scale rounded once.
 struct AttentionTask {
   const void* q = nullptr;  // T, of the first query and head
   int64_t q_stride = 0;     // elements from one query to the next; heads are head_dim apart
@@ -146,7 +150,9 @@ struct AttentionTask {
   int head_dim = 0;
   const void* keys = nullptr;  // page 0 of this head
   const void* values = nullptr;
-  int64_t page_stride = 0;  // elements from one page to the next
+  CacheCells cells = CacheCells::kPlain;
+  const Bf16Bits* scales = nullptr;  // of quantised cells: page 0 of this head, [page_size][2]
+  int64_t page_stride = 0;           // elements from one page to the next
   int page_size = 0;
   const int32_t* pages = nullptr;  // page table; null = the single page 0
   int64_t visible = 0;             // keys visible to the first query

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "backend/cuda/cuda_backend.h"
+#include "backend/cuda_sizing/work_sizes.h"
 #include "kernels/attention/paged_attention.h"
 #include "kernels/attention/vision_attention.h"
 #include "kernels/rope/rope_kv_write.h"
@@ -14,8 +15,10 @@ void CudaBackend::do_rope_kv_write(const ops::RopeKvWriteArgs& a) {
                                        .slots = a.slots.as<const int32_t>(),
                                        .inv_freq = host_copies_.get(a.rope->inv_freq),
                                        .axis = host_copies_.get(a.rope->axis),
+                                       .cache = cache_type(a.kv.layout.type),
                                        .keys = a.kv.keys.data,
                                        .values = a.kv.values.data,
+                                       .scales = a.kv.scales.data,
                                        .tokens = static_cast<int>(a.qkv.rows()),
                                        .q_heads = a.q_heads,
                                        .kv_heads = a.kv.layout.kv_heads,
@@ -29,18 +32,25 @@ void CudaBackend::do_paged_attention(const ops::PagedAttentionArgs& a) {
   const ops::AttentionBatch& batch = *a.batch;
   const int tokens = static_cast<int>(a.qkv.rows());
   const int max_blocks = static_cast<int>(batch.block_tables.cols());
-  const size_t bytes = kernels::paged_attention_workspace_bytes(
-      batch.num_seqs, tokens, a.q_heads, a.kv.layout.head_dim,
-      int64_t{max_blocks} * a.kv.layout.block_size);
-  void* workspace = attention_.get(bytes);
+  void* workspace = attention_.get(attention_bytes({.activation = a.qkv.dtype,
+                                                    .seqs = batch.num_seqs,
+                                                    .tokens = tokens,
+                                                    .q_heads = a.q_heads,
+                                                    .max_blocks = max_blocks,
+                                                    .has_prompts = batch.max_query_len > 1},
+                                                   a.kv.layout));
   check(kernels::launch_paged_attention({.type = element_type(a.qkv.dtype),
                                          .qkv = a.qkv.data,
                                          .out = a.out.data,
+                                         .cache = cache_type(a.kv.layout.type),
                                          .keys = a.kv.keys.data,
                                          .values = a.kv.values.data,
+                                         .scales = a.kv.scales.data,
                                          .query_start = batch.query_start.as<const int32_t>(),
                                          .context_len = batch.context_len.as<const int32_t>(),
                                          .block_tables = batch.block_tables.as<const int32_t>(),
+                                         .host_query_start = batch.host_query_start.data(),
+                                         .host_context_len = batch.host_context_len.data(),
                                          .max_blocks = max_blocks,
                                          .num_seqs = batch.num_seqs,
                                          .max_query_len = batch.max_query_len,

@@ -27,10 +27,10 @@ ops::WorkShape shape() {
   return {.max_tokens = 8192,
           .max_seqs = 64,
           .max_context = 4096,
+          .kv = {KvType::kBF16, 64, 4, 128},
           .vocab = 103424,
           .hidden = 2560,
           .q_heads = 20,
-          .head_dim = 128,
           .top_k = 6,
           .expert_groups = {{64, 1536}, {64, 512}},
           .shared_width = 3072};
@@ -49,6 +49,19 @@ TEST(CudaSizing, WorkGrowsWithTheStepAndNoKernelsTakeMoreThanThoseForSm80) {
   more.expert_groups.clear();
   more.shared_width = 0;
   EXPECT_LT(cuda_sizing(90).work_bytes(more), bytes / 2);
+}
+
+// A context of 4096 in bfloat16 and tables for 64 sequences; not where cells are read themselves.
+TEST(CudaSizing, AQuantisedCacheTakesRoomForOneContext) {
+  for (const KvType type : {KvType::kInt8, KvType::kFp8}) {
+    ops::WorkShape quantized = shape();
+    quantized.kv.type = type;
+    EXPECT_EQ(cuda_sizing().work_bytes(quantized),
+              cuda_sizing().work_bytes(shape()) + size_t{4096} * 2 * 4 * 128 * 2 + 64 * 64 * 4);
+    ops::WorkShape plain = shape();
+    quantized.activation = plain.activation = DType::kF32;
+    EXPECT_EQ(cuda_sizing().work_bytes(quantized), cuda_sizing().work_bytes(plain));
+  }
 }
 
 }  // namespace

@@ -12,6 +12,12 @@ kernels::ElementType element_type(DType dtype) {
   return dtype == DType::kF32 ? kernels::ElementType::kF32 : kernels::ElementType::kBF16;
 }
 
+kernels::CacheType cache_type(KvType type) {
+  return type == KvType::kInt8  ? kernels::CacheType::kInt8
+         : type == KvType::kFp8 ? kernels::CacheType::kE4m3
+                                : kernels::CacheType::kPlain;
+}
+
 kernels::WeightFormat kernel_format(WeightFormat format) {
   if (!format.is_quantized()) return {};
   return {

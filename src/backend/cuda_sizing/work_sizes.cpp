@@ -21,9 +21,23 @@ DrawSizes::DrawSizes(const ops::WorkShape& shape, int arch)
               .bytes;
 }
 
+size_t attention_bytes(const AttentionShape& s, const ops::KvLayout& kv) {
+  const size_t bytes = kernels::paged_attention_workspace_bytes(
+      s.seqs, s.tokens, s.q_heads, kv.head_dim, s.max_blocks * kv.block_size);
+  const bool expands = is_quantized(kv.type) && s.has_prompts &&
+                       kernels::attention_on_tensor_cores(element_type(s.activation), kv.head_dim);
+  return expands ? bytes + kernels::expanded_cache_bytes(s.seqs, s.max_blocks, kv.kv_heads,
+                                                         kv.head_dim, kv.block_size)
+                 : bytes;
+}
+
 WorkSizes::WorkSizes(const ops::WorkShape& s)
-    : attention(kernels::paged_attention_workspace_bytes(s.max_seqs, s.max_tokens, s.q_heads,
-                                                         s.head_dim, s.max_context)) {
+    : attention(attention_bytes({.activation = s.activation,
+                                 .seqs = s.max_seqs,
+                                 .tokens = s.max_tokens,
+                                 .q_heads = s.q_heads,
+                                 .max_blocks = s.max_context / s.kv.block_size},
+                                s.kv)) {
   if (s.top_k == 0) return;
   kernels::MoeExpertsShape shape{.type = element_type(s.activation),
                                  .tokens = s.max_tokens,

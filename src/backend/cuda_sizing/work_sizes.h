@@ -38,6 +38,17 @@ struct DrawSizes {
   size_t rows, results, lists, workspace;
 };
 
+// The workspace of paged attention.
+struct AttentionShape {
+  DType activation = DType::kBF16;
+  int seqs = 0;
+  int tokens = 0;
+  int q_heads = 0;
+  int64_t max_blocks = 0;
+  bool has_prompts = true;  // sequences of more than one query
+};
+size_t attention_bytes(const AttentionShape& shape, const ops::KvLayout& kv);
+
 struct WorkSizes {
   explicit WorkSizes(const ops::WorkShape& shape);
   size_t attention = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,15 +22,22 @@ class PromptRunner {
     DType dtype = DType::kF32;
     int max_tokens = 1024;
     int block_size = 16;
+    std::optional<KvType> kv_cache;  // none: as dtype
   };
 
   explicit PromptRunner(const Args& args) : a_(args) {
     const ModelConfig& config = a_.model.config();
     blocks_ = (a_.max_tokens + a_.block_size - 1) / a_.block_size;
-    const ops::KvLayout kv = kv_layout(config, a_.dtype, a_.tensor_parallel_size, a_.block_size);
+    const ops::KvLayout kv = kv_layout(config, a_.kv_cache.value_or(kv_type_of(a_.dtype)),
+                                       a_.tensor_parallel_size, a_.block_size);
     const Shape shape{blocks_, kv.kv_heads, kv.block_size, kv.head_dim};
     for (int l = 0; l < config.num_layers; ++l) {
-      cache_.push_back({take(kv.type, shape), take(kv.type, shape), kv});
+      const DType dtype = element_dtype(kv.type);
+      ops::KvLayer layer{take(dtype, shape), take(dtype, shape), {}, kv};
+      if (is_quantized(kv.type)) {
+        layer.scales = take(DType::kBF16, {blocks_, kv.kv_heads, kv.block_size, 2});
+      }
+      cache_.push_back(layer);
     }
     std::vector<int32_t> table;
     for (int b = 0; b < blocks_; ++b) table.push_back(blocks_ - 1 - b);
@@ -98,8 +106,11 @@ class PromptRunner {
     input.slots = upload<int32_t>(slots, DType::kI32, {n});
     input.attention.num_seqs = 1;
     input.attention.max_query_len = n;
-    input.attention.query_start = upload<int32_t>(std::vector<int32_t>{0, n}, DType::kI32, {2});
-    input.attention.context_len = upload<int32_t>(std::vector<int32_t>{length_}, DType::kI32, {1});
+    const std::vector<int32_t> query_start{0, n}, context_len{length_};
+    input.attention.query_start = upload<int32_t>(query_start, DType::kI32, {2});
+    input.attention.context_len = upload<int32_t>(context_len, DType::kI32, {1});
+    input.attention.host_query_start = query_start;
+    input.attention.host_context_len = context_len;
     input.attention.block_tables = block_table_;
     input.logits_rows = upload<int32_t>(rows, DType::kI32, {n});
     input.num_logits = n;
