@@ -48,11 +48,17 @@ __global__ void __launch_bounds__(kThreads)
       (static_cast<int64_t>(p.block_tables[at]) * p.kv_heads + blockIdx.y) * p.block_size;
   const int64_t to_row = (static_cast<int64_t>(page) * p.kv_heads + blockIdx.y) * p.block_size;
   const auto* scales = static_cast<const __nv_bfloat162*>(p.scales) + from_row;
-  for (int i = threadIdx.x * kCellsPerThread; i < tokens * p.head_dim;
+  for (int i = threadIdx.x * kCellsPerThread; i < p.block_size * p.head_dim;
        i += kThreads * kCellsPerThread) {
-    const float2 scale = __bfloat1622float2(scales[i / p.head_dim]);
     const int64_t from = from_row * p.head_dim + i;
     const int64_t into = to_row * p.head_dim + i;
+    if (i >= tokens * p.head_dim) {  // the memory was used for other things
+      const Vector16<__nv_bfloat16> zeros{};
+      store_vector(to.keys + into, zeros);
+      store_vector(to.values + into, zeros);
+      continue;
+    }
+    const float2 scale = __bfloat1622float2(scales[i / p.head_dim]);
     expand<kCache>(static_cast<const uint8_t*>(p.keys) + from, scale.x, to.keys + into);
     expand<kCache>(static_cast<const uint8_t*>(p.values) + from, scale.y, to.values + into);
   }

@@ -107,15 +107,14 @@ struct ExpandedMemory {
   int pages = 0;  // that it has room for
 };
 
-// All of the workspace behind what a plain cache needs.
-ExpandedMemory expanded_memory(const PagedAttentionParams& p, size_t used) {
+ExpandedMemory expanded_memory(const PagedAttentionParams& p) {
   const size_t table = expanded_table_bytes(p.num_seqs, p.max_blocks);
   const size_t page = expanded_page_bytes(p.kv_heads, p.head_dim, p.block_size);
   ExpandedMemory memory;
-  if (p.workspace_bytes < used + table) return memory;
-  memory.pages = static_cast<int>(
-      std::min<size_t>((p.workspace_bytes - used - table) / page, size_t{1} << 24));
-  char* const begin = static_cast<char*>(p.workspace) + used;
+  if (p.expanded_bytes < table) return memory;
+  memory.pages =
+      static_cast<int>(std::min<size_t>((p.expanded_bytes - table) / page, size_t{1} << 24));
+  char* const begin = static_cast<char*>(p.expanded);
   memory.cache.block_tables = reinterpret_cast<int32_t*>(begin);
   memory.cache.keys = reinterpret_cast<__nv_bfloat16*>(begin + table);
   memory.cache.values = memory.cache.keys + static_cast<size_t>(memory.pages) * page / 4;
@@ -123,9 +122,8 @@ ExpandedMemory expanded_memory(const PagedAttentionParams& p, size_t used) {
 }
 
 // Expands and attends to as many sequences at a time as there is room for.
-cudaError_t launch_prefill_quantized(const PagedAttentionParams& p, size_t used,
-                                     cudaStream_t stream) {
-  const ExpandedMemory memory = expanded_memory(p, used);
+cudaError_t launch_prefill_quantized(const PagedAttentionParams& p, cudaStream_t stream) {
+  const ExpandedMemory memory = expanded_memory(p);
   if (memory.pages < p.max_blocks || p.host_query_start == nullptr ||
       p.host_context_len == nullptr) {
     return cudaErrorInvalidValue;
@@ -195,7 +193,7 @@ cudaError_t launch_paged_attention(const PagedAttentionParams& p, cudaStream_t s
   if (p.max_query_len == 1) return attention::launch_decode(p, stream);
   const cudaError_t error = p.cache == CacheType::kPlain
                                 ? attention::launch_prefill_plain(p, stream)
-                                : attention::launch_prefill_quantized(p, bytes, stream);
+                                : attention::launch_prefill_quantized(p, stream);
   // With as many rows as the longest sequences can have, none has a single query.
   const bool all_long = int64_t{p.max_query_len} * p.num_seqs == p.tokens;
   if (error != cudaSuccess || all_long) return error;

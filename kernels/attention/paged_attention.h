@@ -55,12 +55,15 @@ struct PagedAttentionParams {
   int kv_heads = 0;
   int head_dim = 0;  // a multiple of 8, at most 256; tensor cores for bfloat16 of 64 and 128
   int block_size = 0;
-  // At least paged_attention_workspace_bytes(), and expanded_cache_bytes() where that says so,
-  // aligned to 256 bytes. The first
+  // At least paged_attention_workspace_bytes(), aligned to 256 bytes. The first
   // kAttentionCounterBytes must be zero before the first launch; every launch leaves them zero.
   // Launches that may run at the same time need workspaces of their own.
   void* workspace = nullptr;
   size_t workspace_bytes = 0;
+  // At least expanded_cache_bytes() where that says so, aligned to 256 bytes. Nothing has to stay
+  // in it from launch to launch.
+  void* expanded = nullptr;
+  size_t expanded_bytes = 0;
 };
 
 // cudaErrorInvalidValue for a shape outside the comments above, an unaligned pointer or too small a

@@ -67,10 +67,11 @@ void measure(const Geometry& g, int seqs, int queries, int context,
   p.workspace_bytes =
       paged_attention_workspace_bytes(seqs, p.tokens, g.q_heads, g.head_dim, context + kBlockSize);
   if (has_cells && queries > 1) {
-    p.workspace_bytes +=
+    p.expanded_bytes =
         expanded_cache_bytes(seqs, blocks_per_seq, g.kv_heads, g.head_dim, kBlockSize);
   }
   p.workspace = bench::allocate_zeroed(p.workspace_bytes);
+  p.expanded = bench::allocate_zeroed(p.expanded_bytes);
   const double time = bench::time_launches([&](cudaStream_t stream, int index) {
     PagedAttentionParams own = p;
     own.block_tables = all_tables + static_cast<int64_t>(index % copies) * seqs * blocks_per_seq;
@@ -87,7 +88,8 @@ void measure(const Geometry& g, int seqs, int queries, int context,
   for (const void* memory :
        {p.qkv, static_cast<const void*>(p.out), p.keys, p.values, p.scales,
         static_cast<const void*>(p.query_start), static_cast<const void*>(p.context_len),
-        static_cast<const void*>(all_tables), static_cast<const void*>(p.workspace)}) {
+        static_cast<const void*>(all_tables), static_cast<const void*>(p.workspace),
+        static_cast<const void*>(p.expanded)}) {
     bench::check(cudaFree(const_cast<void*>(memory)), "free");
   }
 }

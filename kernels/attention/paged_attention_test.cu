@@ -209,13 +209,15 @@ class Batch {
     p.workspace_bytes = paged_attention_workspace_bytes(p.num_seqs, p.tokens, p.q_heads, p.head_dim,
                                                         int64_t{max_blocks} * g.block_size);
     if (cache != CacheType::kPlain && max_query_len_ > 1) {
-      p.workspace_bytes +=
+      p.expanded_bytes =
           expanded_cache_bytes(p.num_seqs, max_blocks, g.kv_heads, g.head_dim, g.block_size) +
           static_cast<size_t>(spare_pages) *
               attention::expanded_page_bytes(g.kv_heads, g.head_dim, g.block_size);
     }
     const DeviceArray<unsigned char> workspace(p.workspace_bytes);
     p.workspace = workspace.data();
+    const DeviceArray<unsigned char> expanded(p.expanded_bytes);
+    p.expanded = expanded.data();
     CUDA_OK(cudaMemset(p.workspace, 0, kAttentionCounterBytes));
     // Twice: a launch leaves the counters as it found them.
     testing::run_in_graph([&](cudaStream_t stream) { return launch_paged_attention(p, stream); },

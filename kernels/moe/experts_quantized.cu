@@ -325,6 +325,7 @@ cudaError_t launch_both(const Problem& problem, cudaStream_t stream) {
 template <bool kGroups>
 cudaError_t launch_shape(const Problem& problem, cudaStream_t stream) {
   if (problem.p.tokens == 1) return launch_both<quantized::OneRow<kGroups>>(problem, stream);
+  if (problem.p.tokens <= 4) return launch_both<quantized::VeryFewRows<kGroups>>(problem, stream);
   return problem.p.tokens <= kMaxDecodeTokens
              ? launch_both<quantized::FewRows<kGroups>>(problem, stream)
              : launch_both<quantized::MoreRows<kGroups>>(problem, stream);

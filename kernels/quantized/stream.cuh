@@ -70,6 +70,8 @@ struct Shape {
 template <bool kGroups>
 using OneRow = Shape<1, 4, kGroups ? 4 : 5, 2, kGroups>;
 template <bool kGroups>
+using VeryFewRows = Shape<1, 4, 3, 2, kGroups>;
+template <bool kGroups>
 using FewRows = Shape<1, 8, 2, 2, kGroups>;
 template <bool kGroups>
 using MoreRows = Shape<2, 4, kGroups ? 3 : 2, kGroups ? 1 : 2, kGroups>;

@@ -32,37 +32,41 @@ void CudaBackend::do_paged_attention(const ops::PagedAttentionArgs& a) {
   const ops::AttentionBatch& batch = *a.batch;
   const int tokens = static_cast<int>(a.qkv.rows());
   const int max_blocks = static_cast<int>(batch.block_tables.cols());
-  void* workspace = attention_.get(attention_bytes({.activation = a.qkv.dtype,
-                                                    .seqs = batch.num_seqs,
-                                                    .tokens = tokens,
-                                                    .q_heads = a.q_heads,
-                                                    .max_blocks = max_blocks,
-                                                    .has_prompts = batch.max_query_len > 1},
-                                                   a.kv.layout));
-  check(kernels::launch_paged_attention({.type = element_type(a.qkv.dtype),
-                                         .qkv = a.qkv.data,
-                                         .out = a.out.data,
-                                         .cache = cache_type(a.kv.layout.type),
-                                         .keys = a.kv.keys.data,
-                                         .values = a.kv.values.data,
-                                         .scales = a.kv.scales.data,
-                                         .query_start = batch.query_start.as<const int32_t>(),
-                                         .context_len = batch.context_len.as<const int32_t>(),
-                                         .block_tables = batch.block_tables.as<const int32_t>(),
-                                         .host_query_start = batch.host_query_start.data(),
-                                         .host_context_len = batch.host_context_len.data(),
-                                         .max_blocks = max_blocks,
-                                         .num_seqs = batch.num_seqs,
-                                         .max_query_len = batch.max_query_len,
-                                         .tokens = tokens,
-                                         .q_heads = a.q_heads,
-                                         .kv_heads = a.kv.layout.kv_heads,
-                                         .head_dim = a.kv.layout.head_dim,
-                                         .block_size = a.kv.layout.block_size,
-                                         .workspace = workspace,
-                                         .workspace_bytes = attention_.bytes()},
-                                        stream()),
-        "launch of paged_attention");
+  const AttentionShape shape{.activation = a.qkv.dtype,
+                             .seqs = batch.num_seqs,
+                             .tokens = tokens,
+                             .q_heads = a.q_heads,
+                             .max_blocks = max_blocks,
+                             .has_prompts = batch.max_query_len > 1};
+  void* workspace = attention_.get(attention_bytes(shape, a.kv.layout));
+  const size_t expanded = expanded_bytes(shape, a.kv.layout);
+  check(
+      kernels::launch_paged_attention({.type = element_type(a.qkv.dtype),
+                                       .qkv = a.qkv.data,
+                                       .out = a.out.data,
+                                       .cache = cache_type(a.kv.layout.type),
+                                       .keys = a.kv.keys.data,
+                                       .values = a.kv.values.data,
+                                       .scales = a.kv.scales.data,
+                                       .query_start = batch.query_start.as<const int32_t>(),
+                                       .context_len = batch.context_len.as<const int32_t>(),
+                                       .block_tables = batch.block_tables.as<const int32_t>(),
+                                       .host_query_start = batch.host_query_start.data(),
+                                       .host_context_len = batch.host_context_len.data(),
+                                       .max_blocks = max_blocks,
+                                       .num_seqs = batch.num_seqs,
+                                       .max_query_len = batch.max_query_len,
+                                       .tokens = tokens,
+                                       .q_heads = a.q_heads,
+                                       .kv_heads = a.kv.layout.kv_heads,
+                                       .head_dim = a.kv.layout.head_dim,
+                                       .block_size = a.kv.layout.block_size,
+                                       .workspace = workspace,
+                                       .workspace_bytes = attention_.bytes(),
+                                       .expanded = expanded > 0 ? scratch_.get(expanded) : nullptr,
+                                       .expanded_bytes = expanded > 0 ? scratch_.bytes() : 0},
+                                      stream()),
+      "launch of paged_attention");
 }
 
 void CudaBackend::do_vision_rope(const ops::VisionRopeArgs& a) {

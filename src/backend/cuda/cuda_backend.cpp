@@ -25,7 +25,7 @@ CudaBackend::CudaBackend(int device)
       attention_("attention", frozen_),
       router_logits_("the router", frozen_),
       router_arrivals_("the router", frozen_),
-      experts_("the experts", frozen_),
+      scratch_("the experts or an expanded cache", frozen_),
       segments_("vision attention", frozen_),
       sampling_rows_("sampling", frozen_),
       sampling_lists_("sampling", frozen_),

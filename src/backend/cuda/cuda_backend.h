@@ -80,7 +80,7 @@ class CudaBackend final : public ops::Backend {
   WeightPacker packer_{stream_.get(), staging_};
   bool frozen_ = false;
   HostCopies host_copies_;
-  WorkBuffer attention_, router_logits_, router_arrivals_, experts_, segments_, sampling_rows_,
+  WorkBuffer attention_, router_logits_, router_arrivals_, scratch_, segments_, sampling_rows_,
       sampling_lists_, sampling_results_, sampling_;
   std::shared_ptr<ResultSlots> result_slots_ = std::make_shared<ResultSlots>();
   Buffer linear_workspace_, linear_sums_;

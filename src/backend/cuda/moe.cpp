@@ -61,7 +61,7 @@ void CudaBackend::do_moe_experts(const ops::MoeExpertsArgs& a) {
       .weight_maps = static_cast<const kernels::MoeWeightMap*>(experts.maps()),
       .out = a.out.data,
       .out_type = element_type(a.out.dtype)};
-  params.workspace = experts_.get(kernels::moe_experts_workspace_bytes(params));
+  params.workspace = scratch_.get(kernels::moe_experts_workspace_bytes(params));
   check(kernels::launch_moe_experts(params, stream()), "launch of moe_experts");
 }
 

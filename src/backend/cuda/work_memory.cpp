@@ -19,7 +19,7 @@ void CudaBackend::reserve_work(const ops::WorkShape& shape) {
   attention_.get(sizes.attention);
   router_logits_.get(sizes.router_logits);
   router_arrivals_.get(sizes.router_arrivals);
-  experts_.get(sizes.experts);
+  scratch_.get(sizes.scratch);
   segments_.get(kMostSegments * sizeof(int32_t));
   reserve_draws(shape);
   frozen_ = true;

@@ -17,7 +17,7 @@ class CudaSizing final : public ops::Sizing {
   size_t work_bytes(const ops::WorkShape& shape) const override {
     const WorkSizes work(shape);
     const DrawSizes draw(shape, arch_);
-    return work.attention + work.router_logits + work.router_arrivals + work.experts + draw.rows +
+    return work.attention + work.router_logits + work.router_arrivals + work.scratch + draw.rows +
            draw.results + draw.lists + draw.workspace;
   }
   ops::SamplerLimits sampler_limits() const override { return kSamplerLimits; }

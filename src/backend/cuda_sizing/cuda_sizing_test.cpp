@@ -36,6 +36,14 @@ ops::WorkShape shape() {
           .shared_width = 3072};
 }
 
+ops::WorkShape without_experts() {
+  ops::WorkShape s = shape();
+  s.top_k = 0;
+  s.expert_groups.clear();
+  s.shared_width = 0;
+  return s;
+}
+
 TEST(CudaSizing, WorkGrowsWithTheStepAndNoKernelsTakeMoreThanThoseForSm80) {
   const size_t bytes = cuda_sizing(90).work_bytes(shape());
   // The experts' results in float32 and their activations in bfloat16, seven rows a token.
@@ -44,24 +52,31 @@ TEST(CudaSizing, WorkGrowsWithTheStepAndNoKernelsTakeMoreThanThoseForSm80) {
   ops::WorkShape more = shape();
   more.max_tokens *= 2;
   EXPECT_GT(cuda_sizing(90).work_bytes(more), bytes + bytes / 2);
-  more = shape();
-  more.top_k = 0;
-  more.expert_groups.clear();
-  more.shared_width = 0;
-  EXPECT_LT(cuda_sizing(90).work_bytes(more), bytes / 2);
+  EXPECT_LT(cuda_sizing(90).work_bytes(without_experts()), bytes / 2);
 }
 
 // A context of 4096 in bfloat16 and tables for 64 sequences; not where cells are read themselves.
 TEST(CudaSizing, AQuantisedCacheTakesRoomForOneContext) {
   for (const KvType type : {KvType::kInt8, KvType::kFp8}) {
-    ops::WorkShape quantized = shape();
+    ops::WorkShape quantized = without_experts();
     quantized.kv.type = type;
-    EXPECT_EQ(cuda_sizing().work_bytes(quantized),
-              cuda_sizing().work_bytes(shape()) + size_t{4096} * 2 * 4 * 128 * 2 + 64 * 64 * 4);
-    ops::WorkShape plain = shape();
+    EXPECT_EQ(
+        cuda_sizing().work_bytes(quantized),
+        cuda_sizing().work_bytes(without_experts()) + size_t{4096} * 2 * 4 * 128 * 2 + 64 * 64 * 4);
+    ops::WorkShape plain = without_experts();
     quantized.activation = plain.activation = DType::kF32;
     EXPECT_EQ(cuda_sizing().work_bytes(quantized), cuda_sizing().work_bytes(plain));
   }
+}
+
+TEST(CudaSizing, ThatRoomIsTheExpertsWhereTheyNeedMore) {
+  ops::WorkShape quantized = shape();
+  quantized.kv.type = KvType::kInt8;
+  EXPECT_EQ(cuda_sizing().work_bytes(quantized), cuda_sizing().work_bytes(shape()));
+  quantized.max_tokens = 64;
+  ops::WorkShape plain = shape();
+  plain.max_tokens = 64;
+  EXPECT_GT(cuda_sizing().work_bytes(quantized), cuda_sizing().work_bytes(plain));
 }
 
 }  // namespace

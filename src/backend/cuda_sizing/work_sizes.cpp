@@ -22,22 +22,26 @@ DrawSizes::DrawSizes(const ops::WorkShape& shape, int arch)
 }
 
 size_t attention_bytes(const AttentionShape& s, const ops::KvLayout& kv) {
-  const size_t bytes = kernels::paged_attention_workspace_bytes(
-      s.seqs, s.tokens, s.q_heads, kv.head_dim, s.max_blocks * kv.block_size);
-  const bool expands = is_quantized(kv.type) && s.has_prompts &&
-                       kernels::attention_on_tensor_cores(element_type(s.activation), kv.head_dim);
-  return expands ? bytes + kernels::expanded_cache_bytes(s.seqs, s.max_blocks, kv.kv_heads,
-                                                         kv.head_dim, kv.block_size)
-                 : bytes;
+  return kernels::paged_attention_workspace_bytes(s.seqs, s.tokens, s.q_heads, kv.head_dim,
+                                                  s.max_blocks * kv.block_size);
 }
 
-WorkSizes::WorkSizes(const ops::WorkShape& s)
-    : attention(attention_bytes({.activation = s.activation,
-                                 .seqs = s.max_seqs,
-                                 .tokens = s.max_tokens,
-                                 .q_heads = s.q_heads,
-                                 .max_blocks = s.max_context / s.kv.block_size},
-                                s.kv)) {
+size_t expanded_bytes(const AttentionShape& s, const ops::KvLayout& kv) {
+  const bool expands = is_quantized(kv.type) && s.has_prompts &&
+                       kernels::attention_on_tensor_cores(element_type(s.activation), kv.head_dim);
+  return expands ? kernels::expanded_cache_bytes(s.seqs, s.max_blocks, kv.kv_heads, kv.head_dim,
+                                                 kv.block_size)
+                 : 0;
+}
+
+WorkSizes::WorkSizes(const ops::WorkShape& s) {
+  const AttentionShape attention_shape{.activation = s.activation,
+                                       .seqs = s.max_seqs,
+                                       .tokens = s.max_tokens,
+                                       .q_heads = s.q_heads,
+                                       .max_blocks = s.max_context / s.kv.block_size};
+  attention = attention_bytes(attention_shape, s.kv);
+  scratch = expanded_bytes(attention_shape, s.kv);
   if (s.top_k == 0) return;
   kernels::MoeExpertsShape shape{.type = element_type(s.activation),
                                  .tokens = s.max_tokens,
@@ -53,7 +57,7 @@ WorkSizes::WorkSizes(const ops::WorkShape& s)
   }
   router_logits = kernels::moe_router_logits_bytes(s.max_tokens, most_experts);
   router_arrivals = kernels::moe_router_arrivals_bytes(s.max_tokens);
-  experts = kernels::MoeExpertsWorkspace(shape).bytes;
+  scratch = std::max(scratch, kernels::MoeExpertsWorkspace(shape).bytes);
 }
 
 }  // namespace ernie::cuda

@@ -38,7 +38,6 @@ struct DrawSizes {
   size_t rows, results, lists, workspace;
 };
 
-// The workspace of paged attention.
 struct AttentionShape {
   DType activation = DType::kBF16;
   int seqs = 0;
@@ -47,14 +46,16 @@ struct AttentionShape {
   int64_t max_blocks = 0;
   bool has_prompts = true;  // sequences of more than one query
 };
+// The workspace of paged attention, and the memory for its expanded cache, if any.
 size_t attention_bytes(const AttentionShape& shape, const ops::KvLayout& kv);
+size_t expanded_bytes(const AttentionShape& shape, const ops::KvLayout& kv);
 
 struct WorkSizes {
   explicit WorkSizes(const ops::WorkShape& shape);
   size_t attention = 0;
   size_t router_logits = 0;
   size_t router_arrivals = 0;
-  size_t experts = 0;
+  size_t scratch = 0;  // of experts, or of an expanded cache
 };
 
 }  // namespace ernie::cuda
