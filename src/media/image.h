@@ -33,8 +33,8 @@ struct DecodeLimits {
   size_t max_bytes = 64 * 1024 * 1024;  // of the encoded file
 };
 
-// Reads the headers only; decodes no pixels and applies no limits. Errors as decode_image.
-Result<ImageInfo> probe_image(std::span<const uint8_t> bytes);
+// Reads the headers only and decodes no pixels. Errors as decode_image.
+Result<ImageInfo> probe_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
 
 // Decodes a JPEG, PNG, WebP or GIF, told apart by content only (never by name or MIME type). Of an
 // animation it takes the first frame. Pixels equal Pillow's: EXIF orientation is applied, alpha is

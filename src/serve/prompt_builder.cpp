@@ -45,36 +45,34 @@ Result<std::vector<Slot>> collect_media(const ChatRequest& request, const Servic
 Result<model::PreparedMedia> prepare(const Slot& slot, const ChatService::Parts& parts,
                                      const ServiceConfig& config,
                                      const std::atomic<bool>& cancelled) {
-  model::MediaItem item;
-  item.is_video = slot.part->kind == PartKind::kVideo;
+  const auto at_slot = [&](Error error) {
+    if (error.param.empty()) error.param = slot.param;
+    return error;
+  };
+  const bool is_video = slot.part->kind == PartKind::kVideo;
   // A video is not kept: all its files would have to be held to see whether it is known.
-  MediaCache* cache = item.is_video ? nullptr : parts.media_cache.get();
+  MediaCache* cache = is_video ? nullptr : parts.media_cache.get();
   Hash128 key;
+  std::vector<std::vector<uint8_t>> files;
   for (const std::string& url : slot.part->urls) {
     auto bytes = media::fetch_media(url, config.fetch, &cancelled);
-    if (!bytes) {
-      Error error = bytes.error();
-      error.param = slot.param;
-      return error;
-    }
+    if (!bytes) return at_slot(bytes.error());
     if (cache) {
       key = cache->key_of(*bytes);
       if (auto known = cache->find(key)) return std::move(*known);
     }
-    auto image = media::decode_image(*bytes, config.decode);
-    if (!image) {
-      Error error = image.error();
-      error.param = slot.param;
-      return error;
-    }
-    item.frames.push_back(std::move(*image));
+    files.push_back(std::move(*bytes));
   }
-  auto prepared = parts.processor->prepare(item);
-  if (!prepared) {
-    Error error = prepared.error();
-    if (error.param.empty()) error.param = slot.param;
-    return error;
+  model::MediaShape shape{.is_video = is_video, .frames = files.size()};
+  if (!files.empty()) {
+    const auto first = media::probe_image(files.front(), config.decode);
+    if (!first) return at_slot(first.error());
+    shape.height = first->height;
+    shape.width = first->width;
   }
+  auto prepared = parts.processor->prepare(
+      shape, [&](size_t i) { return media::decode_image(files[i], config.decode); });
+  if (!prepared) return at_slot(prepared.error());
   if (cache) cache->insert(key, *prepared);
   return prepared;
 }
