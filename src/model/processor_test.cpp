@@ -122,6 +122,29 @@ TEST(Processor, VideoUnitsHoldTwoFramesAndAnOddLastOneTwice) {
                          last.begin() + static_cast<long>(last.size() / 2)));
 }
 
+TEST(Processor, TokensOfAVideoAreKnownBeforeItsFrames) {
+  const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 84});
+  for (const size_t frames : {1u, 2u, 5u}) {
+    const std::vector<media::Image> pictures(frames, picture(90, 60));
+    const auto tokens =
+        processor->count_tokens({.is_video = true, .frames = frames, .height = 60, .width = 90});
+    EXPECT_EQ(*tokens, testing::prepare(*processor, true, pictures)->tokens) << frames;
+  }
+}
+
+TEST(Processor, FramesAreAskedForOnceInOrderAndErrorsEndThat) {
+  const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 84});
+  const MediaShape shape{.is_video = true, .frames = 5, .height = 60, .width = 90};
+  std::vector<size_t> asked;
+  const auto source = [&](size_t i) -> Result<media::Image> {
+    asked.push_back(i);
+    if (i == 3) return invalid_argument("no such frame");
+    return picture(90, 60);
+  };
+  EXPECT_FALSE(processor->prepare(shape, source));
+  EXPECT_EQ(asked, (std::vector<size_t>{0, 1, 2, 3}));
+}
+
 TEST(Processor, LimitsAreErrorsThatNameThem) {
   const auto processor = make_processor({.video_max_frames = 2});
   const auto message = [](const auto& result) {

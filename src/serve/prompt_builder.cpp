@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "serve/media_items.h"
+
 namespace ernie::serve {
 namespace {
 
@@ -10,71 +12,6 @@ Error too_long(const std::string& how_long, int max_model_len, const std::string
       "the prompt has " + how_long + " tokens, but prompt and answer together may have " +
           std::to_string(max_model_len) + " (--max-model-len); shorten the prompt",
       param, "context_length_exceeded");
-}
-
-struct Slot {
-  const ContentPart* part;
-  std::string param;  // for error messages
-};
-
-Result<std::vector<Slot>> collect_media(const ChatRequest& request, const ServiceConfig& config) {
-  std::vector<Slot> slots;
-  int images = 0;
-  int videos = 0;
-  for (size_t m = 0; m < request.messages.size(); ++m) {
-    const auto& content = request.messages[m].content;
-    for (size_t p = 0; p < content.size(); ++p) {
-      if (content[p].kind == PartKind::kText) continue;
-      slots.push_back(
-          {&content[p], "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]"});
-      (content[p].kind == PartKind::kImage ? images : videos)++;
-    }
-  }
-  auto check = [](const char* what, int count, int limit) -> Status {
-    if (count <= limit) return {};
-    return invalid_argument("the prompt has " + std::to_string(count) + " " + what +
-                                "s, but at most " + std::to_string(limit) +
-                                " are allowed (--limit-mm-per-prompt)",
-                            "messages", "too_many_media");
-  };
-  if (auto s = check("image", images, config.max_images_per_prompt); !s) return s.error();
-  if (auto s = check("video", videos, config.max_videos_per_prompt); !s) return s.error();
-  return slots;
-}
-
-Result<model::PreparedMedia> prepare(const Slot& slot, const ChatService::Parts& parts,
-                                     const ServiceConfig& config,
-                                     const std::atomic<bool>& cancelled) {
-  const auto at_slot = [&](Error error) {
-    if (error.param.empty()) error.param = slot.param;
-    return error;
-  };
-  const bool is_video = slot.part->kind == PartKind::kVideo;
-  // A video is not kept: all its files would have to be held to see whether it is known.
-  MediaCache* cache = is_video ? nullptr : parts.media_cache.get();
-  Hash128 key;
-  std::vector<std::vector<uint8_t>> files;
-  for (const std::string& url : slot.part->urls) {
-    auto bytes = media::fetch_media(url, config.fetch, &cancelled);
-    if (!bytes) return at_slot(bytes.error());
-    if (cache) {
-      key = cache->key_of(*bytes);
-      if (auto known = cache->find(key)) return std::move(*known);
-    }
-    files.push_back(std::move(*bytes));
-  }
-  model::MediaShape shape{.is_video = is_video, .frames = files.size()};
-  if (!files.empty()) {
-    const auto first = media::probe_image(files.front(), config.decode);
-    if (!first) return at_slot(first.error());
-    shape.height = first->height;
-    shape.width = first->width;
-  }
-  auto prepared = parts.processor->prepare(
-      shape, [&](size_t i) { return media::decode_image(files[i], config.decode); });
-  if (!prepared) return at_slot(prepared.error());
-  if (cache) cache->insert(key, *prepared);
-  return prepared;
 }
 
 text::ChatInput template_input(const ChatRequest& request) {
@@ -103,8 +40,8 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest
                                                                const ServiceConfig& config,
                                                                const std::atomic<bool>& cancelled) {
   const int max_model_len = parts.engine->config().max_model_len;
-  auto slots = collect_media(request, config);
-  if (!slots) return slots.error();
+  auto items = collect_media(request, parts, config);
+  if (!items) return items.error();
 
   auto segments = parts.chat_template->render(template_input(request));
   if (!segments) return segments.error();
@@ -114,14 +51,18 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest
     return too_long("at least " + std::to_string(at_least), max_model_len, "messages");
   }
 
-  std::vector<model::PreparedMedia> media;
-  for (const Slot& slot : *slots) {
-    auto prepared = prepare(slot, parts, config, cancelled);
-    if (!prepared) return prepared.error();
-    at_least += prepared->tokens;
+  size_t room = config.max_media_bytes;
+  for (MediaItem& item : *items) {
+    if (auto s = fetch_media(item, parts, config, cancelled, room); !s) return s.error();
+    at_least += static_cast<size_t>(item.tokens);
     if (at_least > static_cast<size_t>(max_model_len)) {
-      return too_long("at least " + std::to_string(at_least), max_model_len, slot.param);
+      return too_long("at least " + std::to_string(at_least), max_model_len, item.param);
     }
+  }
+  std::vector<model::PreparedMedia> media;
+  for (MediaItem& item : *items) {
+    auto prepared = decode_media(std::move(item), parts, config, cancelled);
+    if (!prepared) return prepared.error();
     media.push_back(std::move(*prepared));
   }
 

@@ -11,8 +11,9 @@
 namespace ernie::serve {
 
 // Turns a conversation into the model's input: template, media, tokens. Blocks while media is
-// fetched; a true `cancelled` ends that early. Media is decoded one item at a time and dropped once
-// cut into patches; the prompt's length is checked after each.
+// fetched; a true `cancelled` ends that early. Numbers, kinds, sizes and tokens of all media are
+// checked by their headers before any is decoded; then one frame at a time is decoded, cut into
+// patches and dropped.
 Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest& request,
                                                                const ChatService::Parts& parts,
                                                                const ServiceConfig& config,

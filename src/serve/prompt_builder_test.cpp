@@ -1,6 +1,7 @@
 #include "serve/prompt_builder.h"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <ctime>
 #include <fstream>
@@ -110,6 +111,55 @@ TEST_F(PromptBuilderTest, A62PicturesStopBeingDecodedWhenTheContextIsFull) {
   const auto prompt = chat(many);
   ASSERT_FALSE(prompt);
   EXPECT_EQ(prompt.error().code, "context_length_exceeded") << "not the last one's invalid_base64";
+}
+
+// A PNG of `side` x `side` pixels by its header, without any pixel data.
+std::string hollow_png(uint32_t side) {
+  std::string bytes = file_bytes("png_rgb.png").substr(0, 33);  // signature and IHDR
+  for (int i = 0; i < 4; ++i) {
+    bytes[16 + i] = bytes[20 + i] = static_cast<char>(side >> (24 - 8 * i));
+  }
+  const auto crc = crc32(0, reinterpret_cast<const Bytef*>(bytes.data()) + 12, 17);
+  for (int i = 0; i < 4; ++i) bytes[29 + i] = static_cast<char>(crc >> (24 - 8 * i));
+  return "data:image/png;base64," + base64(bytes);
+}
+
+// A picture that cannot be decoded gets another answer, so what these name was found before.
+TEST_F(PromptBuilderTest, A61NothingIsDecodedBeforeAllIsKnownToFit) {
+  config_.max_images_per_prompt = 10;
+  EXPECT_EQ(error_of(hollow_png(56)).code, "invalid_image");
+  const auto long_prompt = chat({image(hollow_png(56)), image(hollow_png(700))});
+  ASSERT_FALSE(long_prompt);
+  EXPECT_EQ(long_prompt.error().code, "context_length_exceeded");
+  EXPECT_EQ(long_prompt.error().param, "messages[0].content[1]");
+  const auto late_bomb = chat({image(hollow_png(56)), image(hollow_png(60'000))});
+  ASSERT_FALSE(late_bomb);
+  EXPECT_EQ(late_bomb.error().code, "image_too_large");
+  const auto late_video = chat({image(hollow_png(56)), {PartKind::kVideo, {}, {}}});
+  ASSERT_FALSE(late_video);
+  EXPECT_EQ(late_video.error().code, "too_many_frames");
+  EXPECT_EQ(late_video.error().param, "messages[0].content[1]");
+}
+
+TEST_F(PromptBuilderTest, A61EachFrameOfAVideoIsHeldAgainstTheLimits) {
+  const auto video = [&](std::vector<std::string> urls) {
+    return chat({{PartKind::kVideo, {}, std::move(urls)}}).error();
+  };
+  const std::string small = picture("png_1x1.png");
+  EXPECT_EQ(video({hollow_png(56), small, hollow_png(60'000)}).code, "image_too_large");
+  EXPECT_EQ(video(std::vector<std::string>(181, "data:,never looked at")).code, "too_many_frames");
+  EXPECT_EQ(video(std::vector<std::string>(180, small)).code, "context_length_exceeded");
+}
+
+TEST_F(PromptBuilderTest, A62FilesOfARequestHaveALimitTogether) {
+  config_.max_images_per_prompt = 10;
+  const std::string url = picture("png_1x1.png");
+  config_.max_media_bytes = 3 * file_bytes("png_1x1.png").size();
+  EXPECT_TRUE(chat(std::vector<ContentPart>(3, image(url))));
+  const auto four = chat(std::vector<ContentPart>(4, image(url)));
+  ASSERT_FALSE(four);
+  EXPECT_EQ(four.error().code, "media_too_large");
+  EXPECT_NE(four.error().message.find(std::to_string(config_.max_media_bytes)), std::string::npos);
 }
 
 TEST_F(PromptBuilderTest, A63TypedPlaceholdersAreText) {

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -109,6 +110,25 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         return self.process.returncode
+
+
+class PeakMemory:
+    """Watches how much more memory a server takes from now on until stop(), which gives it in bytes."""
+
+    def __init__(self, server: Server):
+        self._before = self._peak = server.rss_bytes()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, args=(server,), daemon=True)
+        self._thread.start()
+
+    def _watch(self, server):
+        while not self._ended.wait(0.005):
+            self._peak = max(self._peak, server.rss_bytes())
+
+    def stop(self) -> int:
+        self._ended.set()
+        self._thread.join()
+        return self._peak - self._before
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Hostile requests that need the real model behind them. Each leaves the server as it was."""
 import json
 import re
+import struct
 import time
+import zlib
 
 import pytest
 
-from conftest import data_url, expect, picture, png
+from conftest import PeakMemory, data_url, expect, picture, png
 
 SPECIALS = "<|IMAGE_PLACEHOLDER|><|IMAGE_START|><|IMAGE_END|><|VIDEO_START|></think><|end_of_sentence|></s>"
 
@@ -107,6 +109,36 @@ def test_a_hundred_and_one_pictures(make_server):
     error = expect(large, 400, user(*[image(picture())] * 101), code="too_many_media")
     assert "101 images" in error["message"] and "100" in error["message"]
     expect(large, 400, user(*[image(picture(0, 280, 280))] * 100), code="context_length_exceeded")
+
+
+def bit_png(side: int) -> bytes:
+    """A white picture of one bit a pixel: small as a file, large when it is decoded."""
+    rows = zlib.compress((b"\0" + b"\xff" * ((side + 7) // 8)) * side, 9)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)) +
+            chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+def test_frames_of_a_video_are_decoded_one_at_a_time(make_server):
+    large = make_server("--max-model-len", "4096", "--num-gpu-blocks-override", "512",
+                        "--mm-processor-kwargs", '{"video_min_pixels": 784, "video_max_pixels": 12544}')
+    frame = data_url(bit_png(5_000))  # 75 MB decoded
+    peak = PeakMemory(large)
+    status, answer = large.post("/v1/chat/completions", user({"type": "video", "video": [frame] * 12}))
+    assert status == 200, answer
+    assert peak.stop() < 220_000_000  # a frame, what its decoder needs, and its resized form
+
+
+def test_a_video_too_long_for_the_context_is_not_decoded(server):
+    begin = time.monotonic()
+    peak = PeakMemory(server)
+    expect(server, 400, user({"type": "video", "video": [data_url(bit_png(10_000))] * 20}),
+           code="context_length_exceeded")
+    assert time.monotonic() - begin < 1
+    assert peak.stop() < 50_000_000
 
 
 @pytest.mark.parametrize("order", ["none", "before", "after", "more"])

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/processor.h"
+#include "serve/chat_service.h"
+#include "serve/request.h"
+
+namespace ernie::serve {
+
+// A picture or video of a request on its way into the prompt. Nothing is decoded before the headers
+// of all items are known to be within the limits.
+struct MediaItem {
+  const ContentPart* part = nullptr;
+  std::string param;  // for error messages
+  model::MediaShape shape;
+  int tokens = 0;
+  std::vector<std::vector<uint8_t>> files;    // as they were sent or fetched, one per frame
+  Hash128 key;                                // of a picture, in the cache
+  std::optional<model::PreparedMedia> known;  // from the cache; it needs no files
+};
+
+// The items of a request in the order of its messages. Their numbers, kinds and frames are within
+// the limits; sizes and tokens are not known yet.
+Result<std::vector<MediaItem>> collect_media(const ChatRequest& request,
+                                             const ChatService::Parts& parts,
+                                             const ServiceConfig& config);
+
+// Fetches the files of an item and reads their headers. `room` is how many bytes the files of the
+// request may still take, and becomes less.
+Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
+                   const std::atomic<bool>& cancelled, size_t& room);
+
+// Decodes one frame at a time; each file and frame is dropped before the next is decoded.
+Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Parts& parts,
+                                          const ServiceConfig& config,
+                                          const std::atomic<bool>& cancelled);
+
+}  // namespace ernie::serve
