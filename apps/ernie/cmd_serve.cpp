@@ -164,7 +164,10 @@ int run_serve(std::vector<std::string> args) {
        .service = &model.service(),
        .model_name = options.served_model_name.empty() ? options.model : options.served_model_name,
        .check_model_name = !options.served_model_name.empty(),
-       .ready = [&server] { return server->state() == ServerState::kReady; }});
+       .ready = [&server] { return server->state() == ServerState::kReady; },
+       .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
+                                      4 * options.server.limits.max_body_bytes),
+                .memory = options.server.memory}});
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
   http::register_metrics(*metrics_router, metrics, [&] {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));

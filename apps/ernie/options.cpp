@@ -20,6 +20,10 @@
 namespace ernie::app {
 namespace {
 
+constexpr int kInflightMb = 2048;
+constexpr int kInflightPerRequest = 8;  // a body, its parsed form and what is made of it
+constexpr int kMaxInflightMb = 1 << 20;
+
 void require(bool condition, const std::string& flag, const auto& found, const char* expected) {
   if (!condition) throw StartError(fmt::format("{} is {}; it must be {}", flag, found, expected));
 }
@@ -60,8 +64,14 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   out.server.max_concurrency = f.max_concurrency;
   out.server.max_connections = f.max_connections;
   out.server.limits.max_body_bytes = static_cast<size_t>(f.max_request_mb) << 20;
-  out.server.limits.max_body_total =
-      std::max(out.server.limits.max_body_total, out.server.limits.max_body_bytes);
+  const int inflight_mb =
+      f.max_inflight_mb.value_or(std::max(kInflightMb, kInflightPerRequest * f.max_request_mb));
+  require(inflight_mb >= kInflightPerRequest * f.max_request_mb && inflight_mb <= kMaxInflightMb,
+          "--max-inflight-mb", inflight_mb,
+          fmt::format("{} (8 x --max-request-mb) to {}", kInflightPerRequest * f.max_request_mb,
+                      kMaxInflightMb)
+              .c_str());
+  out.server.memory = RequestMemory(static_cast<size_t>(inflight_mb) << 20);
   out.server.api_keys = f.api_keys;
   std::istringstream more(environment("FD_API_KEY").value_or(""));
   for (std::string key; std::getline(more, key, ',');)

@@ -121,6 +121,15 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_TRUE(o.notes.empty());
 }
 
+TEST(ServeOptions, MemoryOfRequestsGrowsWithTheLargestOne) {
+  const auto room = [](std::vector<std::string> args) {
+    return parse(std::move(args)).server.memory.held->limit() >> 20;
+  };
+  EXPECT_EQ(room({"m"}), 2048u);
+  EXPECT_EQ(room({"m", "--max-request-mb", "1024"}), 8192u);
+  EXPECT_EQ(room({"m", "--max-inflight-mb", "600"}), 600u);
+}
+
 TEST(ServeOptions, WithoutPicturesAndVideosOnlyTextIsServed) {
   const auto text_only = [](const char* limits) {
     return parse({"m", "--limit-mm-per-prompt", limits}).engine.text_only;
@@ -204,6 +213,8 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
       {{"--max-logprobs", "-2"}, "--max-logprobs is -2"},
       {{"--max-concurrency", "0"}, "--max-concurrency is 0"},
+      {{"--max-inflight-mb", "511"}, "--max-inflight-mb is 511; it must be 512 (8 x"},
+      {{"--max-inflight-mb", "1048577"}, "to 1048576"},
       {{"--timeout-graceful-shutdown", "-1"}, "--timeout-graceful-shutdown is -1"},
       {{"--dtype", "int8"}, "--dtype is int8; it must be bfloat16 or float32"},
       {{"--load-choices", "fast"}, "--load-choices is fast"},

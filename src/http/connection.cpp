@@ -66,7 +66,7 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   awaitable<std::optional<size_t>> read_head();
   awaitable<bool> serve_head(const RequestHead& head);
   awaitable<bool> read_body(const RequestHead& head, const Admission& admission,
-                            HttpRequest& request, Limiter::Share& share);
+                            HttpRequest& request);
   awaitable<bool> deliver(const std::shared_ptr<ResponseChannel>& channel);
   void queue_refusal(const Rejection& rejection, bool keep_alive, const Headers& extra = {});
   awaitable<void> send_answer();  // and records it
@@ -206,17 +206,16 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                       .path = head.path,
                       .query = head.query,
                       .headers = head.headers,
+                      .body_bytes = *core_->options.memory.held->acquire(0),
                       .request_id = access_.request_id};
-  Limiter::Share body_share = *core_->body_bytes->acquire(0);
-  const bool whole = co_await read_body(head, admission, request, body_share);
+  const bool whole = co_await read_body(head, admission, request);
   if (!whole) co_return false;
 
   ResponseChannel::Options options{.request_id = access_.request_id,
                                    .keep_alive = keep_alive,
                                    .head_only = head_only_,
                                    .can_chunk = head.minor_version == 1,
-                                   .max_backlog = limits_.max_stream_backlog,
-                                   .body_bytes = std::move(body_share)};
+                                   .max_backlog = limits_.max_stream_backlog};
   options.wake = [weak = std::weak_ptr(client_)] {
     if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
   };
@@ -235,7 +234,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
 }
 
 awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admission& admission,
-                                          HttpRequest& request, Limiter::Share& share) {
+                                          HttpRequest& request) {
   if (!head.has_body()) co_return true;
   if (head.expects_continue && client_->input.empty()) {
     client_->output.push_back("HTTP/1.1 100 Continue\r\n\r\n");
@@ -255,11 +254,8 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
       request.body.append(client_->input, 0, taken);
     client_->input.erase(0, taken);
     client_->read_on();
-    if (!share.grow(request.body.size() - before)) {
-      rejection.emplace(Error{ErrorKind::kRateLimited,
-                              "the server holds as many request bytes as it may; try again later",
-                              {},
-                              "too_many_bytes"});
+    if (!request.body_bytes.grow(request.body.size() - before)) {
+      rejection.emplace(core_->options.memory.exhausted());
       break;
     }
     rejection = chunks.rejection();

@@ -56,7 +56,6 @@ class ServerCore {
   const ServerOptions options;
   Gate gate;
   ConnectionTable connections;
-  std::shared_ptr<Limiter> body_bytes;  // of all requests under way
   std::shared_ptr<Limiter> open_requests;
   std::atomic<ServerState> state = ServerState::kStarting;
 

@@ -4,8 +4,8 @@
 #include <optional>
 #include <string>
 
+#include "base/limiter.h"
 #include "http/api_keys.h"
-#include "http/limiter.h"
 #include "http/request_head.h"
 #include "http/server.h"
 

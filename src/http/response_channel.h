@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "http/limiter.h"
+#include "base/limiter.h"
 #include "http/message.h"
 
 namespace ernie::http {
@@ -36,8 +36,7 @@ class ResponseChannel {
     size_t max_backlog = 0;
     std::function<void()> wake;  // tells the connection to look; must not block
     Limiter::Share slot;         // given back when the answer is complete
-    Limiter::Share body_bytes;   // given back with the channel
-    Limiter::Share open;         // likewise
+    Limiter::Share open;         // given back with the channel
   };
   explicit ResponseChannel(Options options) : options_(std::move(options)) {}
 

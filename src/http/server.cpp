@@ -12,7 +12,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <limits>
 #include <thread>
 
 #include "base/log.h"
@@ -161,8 +160,7 @@ ServerCore::ServerCore(ServerOptions server_options, size_t max_connections,
            .max_body_bytes = options.limits.max_body_bytes,
            .concurrency = std::make_shared<Limiter>(options.max_concurrency)},
       connections(max_connections),
-      body_bytes(std::make_shared<Limiter>(options.limits.max_body_total)),
-      open_requests(std::make_shared<Limiter>(std::numeric_limits<size_t>::max())),
+      open_requests(Limiter::unlimited()),
       router_(std::move(router)) {}
 
 std::shared_ptr<const Router> ServerCore::router() const {

@@ -33,11 +33,11 @@ class ChatServiceImpl : public ChatService {
   const ServiceConfig& config() const override { return config_; }
 
   std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
-    return begin(std::move(sink), [this, request = std::move(request)](GenerationState& generation,
-                                                                       Arrival arrival) {
-      run(generation, arrival, request.options, request.reasoning_max_tokens,
+    auto shared = std::make_shared<ChatRequest>(std::move(request));
+    return begin(std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
+      run(generation, arrival, shared->options, shared->reasoning_max_tokens,
           config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
-            auto prompt = build_chat_prompt(request, parts_, config_, generation.cancelled());
+            auto prompt = build_chat_prompt(*shared, parts_, config_, generation.cancelled());
             if (!prompt) return prompt.error();
             return std::vector<PromptPtr>{*prompt};
           });
@@ -46,12 +46,12 @@ class ChatServiceImpl : public ChatService {
 
   std::shared_ptr<Generation> complete(CompletionRequest request,
                                        std::shared_ptr<OutputSink> sink) override {
-    return begin(std::move(sink), [this, request = std::move(request)](GenerationState& generation,
-                                                                       Arrival arrival) {
-      run(generation, arrival, request.options, std::nullopt, {}, request.echo,
+    auto shared = std::make_shared<CompletionRequest>(std::move(request));
+    return begin(std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
+      run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
           [&]() -> Result<std::vector<PromptPtr>> {
             std::vector<PromptPtr> prompts;
-            for (const auto& prompt : request.prompts) {
+            for (const auto& prompt : shared->prompts) {
               auto built = build_completion_prompt(prompt, parts_);
               if (!built) return built.error();
               prompts.push_back(*built);

@@ -109,7 +109,7 @@ TEST(ChatService, ChoicesHaveTheirOwnSeedsAndTexts) {
   request.options.n = 3;
   request.options.seed = 7;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto usage = sink->usage();
   ASSERT_TRUE(usage);
   const auto requests = service.engine->requests();
@@ -135,7 +135,7 @@ TEST(ChatService, CompletionsTakeSeveralPromptsAndShowThem) {
   request.options.n = 2;
   request.options.return_token_ids = true;
   const auto sink = new_sink();
-  service.service->complete(request, sink);
+  service.service->complete(std::move(request), sink);
   const auto usage = sink->usage();
   ASSERT_TRUE(usage);
   EXPECT_EQ(service.engine->requests().size(), 4u);
@@ -152,7 +152,7 @@ TEST(ChatService, AStopStringEndsTheEnginesRequestToo) {
   ChatRequest request = say("Hi");
   request.options.stop = {" stop"};
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   ASSERT_TRUE(sink->usage());
   EXPECT_EQ(sink->choice().content, "one two");
   EXPECT_EQ(sink->choice().finish_reason, "stop");
@@ -170,7 +170,7 @@ TEST(ChatService, WhatHappensAfterAStopStringDoesNotSpoilTheAnswer) {
   ChatRequest request = say("Hi");
   request.options.stop = {" stop"};
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   ASSERT_TRUE(sink->usage());
   EXPECT_EQ(sink->choice().content, "one");
 }
@@ -186,7 +186,7 @@ TEST(ChatService, AnErrorInTheMiddleEndsAllChoices) {
   ChatRequest request = say("Hi");
   request.options.n = 2;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto error = sink->error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->message, "the device is gone");
@@ -203,7 +203,7 @@ TEST(ChatService, A85ARefusedChoiceEndsTheOthers) {
   ChatRequest request = say("Hi");
   request.options.n = 3;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto error = sink->error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->kind, ErrorKind::kRateLimited);
@@ -218,7 +218,7 @@ TEST(ChatService, A86DeadlinesGoToTheEngine) {
   request.options.timeout_ms = 1500;
   const auto sink = new_sink();
   const auto before = engine::Clock::now();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto after = engine::Clock::now();
   ASSERT_TRUE(sink->usage());
   const auto made = service.engine->requests()[0];
@@ -267,7 +267,7 @@ TEST(ChatService, A87AClientThatLeavesWhileTokensComeFreesAllItsChoices) {
   ChatRequest request = say("Hi");
   request.options.n = 2;
   const auto sink = new_sink();
-  const auto generation = service.service->chat(request, sink);
+  const auto generation = service.service->chat(std::move(request), sink);
   ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 2; }));
   generation->cancel();
   generation->cancel();
@@ -308,7 +308,7 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   ChatRequest request = say("What is this?");
   request.messages[0].content.push_back(image(media.url()));
   const auto sink = new_sink();
-  const auto generation = service.service->chat(request, sink);
+  const auto generation = service.service->chat(std::move(request), sink);
   const int client = media.wait_for_client();
   generation->cancel();
   std::promise<void> done;
@@ -322,15 +322,18 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
 
 TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
   TestService service(always(text_script("a")), {.max_output_bytes = 1'000'000});
-  ChatRequest request = say("Hi");
-  request.options.max_tokens = 100;
-  request.options.n = 99;  // 100 bytes a token
+  const auto request_of = [](int top_logprobs) {
+    ChatRequest request = say("Hi");
+    request.options.max_tokens = 100;
+    request.options.n = 99;  // 100 bytes a token
+    request.options.top_logprobs = top_logprobs;
+    return request;
+  };
   const auto fits = new_sink();
-  service.service->chat(request, fits);
+  service.service->chat(request_of(-1), fits);
   EXPECT_TRUE(fits->usage());
-  request.options.top_logprobs = 20;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(request_of(20), sink);
   const auto error = sink->error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code, "output_too_large");

@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/limiter.h"
+
 namespace ernie::serve {
 
 // What chat and completion requests have in common. An absent optional takes the model's default
@@ -60,6 +62,7 @@ struct ChatRequest {
   std::optional<bool> enable_thinking;
   std::optional<int> reasoning_max_tokens;
   boost::json::object template_kwargs;
+  Limiter::Share bytes;  // of what the client sent; the strings here take no more
 };
 
 struct CompletionRequest {
@@ -67,6 +70,7 @@ struct CompletionRequest {
   std::vector<std::variant<std::string, std::vector<int32_t>>> prompts;
   GenerationOptions options;
   bool echo = false;
+  Limiter::Share bytes;  // as in ChatRequest
 };
 
 }  // namespace ernie::serve

@@ -111,6 +111,21 @@ def test_a_hundred_and_one_pictures(make_server):
     expect(large, 400, user(*[image(picture(0, 280, 280))] * 100), code="context_length_exceeded")
 
 
+@pytest.mark.parametrize("value, code, status", [("0,", "json_too_large", 413), ("{},", "json_too_large", 413)])
+def test_a_large_body_of_small_values_is_bounded(server, value, code, status):
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"x":[' + value.encode() * (30 << 20) + b"0]}"
+    peak = PeakMemory(server)
+    begin = time.monotonic()
+    expect(server, status, body[:60 << 20], code=code)
+    assert time.monotonic() - begin < 3  # with the transfer
+    assert peak.stop() < 340_000_000  # the body and the limit of its parsed form
+
+
+def test_a_million_keys_are_refused(server):
+    body = b'{"x":{' + b",".join(b'"%d":0' % i for i in range(1_000_000)) + b"}}"
+    expect(server, 400, body, code="json_too_many_keys")
+
+
 def bit_png(side: int) -> bytes:
     """A white picture of one bit a pixel: small as a file, large when it is decoded."""
     rows = zlib.compress((b"\0" + b"\xff" * ((side + 7) // 8)) * side, 9)

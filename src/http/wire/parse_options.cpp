@@ -1,4 +1,3 @@
-#include <boost/json/parse.hpp>
 #include <charconv>
 #include <cmath>
 
@@ -59,23 +58,6 @@ std::optional<T> narrow(std::optional<int64_t> v) {
 }
 
 }  // namespace
-
-Result<json::object> parse_json_object(std::string_view body) {
-  boost::json::error_code ec;
-  json::parse_options options;
-  options.max_depth = 64;
-  json::value value = json::parse(body, ec, {}, options);
-  if (ec) {
-    return Error{ErrorKind::kInvalidArgument,
-                 "the request body is not valid JSON: " + ec.message(),
-                 {},
-                 "json_invalid"};
-  }
-  if (!value.is_object()) {
-    return invalid_argument("the request body should be a JSON object, got " + describe(value));
-  }
-  return std::move(value.as_object());
-}
 
 serve::GenerationOptions parse_options(FieldReader& fields) {
   serve::GenerationOptions options;

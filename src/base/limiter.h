@@ -2,11 +2,12 @@
 
 #include <atomic>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
 
-namespace ernie::http {
+namespace ernie {
 
 // Counts something scarce (requests, bytes) against a limit. Thread-safe.
 class Limiter : public std::enable_shared_from_this<Limiter> {
@@ -32,6 +33,15 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
       return extra.has_value();
     }
 
+    // Gives back all but `rest`.
+    void shrink_to(size_t rest) {
+      if (rest >= amount_) return;
+      owner_->used_.fetch_sub(amount_ - rest);
+      amount_ = rest;
+    }
+
+    size_t amount() const { return amount_; }
+
    private:
     friend class Limiter;
     Share(std::shared_ptr<Limiter> owner, size_t amount)
@@ -42,6 +52,9 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
   };
 
   explicit Limiter(size_t limit) : limit_(limit) {}
+  static std::shared_ptr<Limiter> unlimited() {
+    return std::make_shared<Limiter>(std::numeric_limits<size_t>::max());
+  }
 
   // Takes `amount` if that stays within the limit.
   std::optional<Share> acquire(size_t amount = 1) {
@@ -60,4 +73,4 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
   std::atomic<size_t> used_ = 0;
 };
 
-}  // namespace ernie::http
+}  // namespace ernie
