@@ -27,7 +27,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kPoll = 50ms;
 constexpr auto kTrimPause = 20s;
-constexpr auto kFaultLinger = 2s;  // for error events to reach clients after a device fault
+constexpr int kReturnedBlock = 8 << 20;  // bytes; freed blocks from here on go back to the system
+constexpr auto kFaultLinger = 2s;        // for error events to reach clients after a device fault
 
 bool is_probe(const std::string& path) {
   return path == "/health" || path == "/ping" || path == "/metrics";
@@ -91,6 +92,13 @@ void print_ready(const ServeOptions& options, const HttpServer& server, const Ht
   clock.note(fmt::format("health   {}/health", base));
 }
 
+// glibc raises its thresholds as large blocks come and go, up to 64 MiB that each thread's arena
+// may keep; fixed ones stay.
+void fix_allocator_thresholds() {
+  mallopt(M_MMAP_THRESHOLD, kReturnedBlock);
+  mallopt(M_TRIM_THRESHOLD, kReturnedBlock);
+}
+
 [[noreturn]] void end_after_fault(HttpServer& server) {
   server.drain(kFaultLinger);
   server.stop();
@@ -130,6 +138,7 @@ int run_serve(std::vector<std::string> args) {
     return 0;
   }
   shutdown_signal::install();
+  fix_allocator_thresholds();
   ServeOptions options = parse_serve_options(std::move(args), model::process_environment());
   for (const std::string& note : options.notes) log::info("{}", note);
   warn_exposed(options);

@@ -72,6 +72,7 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
                       kMaxInflightMb)
               .c_str());
   out.server.memory = RequestMemory(static_cast<size_t>(inflight_mb) << 20);
+  out.service.memory = out.server.memory;
   out.server.api_keys = f.api_keys;
   std::istringstream more(environment("FD_API_KEY").value_or(""));
   for (std::string key; std::getline(more, key, ',');)

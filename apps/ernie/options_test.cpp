@@ -123,7 +123,9 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
 
 TEST(ServeOptions, MemoryOfRequestsGrowsWithTheLargestOne) {
   const auto room = [](std::vector<std::string> args) {
-    return parse(std::move(args)).server.memory.held->limit() >> 20;
+    const ServeOptions options = parse(std::move(args));
+    EXPECT_EQ(options.service.memory.held, options.server.memory.held) << "one for the process";
+    return (options.server.memory.held->limit() + options.server.memory.decoding->limit()) >> 20;
   };
   EXPECT_EQ(room({"m"}), 2048u);
   EXPECT_EQ(room({"m", "--max-request-mb", "1024"}), 8192u);

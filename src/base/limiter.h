@@ -1,10 +1,15 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace ernie {
@@ -65,12 +70,36 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     return Share(shared_from_this(), amount);
   }
 
+  // Waits until `amount`, at most the limit, fits; who came first goes first. Nothing once `stop`
+  // is true, which is seen within kPoll.
+  std::optional<Share> wait(size_t amount, const std::atomic<bool>& stop) {
+    std::unique_lock lock(mutex_);
+    const uint64_t ticket = next_ticket_++;
+    waiting_.insert(ticket);
+    std::optional<Share> share;
+    while (!stop) {
+      if (*waiting_.begin() == ticket) share = acquire(amount);
+      if (share) break;
+      turn_.wait_for(lock, kPoll);
+    }
+    waiting_.erase(ticket);
+    turn_.notify_all();
+    return share;
+  }
+
   size_t used() const { return used_.load(); }
   size_t limit() const { return limit_; }
 
  private:
+  static constexpr std::chrono::milliseconds kPoll{20};
+
   const size_t limit_;
   std::atomic<size_t> used_ = 0;
+
+  std::mutex mutex_;  // of those who wait; shares are taken and given back without it
+  std::condition_variable turn_;
+  uint64_t next_ticket_ = 0;
+  std::set<uint64_t> waiting_;
 };
 
 }  // namespace ernie

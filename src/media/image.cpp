@@ -135,8 +135,11 @@ Result<ImageInfo> probe_image(Bytes bytes, const DecodeLimits& limits) {
   if (!header) return header.error();
   const StoredSize& size = header->size;
   const bool turned = size.orientation >= 5;
+  const size_t pixels = size_t(size.width) * size.height;
+  const int of_turning = size.orientation > 1 ? 3 : 0;
   return ImageInfo{header->format, turned ? size.height : size.width,
-                   turned ? size.width : size.height};
+                   turned ? size.width : size.height,
+                   pixels * static_cast<size_t>(size.decoding_bytes + of_turning)};
 }
 
 Result<Image> decode_image(Bytes bytes, const DecodeLimits& limits) {

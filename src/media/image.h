@@ -22,8 +22,9 @@ const char* image_format_name(ImageFormat format);  // "JPEG", "PNG", "WebP", "G
 
 struct ImageInfo {
   ImageFormat format = ImageFormat::kJpeg;
-  int width = 0;   // pixels, as decode_image will return it (EXIF orientation applied)
-  int height = 0;  // pixels
+  int width = 0;              // pixels, as decode_image will return it (EXIF orientation applied)
+  int height = 0;             // pixels
+  size_t decoding_bytes = 0;  // most memory that decode_image takes at once, its result included
 };
 
 // What decode_image accepts. Everything is checked before any pixel memory is allocated.

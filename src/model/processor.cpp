@@ -44,12 +44,14 @@ class ErnieProcessor : public Processor {
         "messages", "too_many_frames");
   }
 
-  Result<int> count_tokens(const MediaShape& shape) const override {
+  Result<MediaCost> cost(const MediaShape& shape) const override {
     const Result<ResizedSize> size = resized(shape);
     if (!size) return size.error();
-    const int64_t tokens =
-        static_cast<int64_t>(units(shape)) * (size->height / window()) * (size->width / window());
-    return static_cast<int>(std::min<int64_t>(tokens, std::numeric_limits<int>::max()));
+    const size_t pixels = static_cast<size_t>(size->height) * static_cast<size_t>(size->width);
+    const size_t tokens = units(shape) * (pixels / static_cast<size_t>(window() * window()));
+    const size_t frames = shape.is_video ? 2 * units(shape) : 1;
+    return MediaCost{static_cast<int>(std::min<size_t>(tokens, std::numeric_limits<int>::max())),
+                     3 * frames * pixels, size->width};
   }
 
   Result<PreparedMedia> prepare(const MediaShape& shape, const FrameSource& source) const override {

@@ -24,6 +24,14 @@ struct MediaShape {
   int width = 0;
 };
 
+// What an item takes once it is prepared.
+struct MediaCost {
+  int tokens = 0;          // placeholders, over all frames
+  size_t patch_bytes = 0;  // of all frames
+  int resized_width = 0;  // of a frame, pixels; while it is resized it stands in memory again, this
+                          // wide and as high as it was
+};
+
 // Decodes frame `i`.
 using FrameSource = std::function<Result<media::Image>(size_t i)>;
 
@@ -73,8 +81,7 @@ class Processor {
   // Whether an item of this kind with so many frames can be taken at all.
   virtual Status check_frames(bool is_video, size_t frames) const = 0;
 
-  // Placeholder tokens of an item, over all its frames.
-  virtual Result<int> count_tokens(const MediaShape& shape) const = 0;
+  virtual Result<MediaCost> cost(const MediaShape& shape) const = 0;
 
   // Resizes and cuts into patches. Asks for each frame once, in order, and drops it before it asks
   // for the next, so that memory is bounded by one decoded frame and the item's tokens.

@@ -37,11 +37,11 @@ TEST(Processor, TokenCountsOfCommonSizes) {
   } rows[] = {{32, 32, 4, 324},        {448, 448, 256, 324},     {1024, 1024, 1369, 1156},
               {720, 1280, 1196, 1196}, {1080, 1920, 2691, 1150}, {2160, 3840, 6032, 1150}};
   const auto count = [&](int height, int width, bool is_video) {
-    return processor->count_tokens({.is_video = is_video, .height = height, .width = width});
+    return processor->cost({.is_video = is_video, .height = height, .width = width})->tokens;
   };
   for (const auto& row : rows) {
-    EXPECT_EQ(*count(row.height, row.width, false), row.image) << row.width;
-    EXPECT_EQ(*count(row.height, row.width, true), row.video) << row.width;
+    EXPECT_EQ(count(row.height, row.width, false), row.image) << row.width;
+    EXPECT_EQ(count(row.height, row.width, true), row.video) << row.width;
   }
 }
 
@@ -122,13 +122,17 @@ TEST(Processor, VideoUnitsHoldTwoFramesAndAnOddLastOneTwice) {
                          last.begin() + static_cast<long>(last.size() / 2)));
 }
 
-TEST(Processor, TokensOfAVideoAreKnownBeforeItsFrames) {
+TEST(Processor, TheCostOfAVideoIsKnownBeforeItsFrames) {
   const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 84});
   for (const size_t frames : {1u, 2u, 5u}) {
     const std::vector<media::Image> pictures(frames, picture(90, 60));
-    const auto tokens =
-        processor->count_tokens({.is_video = true, .frames = frames, .height = 60, .width = 90});
-    EXPECT_EQ(*tokens, testing::prepare(*processor, true, pictures)->tokens) << frames;
+    const auto cost =
+        processor->cost({.is_video = true, .frames = frames, .height = 60, .width = 90});
+    const auto prepared = testing::prepare(*processor, true, pictures);
+    EXPECT_EQ(cost->tokens, prepared->tokens) << frames;
+    size_t bytes = 0;
+    for (const auto& unit : prepared->units) bytes += unit->pixels.size();
+    EXPECT_EQ(cost->patch_bytes, bytes) << frames;
   }
 }
 
@@ -154,8 +158,7 @@ TEST(Processor, LimitsAreErrorsThatNameThem) {
       message(testing::prepare(*processor, true, {picture(8, 8), picture(8, 8), picture(8, 8)})),
       HasSubstr("1 to 2 frames, found 3"));
   EXPECT_THAT(message(testing::prepare(*processor, false, {})), HasSubstr("found 0"));
-  EXPECT_THAT(message(processor->count_tokens({.height = 0, .width = 5})),
-              HasSubstr("at least 1 pixel"));
+  EXPECT_THAT(message(processor->cost({.height = 0, .width = 5})), HasSubstr("at least 1 pixel"));
 
   const std::vector<PromptSegment> image{{SegmentKind::kImage, "", 0}};
   EXPECT_THAT(message(processor->process(image, {}, kNoLimit)), HasSubstr("item 0 of the 0"));
@@ -199,7 +202,7 @@ TEST(Processor, TextModelsRefuseMedia) {
       {});
   EXPECT_EQ(testing::prepare(*processor, false, {picture(56, 56)}).error().code,
             "unsupported_media");
-  EXPECT_FALSE(processor->count_tokens({.height = 56, .width = 56}).ok());
+  EXPECT_FALSE(processor->cost({.height = 56, .width = 56}).ok());
 }
 
 }  // namespace

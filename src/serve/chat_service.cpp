@@ -51,8 +51,8 @@ class ChatServiceImpl : public ChatService {
       run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
           [&]() -> Result<std::vector<PromptPtr>> {
             std::vector<PromptPtr> prompts;
-            for (const auto& prompt : shared->prompts) {
-              auto built = build_completion_prompt(prompt, parts_);
+            for (auto& prompt : shared->prompts) {
+              auto built = build_completion_prompt(std::move(prompt), parts_, config_);
               if (!built) return built.error();
               prompts.push_back(*built);
             }

@@ -42,6 +42,7 @@ struct ServiceConfig {
   media::FetchPolicy fetch;
   media::DecodeLimits decode;
   size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
+  RequestMemory memory;                         // of all requests of the process
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
   int threads = 8;  // of the pool for templates, tokenising and media; they mostly wait for fetches
 };

@@ -1,5 +1,7 @@
 #include "serve/media_items.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
 namespace ernie::serve {
@@ -32,16 +34,52 @@ Status take_room(const MediaItem& item, size_t bytes, size_t& room, const Servic
   return {};
 }
 
+// Whether the cache has the picture of this file. A video is not kept: all its files would have to
+// be held to see whether it is known.
+bool find_known(MediaItem& item, std::span<const uint8_t> file, const ChatService::Parts& parts) {
+  if (!parts.media_cache || item.shape.is_video) return false;
+  item.key = parts.media_cache->key_of(file);
+  item.known = parts.media_cache->find(item.key);
+  if (!item.known) return false;
+  item.cost.tokens = item.known->tokens;
+  for (const auto& unit : item.known->units) item.cost.patch_bytes += unit->pixels.size();
+  return true;
+}
+
+// Reads the header of the item's next file and holds it against the limits.
+Status add_file(MediaItem& item, media::FetchedMedia file, const ChatService::Parts& parts,
+                const ServiceConfig& config) {
+  const auto header = media::probe_image(file.bytes, config.decode);
+  if (!header) return at(item, header.error());
+  if (item.files.empty()) {
+    item.shape.height = header->height;
+    item.shape.width = header->width;
+    const auto cost = parts.processor->cost(item.shape);
+    if (!cost) return at(item, cost.error());
+    item.cost = *cost;
+  }
+  const size_t bytes =
+      header->decoding_bytes + size_t{3} * item.cost.resized_width * header->height;
+  const size_t limit = config.memory.decoding->limit();
+  if (bytes > limit) {
+    return invalid_argument("the image is too large: decoding it takes " + std::to_string(bytes) +
+                                " bytes, the limit is " + std::to_string(limit) +
+                                " bytes (half of --max-inflight-mb); send a smaller one",
+                            item.param, "image_too_large");
+  }
+  item.files.push_back({std::move(file), bytes});
+  return {};
+}
+
 }  // namespace
 
-Result<std::vector<MediaItem>> collect_media(const ChatRequest& request,
-                                             const ChatService::Parts& parts,
+Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatService::Parts& parts,
                                              const ServiceConfig& config) {
   std::vector<MediaItem> items;
   int images = 0;
   int videos = 0;
   for (size_t m = 0; m < request.messages.size(); ++m) {
-    const auto& content = request.messages[m].content;
+    auto& content = request.messages[m].content;
     for (size_t p = 0; p < content.size(); ++p) {
       if (content[p].kind == PartKind::kText) continue;
       MediaItem item;
@@ -63,32 +101,16 @@ Result<std::vector<MediaItem>> collect_media(const ChatRequest& request,
 }
 
 Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
-                   const std::atomic<bool>& cancelled, size_t& room) {
-  // A video is not kept: all its files would have to be held to see whether it is known.
-  MediaCache* cache = item.shape.is_video ? nullptr : parts.media_cache.get();
-  for (const std::string& url : item.part->urls) {
-    auto file = media::fetch_media(url, config.fetch, &cancelled);
+                   const std::atomic<bool>& cancelled, Limiter::Share& urls, size_t& room) {
+  for (std::string& url : item.part->urls) {
+    auto file = media::fetch_media(url, config.fetch, &cancelled, config.memory);
     if (!file) return at(item, file.error());
-    if (cache) {
-      item.key = cache->key_of(*file);
-      item.known = cache->find(item.key);
-      if (item.known) {
-        item.tokens = item.known->tokens;
-        return {};
-      }
-    }
-    if (auto s = take_room(item, file->size(), room, config); !s) return s;
-    const auto header = media::probe_image(*file, config.decode);
-    if (!header) return at(item, header.error());
-    if (item.files.empty()) {
-      item.shape.height = header->height;
-      item.shape.width = header->width;
-    }
-    item.files.push_back(std::move(*file));
+    urls.shrink_to(urls.amount() - std::min(urls.amount(), url.size()));
+    std::string().swap(url);
+    if (find_known(item, file->bytes, parts)) return {};
+    if (auto s = take_room(item, file->bytes.size(), room, config); !s) return s;
+    if (auto s = add_file(item, std::move(*file), parts, config); !s) return s;
   }
-  const auto tokens = parts.processor->count_tokens(item.shape);
-  if (!tokens) return at(item, tokens.error());
-  item.tokens = *tokens;
   return {};
 }
 
@@ -96,11 +118,15 @@ Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Par
                                           const ServiceConfig& config,
                                           const std::atomic<bool>& cancelled) {
   if (item.known) return std::move(*item.known);
+  std::optional<Limiter::Share> frame;  // of the one that is decoded and resized
   const auto decode = [&](size_t i) -> Result<media::Image> {
-    if (cancelled)
+    const MediaItem::File file = std::move(item.files[i]);
+    frame.reset();
+    frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
+    if (!frame) {
       return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
-    const std::vector<uint8_t> file = std::move(item.files[i]);
-    return media::decode_image(file, config.decode);
+    }
+    return media::decode_image(file.media.bytes, config.decode);
   };
   auto prepared = parts.processor->prepare(item.shape, decode);
   if (!prepared) return at(item, prepared.error());

@@ -33,9 +33,25 @@ text::ChatInput template_input(const ChatRequest& request) {
   return input;
 }
 
+// Keeps a prompt's share for as long as the prompt.
+struct HeldPrompt {
+  model::Prompt prompt;
+  Limiter::Share share;
+};
+
+// `share` is that of its patches and grows by its tokens.
+Result<std::shared_ptr<const model::Prompt>> hold(model::Prompt prompt, Limiter::Share share,
+                                                  const ServiceConfig& config) {
+  constexpr size_t kTokenBytes =
+      sizeof(prompt.tokens[0]) + sizeof(prompt.positions[0]) + sizeof(prompt.is_vision[0]);
+  if (!share.grow(prompt.tokens.size() * kTokenBytes)) return config.memory.exhausted();
+  auto held = std::make_shared<HeldPrompt>(HeldPrompt{std::move(prompt), std::move(share)});
+  return std::shared_ptr<const model::Prompt>(held, &held->prompt);
+}
+
 }  // namespace
 
-Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest& request,
+Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& request,
                                                                const ChatService::Parts& parts,
                                                                const ServiceConfig& config,
                                                                const std::atomic<bool>& cancelled) {
@@ -52,13 +68,18 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest
   }
 
   size_t room = config.max_media_bytes;
+  size_t patch_bytes = 0;
   for (MediaItem& item : *items) {
-    if (auto s = fetch_media(item, parts, config, cancelled, room); !s) return s.error();
-    at_least += static_cast<size_t>(item.tokens);
+    auto fetched = fetch_media(item, parts, config, cancelled, request.bytes, room);
+    if (!fetched) return fetched.error();
+    patch_bytes += item.cost.patch_bytes;
+    at_least += static_cast<size_t>(item.cost.tokens);
     if (at_least > static_cast<size_t>(max_model_len)) {
       return too_long("at least " + std::to_string(at_least), max_model_len, item.param);
     }
   }
+  auto share = config.memory.held->acquire(patch_bytes);
+  if (!share) return config.memory.exhausted();
   std::vector<model::PreparedMedia> media;
   for (MediaItem& item : *items) {
     auto prepared = decode_media(std::move(item), parts, config, cancelled);
@@ -68,12 +89,12 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest
 
   auto prompt = parts.processor->process(*segments, media, max_model_len);
   if (!prompt) return prompt.error();
-  return std::make_shared<const model::Prompt>(std::move(*prompt));
+  return hold(std::move(*prompt), std::move(*share), config);
 }
 
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
-    const std::variant<std::string, std::vector<int32_t>>& prompt,
-    const ChatService::Parts& parts) {
+    std::variant<std::string, std::vector<int32_t>> prompt, const ChatService::Parts& parts,
+    const ServiceConfig& config) {
   const int max_model_len = parts.engine->config().max_model_len;
   std::vector<int32_t> tokens;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
@@ -84,14 +105,14 @@ Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
     tokens = parts.tokenizer->encode(
         *text, {.parse_special = true, .max_tokens = static_cast<size_t>(max_model_len) + 1});
   } else {
-    tokens = std::get<std::vector<int32_t>>(prompt);
+    tokens = std::move(std::get<std::vector<int32_t>>(prompt));
   }
   if (tokens.size() >= static_cast<size_t>(max_model_len)) {
     return too_long(std::to_string(tokens.size()), max_model_len, "prompt");
   }
   auto out = parts.processor->from_tokens(std::move(tokens));
   if (!out) return out.error();
-  return std::make_shared<const model::Prompt>(std::move(*out));
+  return hold(std::move(*out), *config.memory.held->acquire(0), config);
 }
 
 }  // namespace ernie::serve

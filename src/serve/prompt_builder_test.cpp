@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <chrono>
 #include <ctime>
 #include <fstream>
+#include <future>
 #include <iterator>
 
 #include "serve/testing/test_service.h"
@@ -56,7 +58,7 @@ class PromptBuilderTest : public testing::Test {
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
       const std::variant<std::string, std::vector<int32_t>>& prompt) const {
-    return build_completion_prompt(prompt, parts_);
+    return build_completion_prompt(prompt, parts_, config_);
   }
   Error error_of(const std::string& url) const {
     const auto prompt = chat({text("What is this?"), image(url)});
@@ -160,6 +162,49 @@ TEST_F(PromptBuilderTest, A62FilesOfARequestHaveALimitTogether) {
   ASSERT_FALSE(four);
   EXPECT_EQ(four.error().code, "media_too_large");
   EXPECT_NE(four.error().message.find(std::to_string(config_.max_media_bytes)), std::string::npos);
+}
+
+TEST_F(PromptBuilderTest, A62APromptHoldsItsShareOfAllRequestsMemory) {
+  config_.memory = RequestMemory(size_t{2} << 20);
+  const Limiter& held = *config_.memory.held;
+  {
+    const auto prompt = chat({image(picture("png_rgb.png")), text("What is this?")});
+    ASSERT_TRUE(prompt) << prompt.error().message;
+    EXPECT_EQ(held.used(),
+              (*prompt)->media[0].patches->pixels.size() + (*prompt)->tokens.size() * 17);
+    EXPECT_EQ(config_.memory.decoding->used(), 0u);
+  }
+  EXPECT_EQ(held.used(), 0u);
+  const auto most = config_.memory.held->acquire(held.limit() - 1000);
+  const auto refused = chat({image(picture("png_rgb.png"))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kRateLimited);
+  EXPECT_EQ(refused.error().code, "too_many_bytes");
+  EXPECT_NE(refused.error().message.find("--max-inflight-mb"), std::string::npos);
+  EXPECT_EQ(complete(std::vector<int32_t>(500, 5)).error().code, "too_many_bytes");
+  EXPECT_TRUE(complete(std::vector<int32_t>(5, 5)));
+}
+
+TEST_F(PromptBuilderTest, A62DecodingWaitsForRoomAndCanBeGivenUp) {
+  config_.memory = RequestMemory(size_t{2} << 20);
+  const auto decode = [&] { return error_of(picture("png_rgb.png")).code; };
+  auto all = config_.memory.decoding->acquire(config_.memory.decoding->limit());
+  auto waiting = std::async(std::launch::async, decode);
+  EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  all.reset();
+  EXPECT_EQ(waiting.get(), "");
+  all = config_.memory.decoding->acquire(config_.memory.decoding->limit());
+  waiting = std::async(std::launch::async, decode);
+  EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  cancelled_ = true;
+  EXPECT_EQ(waiting.get(), "cancelled");
+}
+
+TEST_F(PromptBuilderTest, A62APictureThatNeverFitsSaysSo) {
+  config_.memory.decoding = std::make_shared<Limiter>(1000);
+  const Error error = error_of(picture("png_rgb.png"));
+  EXPECT_EQ(error.code, "image_too_large");
+  EXPECT_NE(error.message.find("--max-inflight-mb"), std::string::npos);
 }
 
 TEST_F(PromptBuilderTest, A63TypedPlaceholdersAreText) {

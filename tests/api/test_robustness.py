@@ -1,4 +1,5 @@
 """Hostile requests that need the real model behind them. Each leaves the server as it was."""
+import concurrent.futures
 import json
 import re
 import struct
@@ -119,6 +120,25 @@ def test_a_large_body_of_small_values_is_bounded(server, value, code, status):
     expect(server, status, body[:60 << 20], code=code)
     assert time.monotonic() - begin < 3  # with the transfer
     assert peak.stop() < 340_000_000  # the body and the limit of its parsed form
+
+
+def test_many_large_bodies_are_bounded_together_and_leave_nothing(make_server):
+    small = make_server("--max-inflight-mb", "512")
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1,"x":"' + b"a" * (40 << 20) + b'"}'
+    small.chat()
+    before = small.rss_bytes()
+    peak = PeakMemory(small)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: small.post("/v1/chat/completions", body), range(16)))
+    assert {status for status, _ in answers} == {200, 429}
+    for status, answer in answers:
+        if status == 429:
+            assert answer["error"]["code"] == "too_many_bytes" and "256 MiB" in answer["error"]["message"]
+    assert peak.stop() < 512_000_000 + 200_000_000
+    deadline = time.monotonic() + 45
+    while small.rss_bytes() > before + 50_000_000 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert small.rss_bytes() <= before + 50_000_000
 
 
 def test_a_million_keys_are_refused(server):

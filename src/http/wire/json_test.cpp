@@ -232,7 +232,7 @@ TEST(Json, A31TheParsedFormIsBounded) {
 }
 
 TEST(Json, A31TheParsedFormTakesItsShareOfAllRequestsAndGivesItBack) {
-  const JsonLimits limits{.memory = RequestMemory(size_t{2} << 20)};
+  const JsonLimits limits{.memory = RequestMemory(size_t{4} << 20)};
   const Limiter& taken = *limits.memory.held;
   {
     const auto object = parse_json_object(numbers(10'000), limits);
