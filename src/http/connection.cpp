@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include "base/failure.h"
 #include "base/log.h"
 #include "http/chunked_body.h"
 #include "http/client_socket.h"
@@ -172,8 +173,19 @@ awaitable<bool> HttpConnection::serve_request() {
     co_await send_answer();
     co_return false;
   }
-  const bool keep = co_await serve_head(parsed.head);
-  co_return keep;
+  std::optional<Rejection> failure;
+  try {
+    const bool keep = co_await serve_head(parsed.head);
+    co_return keep;
+  } catch (const std::exception& e) {
+    failure.emplace(failure_of_request(e));
+  }
+  const bool unanswered = client_->output.empty() && client_->sent_bytes() == sent_before_;
+  if (unanswered) {
+    queue_refusal(*failure, false);
+    co_await send_answer();
+  }
+  co_return false;
 }
 
 awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {

@@ -108,13 +108,15 @@ void ResponseChannel::send(int status, std::string_view content_type, std::strin
   std::function<void()> dropped;
   std::lock_guard lock(mutex_);
   CHECK(state_ == State::kUnanswered, "a response was answered twice");
+  queue_.reserve(queue_.size() + 2);  // what fails from here on must fail before the first piece
+  std::string head = response_head({.status = status,
+                                    .content_type = content_type,
+                                    .content_length = static_cast<int64_t>(body.size()),
+                                    .keep_alive = options_.keep_alive,
+                                    .request_id = options_.request_id},
+                                   extra);
   status_ = status;
-  push(response_head({.status = status,
-                      .content_type = content_type,
-                      .content_length = static_cast<int64_t>(body.size()),
-                      .keep_alive = options_.keep_alive,
-                      .request_id = options_.request_id},
-                     extra));
+  push(std::move(head));
   if (!options_.head_only) push(std::move(body));
   dropped = complete();
 }

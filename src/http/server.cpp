@@ -77,7 +77,7 @@ class Server : public HttpServer {
 
   void run(int threads) {
     asio::co_spawn(accepting_strand_, accept(), asio::detached);
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
   }
 
   uint16_t port() const override { return port_; }
@@ -118,6 +118,28 @@ class Server : public HttpServer {
   }
 
  private:
+  // What fails in one connection's handler must not end the thread of all.
+  void serve() {
+    while (true) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& e) {
+        log::error("a server thread goes on after an exception: {}", e.what());
+      }
+    }
+  }
+
+  void begin_connection(tcp::socket socket) {
+    try {
+      error_code error;
+      const int fd = socket.release(error);
+      if (!error) serve_connection(core_, io_, fd);
+    } catch (const std::exception& e) {
+      log::error("a connection could not be served: {}", e.what());
+    }
+  }
+
   asio::awaitable<void> accept() {
     asio::steady_timer pause(accepting_strand_);
     while (!stopping_) {
@@ -132,8 +154,7 @@ class Server : public HttpServer {
         continue;
       }
       if (!core_->connections.make_room()) continue;
-      const int fd = socket.release(error);
-      if (!error) serve_connection(core_, io_, fd);
+      begin_connection(std::move(socket));
     }
     accepting_ = false;
   }

@@ -472,5 +472,20 @@ TEST(ServerRecords, MethodsAndPathsAreBounded) {
   EXPECT_EQ(records[3].status, 499);
 }
 
+TEST(ServerFailure, A91AHandlerThatThrowsIsA500AndEndsAlone) {
+  TestServer server;
+  auto router = std::make_shared<Router>();
+  const auto handler = [](HttpRequest request, const std::shared_ptr<ResponseWriter>& writer) {
+    if (request.body == "fail") throw std::bad_alloc();
+    writer->send(200, "text/plain", "ok");
+  };
+  router->add("POST", "/v1/may-fail", {}, handler);
+  server.server().set_router(router);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(server.post("/v1/may-fail", "fail").status, 500);
+    EXPECT_EQ(server.post("/v1/may-fail", "go").status, 200);
+  }
+}
+
 }  // namespace
 }  // namespace ernie::http

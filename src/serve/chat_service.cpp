@@ -3,6 +3,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/failure.h"
+#include "base/log.h"
 #include "base/queue.h"
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
@@ -18,9 +20,7 @@ class ChatServiceImpl : public ChatService {
   ChatServiceImpl(Parts parts, ServiceConfig config)
       : parts_(std::move(parts)), config_(std::move(config)) {
     for (int i = 0; i < config_.threads; ++i) {
-      threads_.emplace_back([this] {
-        while (auto task = tasks_.pop()) (*task)();
-      });
+      threads_.emplace_back([this] { work(); });
     }
   }
 
@@ -64,13 +64,29 @@ class ChatServiceImpl : public ChatService {
  private:
   using Arrival = engine::Clock::time_point;
 
+  // What fails in a task ends that task alone.
+  void work() {
+    while (auto task = tasks_.pop()) {
+      try {
+        (*task)();
+      } catch (const std::exception& e) {
+        log::error("a task of the service failed: {}", e.what());
+      }
+    }
+  }
+
   // `work` runs on the pool unless the request was cancelled before its turn.
   template <typename Work>
   std::shared_ptr<Generation> begin(std::shared_ptr<OutputSink> sink, Work work) {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
     const bool queued = post([generation, work = std::move(work), arrival = engine::Clock::now()] {
-      if (!generation->cancelled()) work(*generation, arrival);
+      if (generation->cancelled()) return;
+      try {
+        work(*generation, arrival);
+      } catch (const std::exception& e) {
+        generation->fail(failure_of_request(e));
+      }
     });
     if (!queued) {
       generation->fail(

@@ -340,5 +340,55 @@ TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
   EXPECT_FALSE(sink->started());
 }
 
+TEST(ChatService, A91ATaskThatThrowsEndsAlone) {
+  TestService service(always(text_script("a")), {.threads = 1});
+  service.service->post([] { throw std::bad_alloc(); });
+  service.service->post([] { throw std::runtime_error("anything"); });
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  EXPECT_TRUE(sink->usage()) << "the pool's only thread is gone";
+}
+
+TEST(ChatService, A91ARequestWithoutMemoryIsToldSoAndEndsAlone) {
+  int calls = 0;
+  TestService service([&](const engine::GenerationRequest&, int) -> Result<Script> {
+    ++calls;
+    if (calls == 1) throw std::bad_alloc();
+    if (calls == 2) throw std::runtime_error("/a/path");
+    return text_script("a");
+  });
+  const auto without_memory = new_sink();
+  service.service->chat(say("Hi"), without_memory);
+  ASSERT_TRUE(without_memory->error());
+  EXPECT_EQ(without_memory->error()->kind, ErrorKind::kUnavailable);
+  EXPECT_EQ(without_memory->error()->code, "out_of_memory");
+  const auto failed = new_sink();
+  service.service->chat(say("Hi"), failed);
+  ASSERT_TRUE(failed->error());
+  EXPECT_EQ(failed->error()->kind, ErrorKind::kInternal);
+  EXPECT_EQ(failed->error()->message.find("/a/path"), std::string::npos);
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  EXPECT_TRUE(sink->usage());
+}
+
+// Fails where a real one may: when it makes the text to send.
+class FailingSink : public RecordingSink {
+ public:
+  void on_delta(const Delta&, const Usage&) override { throw std::bad_alloc(); }
+};
+
+TEST(ChatService, A91AnAnswerThatCannotBeWrittenEndsAlone) {
+  TestService service(always(text_script("a b c")));
+  const auto failing = std::make_shared<FailingSink>();
+  service.service->chat(say("Hi"), failing);
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  ASSERT_TRUE(failing->error());
+  EXPECT_EQ(failing->error()->code, "out_of_memory");
+  EXPECT_TRUE(sink->usage());
+  EXPECT_TRUE(service.engine->idle());
+}
+
 }  // namespace
 }  // namespace ernie::serve

@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import re
+import resource
 import struct
 import time
 import zlib
@@ -139,6 +140,21 @@ def test_many_large_bodies_are_bounded_together_and_leave_nothing(make_server):
     while small.rss_bytes() > before + 50_000_000 and time.monotonic() < deadline:
         time.sleep(0.5)
     assert small.rss_bytes() <= before + 50_000_000
+
+
+def test_a_request_without_memory_ends_alone(make_server):
+    short = make_server()
+    probe = short.chat()[1]["choices"][0]["message"]
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1,"x":"' + b"a" * (60 << 20) + b'"}'
+    virtual = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{short.process.pid}/status").read())[1]) * 1024
+    for room in (8 << 20, 40 << 20, 72 << 20, 100 << 20):  # the last ones may suffice
+        resource.prlimit(short.process.pid, resource.RLIMIT_AS, (virtual + room, resource.RLIM_INFINITY))
+        status, answer = short.post("/v1/chat/completions", body)
+        if status != 200 or room < len(body):
+            assert status == 503 and answer["error"]["code"] == "out_of_memory", (room, answer)
+        assert short.chat()[1]["choices"][0]["message"] == probe
+    resource.prlimit(short.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert short.post("/v1/chat/completions", body)[0] == 200
 
 
 def test_a_million_keys_are_refused(server):

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/failure.h"
 #include "base/log.h"
 #include "http/api/answer.h"
 #include "http/wire/field_reader.h"
@@ -153,7 +154,12 @@ Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
     auto watch = Watch::over(*writer);
     auto shared = std::make_shared<HttpRequest>(std::move(request));
     const bool queued = context->service->post([context, serve, shared, writer, watch] {
-      if (!watch->gone()) serve(*context, *shared, writer, watch);
+      if (watch->gone()) return;
+      try {
+        serve(*context, *shared, writer, watch);
+      } catch (const std::exception& e) {
+        writer->send_error(failure_of_request(e));
+      }
     });
     if (!queued)
       writer->send_error(
