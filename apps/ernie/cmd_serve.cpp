@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/background_log.h"
 #include "base/log.h"
 #include "commands.h"
 #include "engine_metrics.h"
@@ -99,9 +100,10 @@ void fix_allocator_thresholds() {
   mallopt(M_TRIM_THRESHOLD, kReturnedBlock);
 }
 
-[[noreturn]] void end_after_fault(HttpServer& server) {
+[[noreturn]] void end_after_fault(HttpServer& server, log::BackgroundLog& lines) {
   server.drain(kFaultLinger);
   server.stop();
+  lines.stop();
   // Threads may hang in the lost device; nothing of theirs is worth waiting for.
   std::fflush(nullptr);
   std::_Exit(1);
@@ -109,7 +111,7 @@ void fix_allocator_thresholds() {
 
 // Waits for a signal or a device fault, then ends the server; returns the exit status.
 int serve_until_stopped(const ServeOptions& options, HttpServer& server,
-                        const std::atomic<bool>& device_lost) {
+                        const std::atomic<bool>& device_lost, log::BackgroundLog& lines) {
   auto last_trim = std::chrono::steady_clock::now();
   while (!shutdown_signal::requested() && !device_lost) {
     std::this_thread::sleep_for(kPoll);
@@ -117,11 +119,11 @@ int serve_until_stopped(const ServeOptions& options, HttpServer& server,
     last_trim = std::chrono::steady_clock::now();
     malloc_trim(0);  // a burst of large requests must not stay in the process's memory
   }
-  if (device_lost) end_after_fault(server);
+  if (device_lost) end_after_fault(server, lines);
   log::info("shutting down: {} requests are running; a second signal ends them",
             server.running_requests());
   const bool finished = server.drain(options.graceful_timeout, [&] { return device_lost.load(); });
-  if (device_lost) end_after_fault(server);
+  if (device_lost) end_after_fault(server, lines);
   if (!finished)
     log::warn("{} requests were cut off after {} s (--timeout-graceful-shutdown)",
               server.running_requests(), options.graceful_timeout.count());
@@ -139,6 +141,7 @@ int run_serve(std::vector<std::string> args) {
   }
   shutdown_signal::install();
   fix_allocator_thresholds();
+  log::BackgroundLog lines;
   ServeOptions options = parse_serve_options(std::move(args), model::process_environment());
   for (const std::string& note : options.notes) log::info("{}", note);
   warn_exposed(options);
@@ -180,6 +183,7 @@ int run_serve(std::vector<std::string> args) {
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
   http::register_metrics(*metrics_router, metrics, [&] {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));
+    metrics.set_dropped_log_lines(lines.dropped());
   });
   if (metrics_server) metrics_server->set_router(metrics_router);
   server->set_router(router);
@@ -188,7 +192,7 @@ int run_serve(std::vector<std::string> args) {
   if (metrics_server) metrics_server->set_state(ServerState::kReady);
   print_ready(options, *server, metrics_server ? *metrics_server : *server, model.engine(), clock);
 
-  const int status = serve_until_stopped(options, *server, device_lost);
+  const int status = serve_until_stopped(options, *server, device_lost, lines);
   if (metrics_server) metrics_server->stop();
   return status;
 }

@@ -31,13 +31,13 @@ def free_port() -> int:
 class Server:
     """A running server and the ways tests talk to it."""
 
-    def __init__(self, *flags: str, model=MODEL, env=None):
+    def __init__(self, *flags: str, model=MODEL, env=None, log=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [str(ERNIE), "serve", "--model", str(model), "--port", str(self.port),
                    "--max-model-len", "512", "--max-num-seqs", "8", "--reasoning-parser", "ernie-45-vl",
                    "--num-gpu-blocks-override", "128", *flags]
-        self.log = tempfile.TemporaryFile()  # a pipe would fill up and hold the server
+        self.log = log or tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT,
                                         env={**os.environ, **(env or {})})
         self._wait_until_ready()
