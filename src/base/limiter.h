@@ -87,6 +87,7 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     return share;
   }
 
+  bool full() const { return used() >= limit_; }
   size_t used() const { return used_.load(); }
   size_t limit() const { return limit_; }
 

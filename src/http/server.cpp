@@ -37,6 +37,14 @@ size_t connection_limit(int wanted) {
   return std::min<size_t>(wanted, usable);
 }
 
+// One client may have all addresses of an IPv6 network of 64 bits.
+std::string peer_of(const asio::ip::address& address) {
+  constexpr size_t kNetworkBytes = 8;
+  if (address.is_v4()) return address.to_string();
+  const auto bytes = address.to_v6().to_bytes();
+  return {bytes.begin(), bytes.begin() + kNetworkBytes};
+}
+
 Error bind_error(const ServerOptions& options, const error_code& error) {
   const std::string address = options.host + ":" + std::to_string(options.port);
   const bool in_use = error == asio::error::address_in_use;
@@ -133,8 +141,12 @@ class Server : public HttpServer {
   void begin_connection(tcp::socket socket) {
     try {
       error_code error;
+      const tcp::endpoint remote = socket.remote_endpoint(error);
+      if (error) return;  // it is gone already
+      std::string peer = peer_of(remote.address());
+      if (!core_->connections.make_room(peer)) return;
       const int fd = socket.release(error);
-      if (!error) serve_connection(core_, io_, fd);
+      if (!error) serve_connection(core_, io_, fd, std::move(peer));
     } catch (const std::exception& e) {
       log::error("a connection could not be served: {}", e.what());
     }
@@ -153,7 +165,6 @@ class Server : public HttpServer {
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
       }
-      if (!core_->connections.make_room()) continue;
       begin_connection(std::move(socket));
     }
     accepting_ = false;

@@ -46,8 +46,8 @@ struct ServerOptions {
   int threads = 2;
   int max_concurrency = 512;   // inference requests at once; more: 429
   int max_connections = 4096;  // also bounded by the process's file limit less a reserve. When all
-                               // are taken the longest idle one makes room; if none is idle the
-                               // newcomer is closed
+                               // are taken one that is not being served makes room (Stage); if all
+                               // are, the newcomer is closed
   std::vector<std::string> api_keys;  // empty: no key is asked for
   Limits limits;
   RequestMemory memory;                                  // bodies that do not fit: 429
