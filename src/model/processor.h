@@ -64,9 +64,9 @@ Result<ResizedSize> smart_resize(int height, int width, int factor, int64_t min_
 struct PreparedMedia {
   bool is_video = false;
   std::vector<std::shared_ptr<const PatchGrid>>
-      units;                    // one for an image; one per two frames of a video
-  std::vector<Hash128> hashes;  // one per unit
-  int tokens = 0;               // over all units
+      units;                       // one for an image; one per two frames of a video
+  std::vector<ContentKey> hashes;  // one per unit
+  int tokens = 0;                  // over all units
 };
 
 // Turns a rendered conversation and its media into the model's input. Thread-safe after

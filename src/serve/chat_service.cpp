@@ -52,7 +52,8 @@ class ChatServiceImpl : public ChatService {
           [&]() -> Result<std::vector<PromptPtr>> {
             std::vector<PromptPtr> prompts;
             for (auto& prompt : shared->prompts) {
-              auto built = build_completion_prompt(std::move(prompt), parts_, config_);
+              auto built = build_completion_prompt(std::move(prompt), shared->options.cache_salt,
+                                                   parts_, config_);
               if (!built) return built.error();
               prompts.push_back(*built);
             }

@@ -36,9 +36,10 @@ Status take_room(const MediaItem& item, size_t bytes, size_t& room, const Servic
 
 // Whether the cache has the picture of this file. A video is not kept: all its files would have to
 // be held to see whether it is known.
-bool find_known(MediaItem& item, std::span<const uint8_t> file, const ChatService::Parts& parts) {
+bool find_known(MediaItem& item, std::span<const uint8_t> file, const ContentKey& cache_salt,
+                const ChatService::Parts& parts) {
   if (!parts.media_cache || item.shape.is_video) return false;
-  item.key = parts.media_cache->key_of(file);
+  item.key = content_key(cache_salt, file.data(), file.size());
   item.known = parts.media_cache->find(item.key);
   if (!item.known) return false;
   item.cost.tokens = item.known->tokens;
@@ -101,13 +102,14 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
 }
 
 Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
-                   const std::atomic<bool>& cancelled, Limiter::Share& urls, size_t& room) {
+                   const std::atomic<bool>& cancelled, const ContentKey& cache_salt,
+                   Limiter::Share& urls, size_t& room) {
   for (std::string& url : item.part->urls) {
     auto file = media::fetch_media(url, config.fetch, &cancelled, config.memory);
     if (!file) return at(item, file.error());
     urls.shrink_to(urls.amount() - std::min(urls.amount(), url.size()));
     std::string().swap(url);
-    if (find_known(item, file->bytes, parts)) return {};
+    if (find_known(item, file->bytes, cache_salt, parts)) return {};
     if (auto s = take_room(item, file->bytes.size(), room, config); !s) return s;
     if (auto s = add_file(item, std::move(*file), parts, config); !s) return s;
   }

@@ -27,7 +27,7 @@ struct MediaItem {
   model::MediaShape shape;
   model::MediaCost cost;
   std::vector<File> files;
-  Hash128 key;                                // of a picture, in the cache
+  ContentKey key;                             // of a picture, in the cache
   std::optional<model::PreparedMedia> known;  // from the cache; it needs no files
 };
 
@@ -39,7 +39,8 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
 // Fetches the files of an item, drops their URLs, of which a data URL may be large, and reads their
 // headers. `room` is how many bytes the files of the request may still take, and becomes less.
 Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
-                   const std::atomic<bool>& cancelled, Limiter::Share& urls, size_t& room);
+                   const std::atomic<bool>& cancelled, const ContentKey& cache_salt,
+                   Limiter::Share& urls, size_t& room);
 
 // Decodes one frame at a time, when there is room; each file and frame is dropped before the next
 // is decoded.

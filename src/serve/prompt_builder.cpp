@@ -33,6 +33,19 @@ text::ChatInput template_input(const ChatRequest& request) {
   return input;
 }
 
+// Requests without a salt share one.
+ContentKey salt_key(const std::string& salt) {
+  return salt.empty() ? ContentKey{} : content_key(salt.data(), salt.size());
+}
+
+void set_salt(model::Prompt& prompt, const ContentKey& salt) {
+  prompt.cache_salt = salt;
+  if (salt == ContentKey{}) return;
+  for (model::MediaUnit& unit : prompt.media) {
+    unit.hash = content_key(salt, unit.hash.words.data(), sizeof(unit.hash.words));
+  }
+}
+
 // Keeps a prompt's share for as long as the prompt.
 struct HeldPrompt {
   model::Prompt prompt;
@@ -69,8 +82,9 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& requ
 
   size_t room = config.max_media_bytes;
   size_t patch_bytes = 0;
+  const ContentKey cache_salt = salt_key(request.options.cache_salt);
   for (MediaItem& item : *items) {
-    auto fetched = fetch_media(item, parts, config, cancelled, request.bytes, room);
+    auto fetched = fetch_media(item, parts, config, cancelled, cache_salt, request.bytes, room);
     if (!fetched) return fetched.error();
     patch_bytes += item.cost.patch_bytes;
     at_least += static_cast<size_t>(item.cost.tokens);
@@ -89,12 +103,13 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& requ
 
   auto prompt = parts.processor->process(*segments, media, max_model_len);
   if (!prompt) return prompt.error();
+  set_salt(*prompt, cache_salt);
   return hold(std::move(*prompt), std::move(*share), config);
 }
 
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
-    std::variant<std::string, std::vector<int32_t>> prompt, const ChatService::Parts& parts,
-    const ServiceConfig& config) {
+    std::variant<std::string, std::vector<int32_t>> prompt, const std::string& cache_salt,
+    const ChatService::Parts& parts, const ServiceConfig& config) {
   const int max_model_len = parts.engine->config().max_model_len;
   std::vector<int32_t> tokens;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
@@ -112,6 +127,7 @@ Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
   }
   auto out = parts.processor->from_tokens(std::move(tokens));
   if (!out) return out.error();
+  set_salt(*out, salt_key(cache_salt));
   return hold(std::move(*out), *config.memory.held->acquire(0), config);
 }
 

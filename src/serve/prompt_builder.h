@@ -22,7 +22,7 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& requ
 
 // A prompt of the completions API: text (special tokens in it count) or token ids.
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
-    std::variant<std::string, std::vector<int32_t>> prompt, const ChatService::Parts& parts,
-    const ServiceConfig& config);
+    std::variant<std::string, std::vector<int32_t>> prompt, const std::string& cache_salt,
+    const ChatService::Parts& parts, const ServiceConfig& config);
 
 }  // namespace ernie::serve

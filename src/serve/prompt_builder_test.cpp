@@ -53,12 +53,13 @@ class PromptBuilderTest : public testing::Test {
   Result<std::shared_ptr<const model::Prompt>> chat(std::vector<ContentPart> content) const {
     ChatRequest request;
     request.enable_thinking = false;
+    request.options.cache_salt = cache_salt_;
     request.messages.push_back({"user", std::move(content), {}});
     return build_chat_prompt(request, parts_, config_, cancelled_);
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
       const std::variant<std::string, std::vector<int32_t>>& prompt) const {
-    return build_completion_prompt(prompt, parts_, config_);
+    return build_completion_prompt(prompt, {}, parts_, config_);
   }
   Error error_of(const std::string& url) const {
     const auto prompt = chat({text("What is this?"), image(url)});
@@ -73,6 +74,7 @@ class PromptBuilderTest : public testing::Test {
   FakeEngine engine_;
   ChatService::Parts parts_;
   ServiceConfig config_;
+  std::string cache_salt_;
   std::atomic<bool> cancelled_ = false;
 };
 
@@ -260,6 +262,24 @@ TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
   EXPECT_EQ((*prompt)->media.at(0).patches->frames, 2) << "a video is no picture";
   for (int time = 0; time < 2; ++time) {
     EXPECT_EQ(error_of("data:image/png;base64," + base64("no picture")).code, "invalid_image");
+  }
+}
+
+TEST_F(PromptBuilderTest, A68CachesAreSharedUnderOneSaltOnly) {
+  parts_.media_cache = std::make_shared<MediaCache>(size_t{1} << 20);
+  const auto ask = [&](const char* salt) {
+    cache_salt_ = salt;
+    return *chat({text("What is this?"), image(picture("png_rgb.png"))});
+  };
+  const auto none = ask(""), first = ask("a"), second = ask("b");
+  EXPECT_EQ(ask("a")->media[0].patches, first->media[0].patches);
+  EXPECT_EQ(ask("a")->media[0].hash, first->media[0].hash);
+  EXPECT_EQ(ask("a")->cache_salt, first->cache_salt);
+  EXPECT_EQ(none->cache_salt, ContentKey{});
+  for (const auto& other : {none, second}) {
+    EXPECT_NE(other->media[0].patches, first->media[0].patches) << "not from the cache of another";
+    EXPECT_NE(other->media[0].hash, first->media[0].hash);
+    EXPECT_NE(other->cache_salt, first->cache_salt);
   }
 }
 

@@ -39,6 +39,7 @@ struct GenerationOptions {
   int max_streaming_response_tokens = 1;  // tokens gathered in one streamed chunk
   std::optional<int> timeout_ms;          // from arrival; past it the request ends with a timeout
   std::string request_id;                 // the client's; empty: one is made
+  std::string cache_salt;                 // caches are shared with requests of the same one only
 };
 
 enum class PartKind { kText, kImage, kVideo };

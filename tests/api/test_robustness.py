@@ -214,6 +214,19 @@ def test_cache_tells_pictures_apart_by_pixels_and_size(server):
     assert cached(grey(252, 308)) == 0  # one colour, nearly the same number of tokens, another shape
 
 
+def test_caches_answer_only_under_the_same_salt(server):
+    def cached(**fields):
+        body = user(image(picture(77, 280, 280)), text("Whose?"), enable_thinking=False, **fields)
+        return server.post("/v1/chat/completions", body)[1]["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    assert cached(cache_salt="a") == 0
+    assert cached(cache_salt="a") >= 64
+    assert cached(cache_salt="b") == 0
+    assert cached() == 0
+    assert cached() >= 64
+    assert server.post("/v1/completions", {"prompt": "x" * 200, "max_tokens": 1, "cache_salt": 5})[0] == 400
+
+
 @pytest.mark.parametrize("flags, kept", [([], True), (["--max_encoder_cache", "0", "--max-processor-cache=0"], False)])
 def test_a_known_picture_is_not_encoded_again(make_server, flags, kept):
     server = make_server(*flags)

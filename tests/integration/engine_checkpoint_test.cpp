@@ -300,9 +300,9 @@ TEST_P(EngineCheckpoint, EncodedPicturesAreKeptAndChangeNothing) {
       }
       const engine::EngineStats stats = engine->stats();
       if (tokens == 16384) {
-        std::set<std::pair<uint64_t, uint64_t>> contents;
+        std::set<ContentKey> contents;
         for (const PromptPtr& prompt : prompts) {
-          for (const auto& unit : prompt->media) contents.insert({unit.hash.low, unit.hash.high});
+          for (const auto& unit : prompt->media) contents.insert(unit.hash);
         }
         EXPECT_EQ(stats.encoder_cache_queries - stats.encoder_cache_hits, contents.size());
       }

@@ -14,6 +14,7 @@ constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxStopIds = 256;
 constexpr size_t kMaxLogitBias = 1024;
 constexpr size_t kMaxBadWords = 1024;
+constexpr size_t kMaxSaltBytes = 256;
 
 // OpenAI's form: an object from token id (as a string) to bias.
 void parse_logit_bias(FieldReader& fields, serve::GenerationOptions* options) {
@@ -93,6 +94,7 @@ serve::GenerationOptions parse_options(FieldReader& fields) {
       fields.fail("request_id", "may hold letters, digits, '-', '_' and '.' only");
     options.request_id = *id;
   }
+  options.cache_salt = fields.string("cache_salt", kMaxSaltBytes).value_or("");
   fields.string("user", 1024);
   return options;
 }
