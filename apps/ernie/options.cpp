@@ -137,7 +137,8 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   require(f.block_size >= 1 && f.block_size <= 1024, "--block-size", f.block_size, "1 to 1024");
   require(f.tensor_parallel_size >= 1, "--tensor-parallel-size", f.tensor_parallel_size,
           "at least 1");
-  require(f.cpu_threads >= 0, "--cpu-threads", f.cpu_threads, "0 (one per core) or more");
+  require(f.cpu_threads >= 0 && f.cpu_threads <= 1024, "--cpu-threads", f.cpu_threads,
+          "0 (one per core) to 1024");
   require(f.gpu_memory_utilization > 0 && f.gpu_memory_utilization <= 1, "--gpu-memory-utilization",
           f.gpu_memory_utilization, "above 0 and at most 1");
   require(f.num_gpu_blocks_override >= 0, "--num-gpu-blocks-override", f.num_gpu_blocks_override,
@@ -189,8 +190,9 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
 
   require(f.max_logprobs >= -1, "--max-logprobs", f.max_logprobs, "-1 (the vocabulary) or more");
   out.service.max_logprobs = f.max_logprobs < 0 ? std::numeric_limits<int>::max() : f.max_logprobs;
-  require(f.max_waiting_time == -1 || f.max_waiting_time >= 0, "--max-waiting-time",
-          f.max_waiting_time, "-1 (no limit) or a number of seconds");
+  // Seconds that still fit into a point of time in nanoseconds.
+  require(f.max_waiting_time == -1 || (f.max_waiting_time >= 0 && f.max_waiting_time <= 1e9),
+          "--max-waiting-time", f.max_waiting_time, "-1 (no limit) or 0 to 1000000000 seconds");
   if (f.max_waiting_time >= 0)
     out.service.max_waiting_time =
         std::chrono::milliseconds(static_cast<int64_t>(f.max_waiting_time * 1000));

@@ -213,6 +213,10 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-processor-cache", "-0.5"}, "--max-processor-cache is -0.5; it must be -1 (0.25)"},
       {{"--max-processor-cache", "nan"}, "--max-processor-cache is nan"},
       {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
+      {{"--max-waiting-time", "1e18"}, "-1 (no limit) or 0 to 1000000000 seconds"},
+      {{"--seed", "18446744073709551616"}, "--seed: 18446744073709551616 is not a number from 0"},
+      {{"--cpu-threads", "1000000"},
+       "--cpu-threads is 1000000; it must be 0 (one per core) to 1024"},
       {{"--max-logprobs", "-2"}, "--max-logprobs is -2"},
       {{"--max-concurrency", "0"}, "--max-concurrency is 0"},
       {{"--max-inflight-mb", "511"}, "--max-inflight-mb is 511; it must be 512 (8 x"},
@@ -233,6 +237,51 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--api-key", ""}, "--api-key is empty"},
   };
   for (const auto& c : cases) EXPECT_THAT(refusal(c.args), HasSubstr(c.message)) << c.args[0];
+}
+
+// Whatever the number is, it is taken or refused by the name of its flag.
+TEST(ServeOptions, NumericFlagsTakeOrRefuseAnyNumber) {
+  ServeFlags flags;
+  CLI::App app;
+  add_serve_flags(app, flags);
+  int numeric = 0;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type != "INT" && type != "UINT" && type != "FLOAT") continue;
+    ++numeric;
+    const std::string flag = "--" + option->get_lnames().front();
+    for (const char* value : {"-9223372036854775808",
+                              "-2147483649",
+                              "-2147483648",
+                              "-2",
+                              "-1",
+                              "-0",
+                              "0",
+                              "1",
+                              "2",
+                              "2147483646",
+                              "2147483647",
+                              "2147483648",
+                              "9223372036854775807",
+                              "18446744073709551615",
+                              "1e308",
+                              "1e309",
+                              "-1e308",
+                              "1e-320",
+                              "nan",
+                              "inf",
+                              "-inf",
+                              "",
+                              "0x10",
+                              "1e",
+                              "one"}) {
+      const std::string argument = flag + "=" + value;
+      const std::string message = refusal({argument});
+      if (message.empty()) continue;
+      EXPECT_THAT(message, HasSubstr("--")) << argument;
+    }
+  }
+  EXPECT_GE(numeric, 20);
 }
 
 TEST(ServeOptions, NoModelIsAnError) { EXPECT_THROW(parse({}), StartError); }

@@ -1,5 +1,7 @@
 #include "serve_flags.h"
 
+#include "arguments.h"
+
 namespace ernie::app {
 namespace {
 
@@ -92,7 +94,10 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--reasoning-parser", f.reasoning_parser,
                  "ernie-45-vl: give reasoning and answer apart")
       ->group(group);
-  app.add_option("--seed", f.seed, "Of dummy weights")->group(group)->capture_default_str();
+  app.add_option("--seed", f.seed, "Of dummy weights")
+      ->group(group)
+      ->capture_default_str()
+      ->check(check_uint64, "");
 }
 
 void add_server_flags(CLI::App& app, ServeFlags& f) {
