@@ -252,7 +252,8 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                                    .keep_alive = keep_alive,
                                    .head_only = head_only_,
                                    .can_chunk = head.minor_version == 1,
-                                   .max_backlog = limits_.max_stream_backlog};
+                                   .max_backlog = limits_.max_stream_backlog,
+                                   .memory = core_->options.memory};
   options.wake = [weak = std::weak_ptr(client_)] {
     if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
   };

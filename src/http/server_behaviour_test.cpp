@@ -328,13 +328,15 @@ TEST(ServerConnections, A13AnnouncedBodiesTakeNoSlot) {
 TEST(ServerConnections, ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnection) {
   ServerOptions options;
   options.max_concurrency = 1;
+  options.memory = RequestMemory(1000);
   TestServer server(options);
   RawClient late = server.connect();
-  late.send(begin_post(10));
+  late.send(begin_post(10) + "01234");
+  ASSERT_TRUE(eventually([&] { return options.memory.held->used() == 5; }));
   RawClient first = server.connect();
   first.send(post_text("/v1/hold", "{}"));
   auto writer = server.held();
-  late.send("0123456789");
+  late.send("56789");
   EXPECT_EQ(late.read_response().status, 429);
   writer->send(200, "text/plain", "");
   EXPECT_EQ(first.read_response().status, 200);
@@ -475,12 +477,14 @@ TEST(ServerShutdown, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
 }
 
 TEST(ServerShutdown, A88ABodyThatEndsDuringTheDrainIsRefused) {
-  TestServer server;
+  ServerOptions options;
+  options.memory = RequestMemory(1000);
+  TestServer server(options);
   RawClient client = server.connect();
-  client.send(begin_post(10));
-  EXPECT_TRUE(eventually([&] { return server.server().connections() == 1; }));
+  client.send(begin_post(10) + "01234");
+  ASSERT_TRUE(eventually([&] { return options.memory.held->used() == 5; }));
   EXPECT_TRUE(server.server().drain(0ms));
-  client.send("0123456789");
+  client.send("56789");
   EXPECT_EQ(client.read_response().status, 503);
 }
 

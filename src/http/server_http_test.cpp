@@ -178,6 +178,29 @@ TEST(ServerHttp, ABodyThatIsGoneTakesNoRoom) {
   writer->send(200, "text/plain", "");
 }
 
+// Whole answers get 429 in their place, streams are cut as those that are not read.
+TEST(ServerHttp, AnswersThatAreNotReadTakeTheirShare) {
+  ServerOptions options;
+  options.memory = RequestMemory(size_t{32} << 20);  // half of it for what is not decoded
+  TestServer server(options);
+  const std::string large(size_t{12} << 20, 'x');
+  RawClient slow(server.port(), 4096), refused = server.connect(), stream(server.port(), 4096);
+  slow.send(post_text("/v1/hold", "{}"));
+  server.held()->send(200, "text/plain", large);
+  EXPECT_GT(options.memory.held->used(), size_t{1} << 20);
+  refused.send(post_text("/v1/hold", "{}"));
+  server.held()->send(200, "text/plain", large);
+  const RawClient::Response answer = refused.read_response();
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_EQ(error_code_of(answer.body), "too_many_bytes");
+  stream.send(post_text("/v1/hold", "{}"));
+  auto writer = server.held();
+  writer->start_stream("text/plain");
+  EXPECT_FALSE(writer->write(large));
+  EXPECT_EQ(slow.read_response().body.size(), large.size());
+  EXPECT_TRUE(eventually([&] { return options.memory.held->used() == 0; }));
+}
+
 TEST(ServerHttp, A07HostMustBeOneNameOrAddress) {
   TestServer server;
   for (const char* host : {"", "a/b", "a?b", "u@h", "a b", "localhost:port", "localhost:123456",

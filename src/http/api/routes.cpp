@@ -98,6 +98,7 @@ AnswerOptions answer_options(const ApiContext& context, const serve::GenerationO
   out.show.split_reasoning = is_chat && !context.service->config().reasoning_parser.empty();
   out.is_chat = is_chat;
   out.choices = options.n;
+  out.memory = context.json.memory;
   return out;
 }
 
