@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <charconv>
+#include <cstdint>
 #include <set>
 
 #include "base/result.h"
@@ -95,6 +97,13 @@ void parse_arguments(CLI::App& app, std::vector<std::string> args, const char* c
   } catch (const CLI::ParseError& e) {
     throw StartError(std::string(e.what()) + " (see ernie " + command + " --help)");
   }
+}
+
+std::string check_uint64(const std::string& text) {
+  uint64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec == std::errc() && end == text.data() + text.size()) return {};
+  return text + " is not a number from 0 to " + std::to_string(UINT64_MAX);
 }
 
 std::vector<std::string> read_config_file(const std::string& path,

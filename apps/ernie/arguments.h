@@ -22,6 +22,10 @@ std::vector<std::string> normalize(std::vector<std::string> args);
 // CLI::CallForHelp pass.
 void parse_arguments(CLI::App& app, std::vector<std::string> args, const char* command);
 
+// For CLI::Option::check(): what is wrong with a number of 64 bits, of which CLI11 would take one
+// that is too large for the largest. Empty: nothing.
+std::string check_uint64(const std::string& text);
+
 // The flags of a YAML file as arguments, without those that `args` has too. Values may be lists
 // (the flag is repeated) and maps (passed on as JSON). Throws StartError; `is_flag` says whether a
 // name is known and must throw or return false for others.

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "base/background_log.h"
 #include "base/log.h"
 #include "commands.h"
 #include "engine_metrics.h"
@@ -27,7 +28,8 @@ using namespace std::chrono_literals;
 
 constexpr auto kPoll = 50ms;
 constexpr auto kTrimPause = 20s;
-constexpr auto kFaultLinger = 2s;  // for error events to reach clients after a device fault
+constexpr int kReturnedBlock = 8 << 20;  // bytes; freed blocks from here on go back to the system
+constexpr auto kFaultLinger = 2s;        // for error events to reach clients after a device fault
 
 bool is_probe(const std::string& path) {
   return path == "/health" || path == "/ping" || path == "/metrics";
@@ -91,9 +93,17 @@ void print_ready(const ServeOptions& options, const HttpServer& server, const Ht
   clock.note(fmt::format("health   {}/health", base));
 }
 
-[[noreturn]] void end_after_fault(HttpServer& server) {
+// glibc raises its thresholds as large blocks come and go, up to 64 MiB that each thread's arena
+// may keep; fixed ones stay.
+void fix_allocator_thresholds() {
+  mallopt(M_MMAP_THRESHOLD, kReturnedBlock);
+  mallopt(M_TRIM_THRESHOLD, kReturnedBlock);
+}
+
+[[noreturn]] void end_after_fault(HttpServer& server, log::BackgroundLog& lines) {
   server.drain(kFaultLinger);
   server.stop();
+  lines.stop();
   // Threads may hang in the lost device; nothing of theirs is worth waiting for.
   std::fflush(nullptr);
   std::_Exit(1);
@@ -101,7 +111,7 @@ void print_ready(const ServeOptions& options, const HttpServer& server, const Ht
 
 // Waits for a signal or a device fault, then ends the server; returns the exit status.
 int serve_until_stopped(const ServeOptions& options, HttpServer& server,
-                        const std::atomic<bool>& device_lost) {
+                        const std::atomic<bool>& device_lost, log::BackgroundLog& lines) {
   auto last_trim = std::chrono::steady_clock::now();
   while (!shutdown_signal::requested() && !device_lost) {
     std::this_thread::sleep_for(kPoll);
@@ -109,11 +119,11 @@ int serve_until_stopped(const ServeOptions& options, HttpServer& server,
     last_trim = std::chrono::steady_clock::now();
     malloc_trim(0);  // a burst of large requests must not stay in the process's memory
   }
-  if (device_lost) end_after_fault(server);
+  if (device_lost) end_after_fault(server, lines);
   log::info("shutting down: {} requests are running; a second signal ends them",
             server.running_requests());
   const bool finished = server.drain(options.graceful_timeout, [&] { return device_lost.load(); });
-  if (device_lost) end_after_fault(server);
+  if (device_lost) end_after_fault(server, lines);
   if (!finished)
     log::warn("{} requests were cut off after {} s (--timeout-graceful-shutdown)",
               server.running_requests(), options.graceful_timeout.count());
@@ -130,6 +140,8 @@ int run_serve(std::vector<std::string> args) {
     return 0;
   }
   shutdown_signal::install();
+  fix_allocator_thresholds();
+  log::BackgroundLog lines;
   ServeOptions options = parse_serve_options(std::move(args), model::process_environment());
   for (const std::string& note : options.notes) log::info("{}", note);
   warn_exposed(options);
@@ -164,10 +176,14 @@ int run_serve(std::vector<std::string> args) {
        .service = &model.service(),
        .model_name = options.served_model_name.empty() ? options.model : options.served_model_name,
        .check_model_name = !options.served_model_name.empty(),
-       .ready = [&server] { return server->state() == ServerState::kReady; }});
+       .ready = [&server] { return server->state() == ServerState::kReady; },
+       .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
+                                      4 * options.server.limits.max_body_bytes),
+                .memory = options.server.memory}});
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
   http::register_metrics(*metrics_router, metrics, [&] {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));
+    metrics.set_dropped_log_lines(lines.dropped());
   });
   if (metrics_server) metrics_server->set_router(metrics_router);
   server->set_router(router);
@@ -176,7 +192,7 @@ int run_serve(std::vector<std::string> args) {
   if (metrics_server) metrics_server->set_state(ServerState::kReady);
   print_ready(options, *server, metrics_server ? *metrics_server : *server, model.engine(), clock);
 
-  const int status = serve_until_stopped(options, *server, device_lost);
+  const int status = serve_until_stopped(options, *server, device_lost, lines);
   if (metrics_server) metrics_server->stop();
   return status;
 }

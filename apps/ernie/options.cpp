@@ -20,6 +20,10 @@
 namespace ernie::app {
 namespace {
 
+constexpr int kInflightMb = 2048;
+constexpr int kInflightPerRequest = 8;  // a body, its parsed form and what is made of it
+constexpr int kMaxInflightMb = 1 << 20;
+
 void require(bool condition, const std::string& flag, const auto& found, const char* expected) {
   if (!condition) throw StartError(fmt::format("{} is {}; it must be {}", flag, found, expected));
 }
@@ -83,8 +87,15 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   out.server.max_concurrency = f.max_concurrency;
   out.server.max_connections = f.max_connections;
   out.server.limits.max_body_bytes = static_cast<size_t>(f.max_request_mb) << 20;
-  out.server.limits.max_body_total =
-      std::max(out.server.limits.max_body_total, out.server.limits.max_body_bytes);
+  const int inflight_mb =
+      f.max_inflight_mb.value_or(std::max(kInflightMb, kInflightPerRequest * f.max_request_mb));
+  require(inflight_mb >= kInflightPerRequest * f.max_request_mb && inflight_mb <= kMaxInflightMb,
+          "--max-inflight-mb", inflight_mb,
+          fmt::format("{} (8 x --max-request-mb) to {}", kInflightPerRequest * f.max_request_mb,
+                      kMaxInflightMb)
+              .c_str());
+  out.server.memory = RequestMemory(static_cast<size_t>(inflight_mb) << 20);
+  out.service.memory = out.server.memory;
   out.server.api_keys = f.api_keys;
   std::istringstream more(environment("FD_API_KEY").value_or(""));
   for (std::string key; std::getline(more, key, ',');)
@@ -149,7 +160,8 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   require(f.block_size >= 1 && f.block_size <= 1024, "--block-size", f.block_size, "1 to 1024");
   require(f.tensor_parallel_size >= 1, "--tensor-parallel-size", f.tensor_parallel_size,
           "at least 1");
-  require(f.cpu_threads >= 0, "--cpu-threads", f.cpu_threads, "0 (one per core) or more");
+  require(f.cpu_threads >= 0 && f.cpu_threads <= 1024, "--cpu-threads", f.cpu_threads,
+          "0 (one per core) to 1024");
   require(f.gpu_memory_utilization > 0 && f.gpu_memory_utilization <= 1, "--gpu-memory-utilization",
           f.gpu_memory_utilization, "above 0 and at most 1");
   require(f.num_gpu_blocks_override >= 0, "--num-gpu-blocks-override", f.num_gpu_blocks_override,
@@ -203,8 +215,9 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
 
   require(f.max_logprobs >= -1, "--max-logprobs", f.max_logprobs, "-1 (the vocabulary) or more");
   out.service.max_logprobs = f.max_logprobs < 0 ? std::numeric_limits<int>::max() : f.max_logprobs;
-  require(f.max_waiting_time == -1 || f.max_waiting_time >= 0, "--max-waiting-time",
-          f.max_waiting_time, "-1 (no limit) or a number of seconds");
+  // Seconds that still fit into a point of time in nanoseconds.
+  require(f.max_waiting_time == -1 || (f.max_waiting_time >= 0 && f.max_waiting_time <= 1e9),
+          "--max-waiting-time", f.max_waiting_time, "-1 (no limit) or 0 to 1000000000 seconds");
   if (f.max_waiting_time >= 0)
     out.service.max_waiting_time =
         std::chrono::milliseconds(static_cast<int64_t>(f.max_waiting_time * 1000));

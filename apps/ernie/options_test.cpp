@@ -121,6 +121,17 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_TRUE(o.notes.empty());
 }
 
+TEST(ServeOptions, MemoryOfRequestsGrowsWithTheLargestOne) {
+  const auto room = [](std::vector<std::string> args) {
+    const ServeOptions options = parse(std::move(args));
+    EXPECT_EQ(options.service.memory.held, options.server.memory.held) << "one for the process";
+    return (options.server.memory.held->limit() + options.server.memory.decoding->limit()) >> 20;
+  };
+  EXPECT_EQ(room({"m"}), 2048u);
+  EXPECT_EQ(room({"m", "--max-request-mb", "1024"}), 8192u);
+  EXPECT_EQ(room({"m", "--max-inflight-mb", "600"}), 600u);
+}
+
 TEST(ServeOptions, WithoutPicturesAndVideosOnlyTextIsServed) {
   const auto text_only = [](const char* limits) {
     return parse({"m", "--limit-mm-per-prompt", limits}).engine.text_only;
@@ -221,8 +232,14 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-processor-cache", "-0.5"}, "--max-processor-cache is -0.5; it must be -1 (0.25)"},
       {{"--max-processor-cache", "nan"}, "--max-processor-cache is nan"},
       {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
+      {{"--max-waiting-time", "1e18"}, "-1 (no limit) or 0 to 1000000000 seconds"},
+      {{"--seed", "18446744073709551616"}, "--seed: 18446744073709551616 is not a number from 0"},
+      {{"--cpu-threads", "1000000"},
+       "--cpu-threads is 1000000; it must be 0 (one per core) to 1024"},
       {{"--max-logprobs", "-2"}, "--max-logprobs is -2"},
       {{"--max-concurrency", "0"}, "--max-concurrency is 0"},
+      {{"--max-inflight-mb", "511"}, "--max-inflight-mb is 511; it must be 512 (8 x"},
+      {{"--max-inflight-mb", "1048577"}, "to 1048576"},
       {{"--timeout-graceful-shutdown", "-1"}, "--timeout-graceful-shutdown is -1"},
       {{"--dtype", "int8"}, "--dtype is int8; it must be bfloat16 or float32"},
       {{"--load-choices", "fast"}, "--load-choices is fast"},
@@ -248,6 +265,51 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--api-key", ""}, "--api-key is empty"},
   };
   for (const auto& c : cases) EXPECT_THAT(refusal(c.args), HasSubstr(c.message)) << c.args[0];
+}
+
+// Whatever the number is, it is taken or refused by the name of its flag.
+TEST(ServeOptions, NumericFlagsTakeOrRefuseAnyNumber) {
+  ServeFlags flags;
+  CLI::App app;
+  add_serve_flags(app, flags);
+  int numeric = 0;
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type != "INT" && type != "UINT" && type != "FLOAT") continue;
+    ++numeric;
+    const std::string flag = "--" + option->get_lnames().front();
+    for (const char* value : {"-9223372036854775808",
+                              "-2147483649",
+                              "-2147483648",
+                              "-2",
+                              "-1",
+                              "-0",
+                              "0",
+                              "1",
+                              "2",
+                              "2147483646",
+                              "2147483647",
+                              "2147483648",
+                              "9223372036854775807",
+                              "18446744073709551615",
+                              "1e308",
+                              "1e309",
+                              "-1e308",
+                              "1e-320",
+                              "nan",
+                              "inf",
+                              "-inf",
+                              "",
+                              "0x10",
+                              "1e",
+                              "one"}) {
+      const std::string argument = flag + "=" + value;
+      const std::string message = refusal({argument});
+      if (message.empty()) continue;
+      EXPECT_THAT(message, HasSubstr("--")) << argument;
+    }
+  }
+  EXPECT_GE(numeric, 20);
 }
 
 TEST(ServeOptions, NoModelIsAnError) { EXPECT_THROW(parse({}), StartError); }

@@ -66,6 +66,7 @@ void add_flags(CLI::App& app, Flags& f) {
                  "--max-concurrency allows")
       ->group(group);
   app.add_option("--seed", f.seed, "Of prompts and times; the same load for the same seed")
+      ->check(check_uint64, "")
       ->group(group)
       ->capture_default_str();
 

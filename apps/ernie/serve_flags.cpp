@@ -1,5 +1,7 @@
 #include "serve_flags.h"
 
+#include "arguments.h"
+
 namespace ernie::app {
 namespace {
 
@@ -97,7 +99,10 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--reasoning-parser", f.reasoning_parser,
                  "ernie-45-vl: give reasoning and answer apart")
       ->group(group);
-  app.add_option("--seed", f.seed, "Of dummy weights")->group(group)->capture_default_str();
+  app.add_option("--seed", f.seed, "Of dummy weights")
+      ->group(group)
+      ->capture_default_str()
+      ->check(check_uint64, "");
 }
 
 void add_server_flags(CLI::App& app, ServeFlags& f) {
@@ -126,6 +131,9 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--max-request-mb", f.max_request_mb, "Largest request body, in MiB")
       ->group(group)
       ->capture_default_str();
+  app.add_option("--max-inflight-mb", f.max_inflight_mb,
+                 "Memory of all requests under way together, in MiB; more get 429 (default 2048)")
+      ->group(group);
   app.add_option("--timeout-graceful-shutdown", f.graceful_timeout,
                  "Seconds that running requests get after SIGTERM; 0: no limit")
       ->group(group)

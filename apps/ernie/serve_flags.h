@@ -28,6 +28,7 @@ struct ServeFlags {
   int max_concurrency = 512;
   int max_connections = 4096;
   int max_request_mb = 64;
+  std::optional<int> max_inflight_mb;
   int graceful_timeout = 0;
 
   int tensor_parallel_size = 1;

@@ -6,8 +6,6 @@
 #include <thread>
 #include <vector>
 
-#include "base/hash.h"
-
 namespace ernie {
 namespace {
 
@@ -59,17 +57,6 @@ TEST(Queue, NothingIsLostBetweenManyThreads) {
   for (auto& reader : readers) reader.join();
   constexpr int64_t kAll = 3 * kEach;
   EXPECT_EQ(sums[0] + sums[1], kAll * (kAll - 1) / 2);
-}
-
-TEST(Hash, ChainDependsOnEveryPartAndItsOrder) {
-  const int a = 1;
-  const int b = 2;
-  const Hash128 start;
-  const Hash128 ab = hash_chain(hash_chain(start, &a, sizeof(a)), &b, sizeof(b));
-  const Hash128 ba = hash_chain(hash_chain(start, &b, sizeof(b)), &a, sizeof(a));
-  EXPECT_NE(ab, ba);
-  EXPECT_NE(ab, hash_chain(start, &b, sizeof(b)));
-  EXPECT_EQ(ab, hash_chain(hash_chain(start, &a, sizeof(a)), &b, sizeof(b)));
 }
 
 }  // namespace

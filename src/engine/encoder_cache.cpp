@@ -14,7 +14,7 @@ void EncoderCache::place(std::span<model::ModelInput::Media> media) {
 }
 
 void EncoderCache::place(model::ModelInput::Media& media) {
-  const Hash128& hash = media.unit->hash;
+  const ContentKey& hash = media.unit->hash;
   const int32_t length = media.unit->length;
   ++queries_;
   if (const auto known = by_hash_.find(hash); known != by_hash_.end()) {

@@ -6,7 +6,7 @@
 #include <span>
 #include <unordered_map>
 
-#include "base/hash.h"
+#include "base/content_key.h"
 #include "model/model.h"
 
 namespace ernie::engine {
@@ -29,7 +29,7 @@ class EncoderCache {
 
  private:
   struct Entry {
-    Hash128 hash;
+    ContentKey hash;
     int32_t row = 0;
     int32_t length = 0;
   };
@@ -42,7 +42,7 @@ class EncoderCache {
   const int32_t rows_;
   Gaps gaps_;
   std::list<Entry> entries_;  // longest unused first
-  std::unordered_map<Hash128, std::list<Entry>::iterator> by_hash_;
+  std::unordered_map<ContentKey, std::list<Entry>::iterator> by_hash_;
   uint64_t queries_ = 0;
   uint64_t hits_ = 0;
 };

@@ -14,7 +14,7 @@ namespace {
 using Media = model::ModelInput::Media;
 
 model::MediaUnit unit(uint64_t content, int32_t length) {
-  return {.length = length, .hash = Hash128{content, 5}};
+  return {.length = length, .hash = ContentKey{content, 5}};
 }
 
 Media placed(EncoderCache& cache, const model::MediaUnit& unit) {

@@ -140,7 +140,8 @@ void EngineLoop::handle(Submit& message) {
   }
   sched::Request r{.id = handle,
                    .tokens = request.prompt->tokens,
-                   .max_tokens = max_generated(request, parts_.config)};
+                   .max_tokens = max_generated(request, parts_.config),
+                   .cache_salt = request.prompt->cache_salt};
   for (const model::MediaUnit& unit : request.prompt->media) {
     r.media.push_back({unit.begin, unit.length, unit.hash});
   }

@@ -93,7 +93,7 @@ inline std::shared_ptr<const model::Prompt> prompt(std::vector<int32_t> tokens,
     grid->width = 2 * unit->length;
     p->media.push_back({.begin = unit->begin,
                         .length = unit->length,
-                        .hash = Hash128{unit->content, 5},
+                        .hash = ContentKey{unit->content, 5},
                         .patches = std::move(grid)});
     next += 3;
     ++unit;

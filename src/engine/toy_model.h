@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/content_key.h"
 #include "base/hash.h"
 #include "engine/model_source.h"
 
@@ -50,8 +51,8 @@ inline uint64_t mix(std::initializer_list<uint64_t> words) {
 }
 
 // What encoding a picture gives for one of its tokens.
-inline uint64_t feature_of(const Hash128& unit, int32_t index) {
-  return mix({unit.low, unit.high, static_cast<uint32_t>(index)});
+inline uint64_t feature_of(const ContentKey& unit, int32_t index) {
+  return mix({unit.words[0], unit.words[1], static_cast<uint32_t>(index)});
 }
 
 // The record of one token: its id, place and picture (0: none).

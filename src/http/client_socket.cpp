@@ -9,6 +9,7 @@
 #include <array>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <new>
 
 namespace ernie::http {
 
@@ -69,7 +70,11 @@ void ClientSocket::on_readable(error_code error) {
   static thread_local std::array<char, kMaxInput> buffer;
   const ssize_t n =
       error ? -1 : recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (n > 0) input.append(buffer.data(), static_cast<size_t>(n));
+  try {
+    if (n > 0) input.append(buffer.data(), static_cast<size_t>(n));
+  } catch (const std::bad_alloc&) {
+    closed_ = true;  // without its bytes nothing can be answered
+  }
   if (n == 0) ended_ = true;
   if (error || (n < 0 && errno != EAGAIN && errno != EINTR)) closed_ = true;
   read_on();

@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 
+#include "base/failure.h"
 #include "base/log.h"
 #include "http/chunked_body.h"
 #include "http/client_socket.h"
@@ -32,30 +33,37 @@ Rejection too_slow(const char* what, const char* code) {
 // a co_await here takes only named objects and plain values, and each co_await stands alone.
 class HttpConnection : public Connection, public std::enable_shared_from_this<HttpConnection> {
  public:
-  HttpConnection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket)
+  HttpConnection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket,
+                 std::string peer)
       : core_(std::move(core)),
         limits_(core_->options.limits),
+        peer_(std::move(peer)),
         client_(std::make_shared<ClientSocket>(io, socket, limits_)) {}
 
   void close() override {
     asio::post(client_->strand(), [self = shared_from_this()] {
       // An idle client may still be reading its last answer; a reset would take that away.
-      if (self->idle_since_ > 0)
+      if (self->stage_ == Stage::kIdle)
         self->client_->end();
       else
         self->client_->cut();
     });
   }
-  void close_if_idle() override {
+  void evict() override {
     evicted_ = true;
     asio::post(client_->strand(), [self = shared_from_this()] {
-      if (self->idle_since_ > 0)
+      if (self->stage_ == Stage::kServed)
+        self->evicted_ = false;
+      else if (self->stage_ == Stage::kIdle)
         self->client_->end();
       else
-        self->evicted_ = false;
+        self->client_->cut();
     });
   }
-  int64_t idle_since() const override { return evicted_ ? 0 : idle_since_.load(); }
+  std::pair<Stage, int64_t> standing() const override {
+    return {evicted_ ? Stage::kServed : stage_.load(), since_.load()};
+  }
+  const std::string& peer() const override { return peer_; }
 
   static awaitable<void> run(std::shared_ptr<HttpConnection> self);
   const auto& strand() const { return client_->strand(); }
@@ -66,17 +74,20 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   awaitable<std::optional<size_t>> read_head();
   awaitable<bool> serve_head(const RequestHead& head);
   awaitable<bool> read_body(const RequestHead& head, const Admission& admission,
-                            HttpRequest& request, Limiter::Share& share);
+                            HttpRequest& request);
   awaitable<bool> deliver(const std::shared_ptr<ResponseChannel>& channel);
   void queue_refusal(const Rejection& rejection, bool keep_alive, const Headers& extra = {});
   awaitable<void> send_answer();  // and records it
   awaitable<void> linger();
+  void enter(Stage stage);
   void record();
 
   const std::shared_ptr<ServerCore> core_;
   const Limits& limits_;
+  const std::string peer_;
   const std::shared_ptr<ClientSocket> client_;
-  std::atomic<int64_t> idle_since_ = 0;
+  std::atomic<Stage> stage_ = Stage::kHead;
+  std::atomic<int64_t> since_ = Clock::now().time_since_epoch().count();
   std::atomic<bool> evicted_ = false;
   bool served_ = false;  // at least one request
 
@@ -86,6 +97,11 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   Clock::time_point started_{};
   size_t sent_before_ = 0;
 };
+
+void HttpConnection::enter(Stage stage) {
+  stage_ = stage;
+  since_ = Clock::now().time_since_epoch().count();
+}
 
 void HttpConnection::record() {
   if (!core_->options.on_response) return;
@@ -117,7 +133,7 @@ awaitable<void> HttpConnection::send_answer() {
 // Reads and drops what still comes, so that the answer is not lost to a reset.
 awaitable<void> HttpConnection::linger() {
   if (client_->closed()) co_return;
-  idle_since_ = Clock::now().time_since_epoch().count();
+  enter(Stage::kIdle);
   client_->shut_output();
   const auto deadline = Clock::now() + limits_.linger_timeout;
   while (!client_->ended() && !client_->closed() && Clock::now() < deadline) {
@@ -131,12 +147,12 @@ awaitable<std::optional<size_t>> HttpConnection::read_head() {
   HeadScanner scanner(limits_.max_request_line_bytes, limits_.max_header_bytes,
                       limits_.max_headers);
   bool idle = true;
-  idle_since_ = Clock::now().time_since_epoch().count();
+  enter(Stage::kIdle);
   auto deadline = Clock::now() + (served_ ? limits_.idle_timeout : limits_.header_timeout);
   while (!client_->closed()) {
     if (idle && !client_->input.empty()) {
       idle = false;
-      idle_since_ = 0;
+      enter(Stage::kHead);
       started_ = Clock::now();
       deadline = started_ + limits_.header_timeout;
     }
@@ -172,8 +188,19 @@ awaitable<bool> HttpConnection::serve_request() {
     co_await send_answer();
     co_return false;
   }
-  const bool keep = co_await serve_head(parsed.head);
-  co_return keep;
+  std::optional<Rejection> failure;
+  try {
+    const bool keep = co_await serve_head(parsed.head);
+    co_return keep;
+  } catch (const std::exception& e) {
+    failure.emplace(failure_of_request(e));
+  }
+  const bool unanswered = client_->output.empty() && client_->sent_bytes() == sent_before_;
+  if (unanswered) {
+    queue_refusal(*failure, false);
+    co_await send_answer();
+  }
+  co_return false;
 }
 
 awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
@@ -206,22 +233,32 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                       .path = head.path,
                       .query = head.query,
                       .headers = head.headers,
+                      .body_bytes = *core_->options.memory.held->acquire(0),
                       .request_id = access_.request_id};
-  Limiter::Share body_share = *core_->body_bytes->acquire(0);
-  const bool whole = co_await read_body(head, admission, request, body_share);
+  if (head.has_body()) enter(Stage::kBody);
+  const bool whole = co_await read_body(head, admission, request);
   if (!whole) co_return false;
+  const RouteOptions& route = admission.route->options;
+  const bool known = route.is_inference || (route.requires_key && !core_->gate.keys.empty());
+  enter(known ? Stage::kServed : Stage::kOpenRoute);
+  std::optional<Limiter::Share> slot;
+  if (const auto rejection = take_slot(core_->gate, core_->state, *admission.route, slot)) {
+    queue_refusal(*rejection, keep_alive);
+    co_await send_answer();
+    co_return keep_alive;
+  }
 
   ResponseChannel::Options options{.request_id = access_.request_id,
                                    .keep_alive = keep_alive,
                                    .head_only = head_only_,
                                    .can_chunk = head.minor_version == 1,
                                    .max_backlog = limits_.max_stream_backlog,
-                                   .body_bytes = std::move(body_share)};
+                                   .memory = core_->options.memory};
   options.wake = [weak = std::weak_ptr(client_)] {
     if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
   };
-  if (admission.slot) {
-    options.slot = std::move(*admission.slot);
+  if (slot) {
+    options.slot = std::move(*slot);
     options.open = std::move(*core_->open_requests->acquire());
   }
   auto channel = std::make_shared<ResponseChannel>(std::move(options));
@@ -235,7 +272,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
 }
 
 awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admission& admission,
-                                          HttpRequest& request, Limiter::Share& share) {
+                                          HttpRequest& request) {
   if (!head.has_body()) co_return true;
   if (head.expects_continue && client_->input.empty()) {
     client_->output.push_back("HTTP/1.1 100 Continue\r\n\r\n");
@@ -255,11 +292,8 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
       request.body.append(client_->input, 0, taken);
     client_->input.erase(0, taken);
     client_->read_on();
-    if (!share.grow(request.body.size() - before)) {
-      rejection.emplace(Error{ErrorKind::kRateLimited,
-                              "the server holds as many request bytes as it may; try again later",
-                              {},
-                              "too_many_bytes"});
+    if (!request.body_bytes.grow(request.body.size() - before)) {
+      rejection.emplace(core_->options.memory.exhausted());
       break;
     }
     rejection = chunks.rejection();
@@ -331,14 +365,15 @@ awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {
     log::error("connection ended by an exception: {}", e.what());
   }
   self->client_->close();
-  self->idle_since_ = 0;
+  self->enter(Stage::kServed);  // there is nothing left to evict
   self->core_->connections.remove(self.get());
 }
 
 }  // namespace
 
-void serve_connection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket) {
-  auto connection = std::make_shared<HttpConnection>(core, io, socket);
+void serve_connection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket,
+                      std::string peer) {
+  auto connection = std::make_shared<HttpConnection>(core, io, socket, std::move(peer));
   core->connections.add(connection);
   asio::co_spawn(connection->strand(), HttpConnection::run(connection), asio::detached);
 }

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "http/gate.h"
 #include "http/server.h"
@@ -16,33 +19,49 @@ class io_context;
 
 namespace ernie::http {
 
+// How far a connection has come, in the order in which it makes room for others. What is being
+// served for a client that the server knows is never given up.
+enum class Stage {
+  kIdle,       // waits for a request
+  kHead,       // a request's head has begun, or was refused
+  kOpenRoute,  // an answer that needs no key is written
+  kBody,       // a request's body is coming
+  kServed,
+};
+
 // An open connection, as the server's table sees it. Thread-safe.
 class Connection {
  public:
   virtual ~Connection() = default;
-  virtual void close() = 0;          // cuts it soon
-  virtual void close_if_idle() = 0;  // unless a request began meanwhile
-  // When it began to wait for a request, in steady clock ticks; 0 while one is under way and after
-  // close_if_idle().
-  virtual int64_t idle_since() const = 0;
+  virtual void close() = 0;  // cuts it soon
+  virtual void evict() = 0;  // cuts it soon unless it is kServed by then
+  virtual std::pair<Stage, int64_t> standing() const = 0;  // and since when, in clock ticks
+  virtual const std::string& peer() const = 0;
 };
 
 // All open connections. Thread-safe.
 class ConnectionTable {
  public:
-  explicit ConnectionTable(size_t limit) : limit_(limit) {}
+  explicit ConnectionTable(size_t limit)
+      : limit_(limit), half_open_of_peer_(std::max<size_t>(limit / 4, 1)) {}
 
-  // Makes room by closing the longest idle connection when full; false when none is idle.
-  bool make_room();
+  // Makes room for a connection from `peer`: while a quarter of all are its own half-open ones the
+  // oldest of these goes, and when the table is full the one that has come least far, of these the
+  // oldest. False when all are being served.
+  bool make_room(const std::string& peer);
   void add(const std::shared_ptr<Connection>& connection);
   void remove(const Connection* connection);
   void close_all();
   size_t size() const;
 
  private:
+  std::shared_ptr<Connection> first_to_go(const std::string* peer) const;  // with the lock held
+
   const size_t limit_;
+  const size_t half_open_of_peer_;
   mutable std::mutex mutex_;
   std::unordered_map<const Connection*, std::weak_ptr<Connection>> open_;
+  std::unordered_map<std::string, size_t> of_peer_;
 };
 
 // What the connections of one server share.
@@ -56,7 +75,6 @@ class ServerCore {
   const ServerOptions options;
   Gate gate;
   ConnectionTable connections;
-  std::shared_ptr<Limiter> body_bytes;  // of all requests under way
   std::shared_ptr<Limiter> open_requests;
   std::atomic<ServerState> state = ServerState::kStarting;
 
@@ -66,6 +84,8 @@ class ServerCore {
 };
 
 // Serves requests on an accepted TCP socket, which it owns from now on, until either side ends it.
-void serve_connection(std::shared_ptr<ServerCore> core, boost::asio::io_context& io, int socket);
+// `peer` is the same for all connections of one client's address.
+void serve_connection(std::shared_ptr<ServerCore> core, boost::asio::io_context& io, int socket,
+                      std::string peer);
 
 }  // namespace ernie::http

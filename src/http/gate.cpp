@@ -29,7 +29,24 @@ bool has_key(const Gate& gate, const RequestHead& head) {
   return headers == 1 && gate.keys.accepts(head.header("authorization"));
 }
 
+std::optional<Rejection> check_state(const Route& route, ServerState state) {
+  if (!route.options.is_inference || state == ServerState::kReady) return {};
+  return state == ServerState::kStarting
+             ? refuse(ErrorKind::kUnavailable, "the model is still loading", "starting")
+             : refuse(ErrorKind::kUnavailable,
+                      "the server is shutting down and takes no new requests", "shutting_down");
+}
+
+Rejection too_many(const Gate& gate) {
+  return refuse(ErrorKind::kRateLimited,
+                "the server is at its limit of " + std::to_string(gate.concurrency->limit()) +
+                    " simultaneous requests (--max-concurrency); try again later",
+                "too_many_requests");
+}
+
 std::optional<Rejection> check_body(const Route& route, const RequestHead& head, size_t limit) {
+  if (route.method == "GET" && head.has_body())
+    return refuse(ErrorKind::kTooLarge, "this route takes no request body", "body_not_taken");
   const std::string_view encoding = head.header("content-encoding");
   if (!encoding.empty() && encoding != "identity")
     return refuse(ErrorKind::kUnsupportedMedia,
@@ -83,28 +100,23 @@ Admission admit(const Gate& gate, ServerState state, const Router& router,
     return out;
   }
   const RouteOptions& options = out.route->options;
-  if (options.is_inference && state != ServerState::kReady) {
-    out.rejection =
-        state == ServerState::kStarting
-            ? refuse(ErrorKind::kUnavailable, "the model is still loading", "starting")
-            : refuse(ErrorKind::kUnavailable,
-                     "the server is shutting down and takes no new requests", "shutting_down");
-    return out;
-  }
   out.max_body_bytes = options.max_body_bytes
                            ? std::min(options.max_body_bytes, gate.max_body_bytes)
                            : gate.max_body_bytes;
-  out.rejection = check_body(*out.route, head, out.max_body_bytes);
-  if (!out.rejection && options.is_inference) {
-    out.slot = gate.concurrency->acquire();
-    if (!out.slot)
-      out.rejection =
-          refuse(ErrorKind::kRateLimited,
-                 "the server is at its limit of " + std::to_string(gate.concurrency->limit()) +
-                     " simultaneous requests (--max-concurrency); try again later",
-                 "too_many_requests");
-  }
+  out.rejection = check_state(*out.route, state);
+  if (!out.rejection) out.rejection = check_body(*out.route, head, out.max_body_bytes);
+  if (!out.rejection && options.is_inference && gate.concurrency->full())
+    out.rejection = too_many(gate);
   return out;
+}
+
+std::optional<Rejection> take_slot(const Gate& gate, ServerState state, const Route& route,
+                                   std::optional<Limiter::Share>& slot) {
+  if (!route.options.is_inference) return {};
+  if (auto rejection = check_state(route, state)) return rejection;
+  slot = gate.concurrency->acquire();
+  if (!slot) return too_many(gate);
+  return {};
 }
 
 }  // namespace ernie::http

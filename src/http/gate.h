@@ -4,14 +4,14 @@
 #include <optional>
 #include <string>
 
+#include "base/limiter.h"
 #include "http/api_keys.h"
-#include "http/limiter.h"
 #include "http/request_head.h"
 #include "http/server.h"
 
 namespace ernie::http {
 
-// What decides whether a request may go on, from its head alone, before a byte of its body is read.
+// What decides whether a request may go on.
 struct Gate {
   ApiKeys keys;
   bool loopback_only = false;  // bound to loopback without keys: Host must be a loopback name
@@ -26,9 +26,14 @@ struct Admission {
   std::string allow;        // for the Allow header of 405 and OPTIONS
   bool is_options = false;  // answer 204 with Allow
   size_t max_body_bytes = 0;
-  std::optional<Limiter::Share> slot;  // of an inference request
 };
 
+// By the head alone, before a byte of the body is read. Takes nothing: a head is only a promise.
 Admission admit(const Gate& gate, ServerState state, const Router& router, const RequestHead& head);
+
+// Takes the slot of an inference request whose body has come; other routes need none. The state may
+// have changed since the head came.
+std::optional<Rejection> take_slot(const Gate& gate, ServerState state, const Route& route,
+                                   std::optional<Limiter::Share>& slot);
 
 }  // namespace ernie::http

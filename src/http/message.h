@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/limiter.h"
 #include "base/result.h"
 
 namespace ernie::http {
@@ -19,6 +20,7 @@ struct HttpRequest {
   std::string query;  // without '?', as sent
   Headers headers;
   std::string body;
+  Limiter::Share body_bytes;  // accounts for `body`, and goes where its content goes
   std::string request_id;  // the client's X-Request-Id where that is 1..128 of [A-Za-z0-9._-], else
                            // one of ours; safe to log, and sent back as X-Request-Id
 

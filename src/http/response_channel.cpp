@@ -11,6 +11,7 @@
 namespace ernie::http {
 namespace {
 
+constexpr size_t kSmallBody = 4 << 10;   // errors and the like are sent whatever is held
 constexpr size_t kJoinBytes = 16 << 10;  // smaller pieces are joined into one buffer
 
 std::string http_date() {
@@ -103,18 +104,26 @@ void ResponseChannel::wake() {
   options_.wake();
 }
 
+bool ResponseChannel::hold(size_t bytes) {
+  std::lock_guard lock(mutex_);
+  return bytes <= kSmallBody || share_.grow(bytes);
+}
+
 void ResponseChannel::send(int status, std::string_view content_type, std::string body,
                            const Headers& extra) {
+  if (!hold(body.size())) return send_error(options_.memory.exhausted());
   std::function<void()> dropped;
   std::lock_guard lock(mutex_);
   CHECK(state_ == State::kUnanswered, "a response was answered twice");
+  queue_.reserve(queue_.size() + 2);  // what fails from here on must fail before the first piece
+  std::string head = response_head({.status = status,
+                                    .content_type = content_type,
+                                    .content_length = static_cast<int64_t>(body.size()),
+                                    .keep_alive = options_.keep_alive,
+                                    .request_id = options_.request_id},
+                                   extra);
   status_ = status;
-  push(response_head({.status = status,
-                      .content_type = content_type,
-                      .content_length = static_cast<int64_t>(body.size()),
-                      .keep_alive = options_.keep_alive,
-                      .request_id = options_.request_id},
-                     extra));
+  push(std::move(head));
   if (!options_.head_only) push(std::move(body));
   dropped = complete();
 }
@@ -142,7 +151,8 @@ bool ResponseChannel::write(std::string_view piece) {
   std::lock_guard lock(mutex_);
   CHECK(state_ == State::kStreaming, "write() outside of a stream");
   if (closed_ || cut_) return false;
-  if (backlog_ > 0 && backlog_ + piece.size() > options_.max_backlog) {
+  const bool too_much = backlog_ > 0 && backlog_ + piece.size() > options_.max_backlog;
+  if (too_much || !share_.grow(piece.size())) {
     cut_ = true;
     wake();
     return false;
@@ -199,6 +209,7 @@ ResponseChannel::Output ResponseChannel::take() {
 void ResponseChannel::written(size_t bytes) {
   std::lock_guard lock(mutex_);
   backlog_ -= bytes;
+  share_.shrink_to(backlog_);
 }
 
 void ResponseChannel::notify_left() {
@@ -220,6 +231,7 @@ void ResponseChannel::close() {
     queue_.clear();
     options_.wake = nullptr;
     options_.open = {};
+    share_ = {};
   }
   notify_left();
 }

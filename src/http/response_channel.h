@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "http/limiter.h"
+#include "base/limiter.h"
+#include "base/request_memory.h"
 #include "http/message.h"
 
 namespace ernie::http {
@@ -36,10 +37,11 @@ class ResponseChannel {
     size_t max_backlog = 0;
     std::function<void()> wake;  // tells the connection to look; must not block
     Limiter::Share slot;         // given back when the answer is complete
-    Limiter::Share body_bytes;   // given back with the channel
-    Limiter::Share open;         // likewise
+    Limiter::Share open;         // given back with the channel
+    RequestMemory memory;        // of all requests; bytes not sent yet take their share
   };
-  explicit ResponseChannel(Options options) : options_(std::move(options)) {}
+  explicit ResponseChannel(Options options)
+      : options_(std::move(options)), share_(*options_.memory.held->acquire(0)) {}
 
   // What ResponseWriter promises.
   void send(int status, std::string_view content_type, std::string body, const Headers& extra);
@@ -66,6 +68,7 @@ class ResponseChannel {
  private:
   enum class State { kUnanswered, kStreaming, kComplete };
 
+  bool hold(size_t bytes);       // takes the lock itself
   void push(std::string bytes);  // with the lock held, as the next ones
   void push_chunk(std::string_view piece);
   // Returns what must be destroyed without the lock: its destructor may come back here.
@@ -78,6 +81,7 @@ class ResponseChannel {
   State state_ = State::kUnanswered;
   std::vector<std::string> queue_;
   size_t backlog_ = 0;
+  Limiter::Share share_;  // of the backlog
   int status_ = 0;
   bool cut_ = false;
   bool closed_ = false;

@@ -12,7 +12,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <limits>
 #include <thread>
 
 #include "base/log.h"
@@ -36,6 +35,14 @@ size_t connection_limit(int wanted) {
   const size_t open_files = files.rlim_cur == RLIM_INFINITY ? 1 << 20 : files.rlim_cur;
   const size_t usable = open_files > 2 * kFileReserve ? open_files - kFileReserve : open_files / 2;
   return std::min<size_t>(wanted, usable);
+}
+
+// One client may have all addresses of an IPv6 network of 64 bits.
+std::string peer_of(const asio::ip::address& address) {
+  constexpr size_t kNetworkBytes = 8;
+  if (address.is_v4()) return address.to_string();
+  const auto bytes = address.to_v6().to_bytes();
+  return {bytes.begin(), bytes.begin() + kNetworkBytes};
 }
 
 Error bind_error(const ServerOptions& options, const error_code& error) {
@@ -78,7 +85,7 @@ class Server : public HttpServer {
 
   void run(int threads) {
     asio::co_spawn(accepting_strand_, accept(), asio::detached);
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { io_.run(); });
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
   }
 
   uint16_t port() const override { return port_; }
@@ -119,6 +126,32 @@ class Server : public HttpServer {
   }
 
  private:
+  // What fails in one connection's handler must not end the thread of all.
+  void serve() {
+    while (true) {
+      try {
+        io_.run();
+        return;
+      } catch (const std::exception& e) {
+        log::error("a server thread goes on after an exception: {}", e.what());
+      }
+    }
+  }
+
+  void begin_connection(tcp::socket socket) {
+    try {
+      error_code error;
+      const tcp::endpoint remote = socket.remote_endpoint(error);
+      if (error) return;  // it is gone already
+      std::string peer = peer_of(remote.address());
+      if (!core_->connections.make_room(peer)) return;
+      const int fd = socket.release(error);
+      if (!error) serve_connection(core_, io_, fd, std::move(peer));
+    } catch (const std::exception& e) {
+      log::error("a connection could not be served: {}", e.what());
+    }
+  }
+
   asio::awaitable<void> accept() {
     asio::steady_timer pause(accepting_strand_);
     while (!stopping_) {
@@ -132,9 +165,7 @@ class Server : public HttpServer {
         co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
         continue;
       }
-      if (!core_->connections.make_room()) continue;
-      const int fd = socket.release(error);
-      if (!error) serve_connection(core_, io_, fd);
+      begin_connection(std::move(socket));
     }
     accepting_ = false;
   }
@@ -161,8 +192,7 @@ ServerCore::ServerCore(ServerOptions server_options, size_t max_connections,
            .max_body_bytes = options.limits.max_body_bytes,
            .concurrency = std::make_shared<Limiter>(options.max_concurrency)},
       connections(max_connections),
-      body_bytes(std::make_shared<Limiter>(options.limits.max_body_total)),
-      open_requests(std::make_shared<Limiter>(std::numeric_limits<size_t>::max())),
+      open_requests(Limiter::unlimited()),
       router_(std::move(router)) {}
 
 std::shared_ptr<const Router> ServerCore::router() const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/request_memory.h"
 #include "base/result.h"
 #include "http/router.h"
 
@@ -21,7 +22,6 @@ struct Limits {
   size_t max_header_bytes = 16 << 10;           // 431, request line included
   size_t max_headers = 100;                     // 431
   size_t max_body_bytes = size_t{64} << 20;     // 413, before the rest is read
-  size_t max_body_total = size_t{1} << 30;      // 429: bodies of all requests under way together
   size_t max_stream_backlog = size_t{4} << 20;  // bytes of a stream not yet taken by the client
   milliseconds header_timeout{20'000};          // 408, from the first byte of a request
   milliseconds body_timeout{30'000};            // 408; each 16 KiB received adds one second
@@ -46,10 +46,11 @@ struct ServerOptions {
   int threads = 2;
   int max_concurrency = 512;   // inference requests at once; more: 429
   int max_connections = 4096;  // also bounded by the process's file limit less a reserve. When all
-                               // are taken the longest idle one makes room; if none is idle the
-                               // newcomer is closed
+                               // are taken one that is not being served makes room (Stage); if all
+                               // are, the newcomer is closed
   std::vector<std::string> api_keys;  // empty: no key is asked for
   Limits limits;
+  RequestMemory memory;                                  // bodies that do not fit: 429
   std::function<void(const AccessRecord&)> on_response;  // called on server threads; may be empty
 };
 

@@ -273,6 +273,94 @@ TEST(ServerConnections, BusyOnesAreNotSacrificed) {
   EXPECT_EQ(first.read_response().body.size() + second.read_response().body.size(), 2u);
 }
 
+std::string begin_post(size_t announced) {
+  return "POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+         "Content-Length: " +
+         std::to_string(announced) + "\r\n\r\n";
+}
+
+// A13: without it whoever begins requests and does not end them would lock everybody out.
+TEST(ServerConnections, A13HalfOpenOnesMakeRoomOldestFirst) {
+  ServerOptions options;
+  options.max_connections = 20;
+  TestServer server(options);
+  std::vector<RawClient> strangers;
+  for (int i = 0; i < 100; ++i) {
+    strangers.push_back(server.connect());
+    strangers.back().send(i % 2 ? "GET /hea" : begin_post(10));
+    EXPECT_EQ(server.get("/health").status, 200) << i;
+  }
+  EXPECT_EQ(strangers[0].read_all(), "");
+  EXPECT_TRUE(eventually([&] { return server.server().connections() <= 20; }));
+}
+
+TEST(ServerConnections, A13HalfOpenOnesOfOneAddressAreFew) {
+  ServerOptions options;
+  options.max_connections = 40;
+  TestServer server(options);
+  std::vector<RawClient> strangers;
+  for (int i = 0; i < 30; ++i) {
+    strangers.push_back(server.connect());
+    strangers.back().send("GET /hea");
+    std::this_thread::sleep_for(5ms);  // it counts once its head has begun
+  }
+  EXPECT_TRUE(eventually([&] { return server.server().connections() <= 15; }));
+  EXPECT_EQ(strangers[0].read_all(), "");
+  strangers.back().send("lth HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  EXPECT_EQ(strangers.back().read_response().status, 200) << "the newest ones stay";
+}
+
+TEST(ServerConnections, A13AnnouncedBodiesTakeNoSlot) {
+  ServerOptions options;
+  options.max_concurrency = 1;
+  TestServer server(options);
+  std::vector<RawClient> strangers;
+  for (int i = 0; i < 10; ++i) {
+    strangers.push_back(server.connect());
+    strangers.back().send(begin_post(10));
+  }
+  EXPECT_EQ(server.post("/v1/echo", "{}").status, 200);
+  EXPECT_EQ(server.server().running_requests(), 0u);
+  strangers[0].send("0123456789");
+  EXPECT_EQ(strangers[0].read_response().status, 200);
+}
+
+TEST(ServerConnections, ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnection) {
+  ServerOptions options;
+  options.max_concurrency = 1;
+  options.memory = RequestMemory(1000);
+  TestServer server(options);
+  RawClient late = server.connect();
+  late.send(begin_post(10) + "01234");
+  ASSERT_TRUE(eventually([&] { return options.memory.held->used() == 5; }));
+  RawClient first = server.connect();
+  first.send(post_text("/v1/hold", "{}"));
+  auto writer = server.held();
+  late.send("56789");
+  EXPECT_EQ(late.read_response().status, 429);
+  writer->send(200, "text/plain", "");
+  EXPECT_EQ(first.read_response().status, 200);
+  late.send(post_text("/v1/echo", "{}"));
+  EXPECT_EQ(late.read_response().status, 200);
+}
+
+TEST(ServerConnections, RoutesThatReadNoBodyTakeNone) {
+  ServerOptions options;
+  options.memory = RequestMemory(1000);
+  TestServer server(options);
+  for (const char* framing : {"Content-Length: 600", "Transfer-Encoding: chunked"}) {
+    RawClient client = server.connect();
+    client.send("GET /health HTTP/1.1\r\nHost: localhost\r\n" + std::string(framing) + "\r\n\r\n");
+    const RawClient::Response refused = client.read_response();
+    EXPECT_EQ(refused.status, 413) << framing;
+    EXPECT_EQ(error_code_of(refused.body), "body_not_taken");
+    client.send(kGetHealth);
+    EXPECT_EQ(client.read_all(), "") << "the connection is closed";
+  }
+  EXPECT_EQ(options.memory.held->used(), 0u);
+  EXPECT_EQ(server.get("/health", "Content-Length: 0\r\n").status, 200);
+}
+
 TEST(ServerConnections, A16NothingLeaksOverManyConnections) {
   TestServer server;
   for (int i = 0; i < 2000; ++i) {
@@ -388,6 +476,18 @@ TEST(ServerShutdown, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
   EXPECT_EQ(drained, 1);
 }
 
+TEST(ServerShutdown, A88ABodyThatEndsDuringTheDrainIsRefused) {
+  ServerOptions options;
+  options.memory = RequestMemory(1000);
+  TestServer server(options);
+  RawClient client = server.connect();
+  client.send(begin_post(10) + "01234");
+  ASSERT_TRUE(eventually([&] { return options.memory.held->used() == 5; }));
+  EXPECT_TRUE(server.server().drain(0ms));
+  client.send("56789");
+  EXPECT_EQ(client.read_response().status, 503);
+}
+
 TEST(ServerShutdown, DrainGivesUpAtTheLimitOrWhenAborted) {
   TestServer server;
   RawClient client = server.connect();
@@ -470,6 +570,21 @@ TEST(ServerRecords, MethodsAndPathsAreBounded) {
   EXPECT_EQ(records[2].method, "OTHER");
   EXPECT_EQ(records[2].status, 405);
   EXPECT_EQ(records[3].status, 499);
+}
+
+TEST(ServerFailure, A91AHandlerThatThrowsIsA500AndEndsAlone) {
+  TestServer server;
+  auto router = std::make_shared<Router>();
+  const auto handler = [](HttpRequest request, const std::shared_ptr<ResponseWriter>& writer) {
+    if (request.body == "fail") throw std::bad_alloc();
+    writer->send(200, "text/plain", "ok");
+  };
+  router->add("POST", "/v1/may-fail", {}, handler);
+  server.server().set_router(router);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(server.post("/v1/may-fail", "fail").status, 500);
+    EXPECT_EQ(server.post("/v1/may-fail", "go").status, 200);
+  }
 }
 
 }  // namespace

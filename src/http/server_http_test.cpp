@@ -152,19 +152,53 @@ TEST(ServerHttp, A06AClientThatSendsOnAfterA413CanStillReadIt) {
 
 TEST(ServerHttp, BodiesOfAllRequestsTogetherAreBounded) {
   ServerOptions options;
-  options.limits.max_body_total = 1000;
+  options.memory = RequestMemory(2000);  // half of it for what is not decoded
+  TestServer server(options);
+  RawClient first = server.connect();
+  first.send(post_with("Content-Length: 601\r\n", std::string(600, 'a')));
+  ASSERT_TRUE(eventually([&] { return options.memory.held->used() == 600; }));
+  const RawClient::Response refused = server.post("/v1/echo", std::string(600, 'a'));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(error_code_of(refused.body), "too_many_bytes");
+  first.send("a");
+  EXPECT_EQ(first.read_response().status, 200);
+  EXPECT_TRUE(
+      eventually([&] { return server.post("/v1/echo", std::string(600, 'a')).status == 200; }));
+}
+
+// The answer may take long; the bytes of the question are needed by the handler only.
+TEST(ServerHttp, ABodyThatIsGoneTakesNoRoom) {
+  ServerOptions options;
+  options.memory = RequestMemory(2000);  // half of it for what is not decoded
   TestServer server(options);
   RawClient first = server.connect();
   first.send(post_text("/v1/hold", std::string(600, 'a')));
   auto writer = server.held();
-  const RawClient::Response refused = server.post("/v1/echo", std::string(600, 'a'));
-  EXPECT_EQ(refused.status, 429);
-  EXPECT_EQ(error_code_of(refused.body), "too_many_bytes");
+  EXPECT_EQ(server.post("/v1/echo", std::string(600, 'a')).status, 200);
   writer->send(200, "text/plain", "");
-  writer.reset();
-  first.read_response();
-  EXPECT_TRUE(
-      eventually([&] { return server.post("/v1/echo", std::string(600, 'a')).status == 200; }));
+}
+
+// Whole answers get 429 in their place, streams are cut as those that are not read.
+TEST(ServerHttp, AnswersThatAreNotReadTakeTheirShare) {
+  ServerOptions options;
+  options.memory = RequestMemory(size_t{32} << 20);  // half of it for what is not decoded
+  TestServer server(options);
+  const std::string large(size_t{12} << 20, 'x');
+  RawClient slow(server.port(), 4096), refused = server.connect(), stream(server.port(), 4096);
+  slow.send(post_text("/v1/hold", "{}"));
+  server.held()->send(200, "text/plain", large);
+  EXPECT_GT(options.memory.held->used(), size_t{1} << 20);
+  refused.send(post_text("/v1/hold", "{}"));
+  server.held()->send(200, "text/plain", large);
+  const RawClient::Response answer = refused.read_response();
+  EXPECT_EQ(answer.status, 429);
+  EXPECT_EQ(error_code_of(answer.body), "too_many_bytes");
+  stream.send(post_text("/v1/hold", "{}"));
+  auto writer = server.held();
+  writer->start_stream("text/plain");
+  EXPECT_FALSE(writer->write(large));
+  EXPECT_EQ(slow.read_response().body.size(), large.size());
+  EXPECT_TRUE(eventually([&] { return options.memory.held->used() == 0; }));
 }
 
 TEST(ServerHttp, A07HostMustBeOneNameOrAddress) {

@@ -16,6 +16,8 @@ struct StoredSize {
   int width = 0;        // pixels, >= 1
   int height = 0;       // pixels, >= 1
   int orientation = 1;  // EXIF, 1 to 8
+  // Most bytes for each pixel while it is decoded: the picture and what the decoder keeps beside.
+  int decoding_bytes = 3;
 };
 
 // Header readers allocate no pixels. Decoders return the stored size, alpha already over white;

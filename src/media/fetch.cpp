@@ -1,6 +1,7 @@
 #include "media/fetch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "media/data_url.h"
 #include "media/http_fetch.h"
@@ -18,15 +19,30 @@ std::string scheme_of(std::string_view url) {
   return scheme;
 }
 
+Result<std::vector<uint8_t>> fetch_bytes(std::string_view url, const FetchPolicy& policy,
+                                         const std::atomic<bool>* cancelled, const Grow& grow) {
+  const std::string scheme = scheme_of(url);
+  if (scheme == "data") {
+    if (!grow(std::min(url.size() / 4 * 3 + 3, policy.max_bytes))) return no_room();
+    return decode_data_url(url, policy.max_bytes);
+  }
+  if (scheme == "http" || scheme == "https") {
+    return fetch_http(std::string(url), policy, cancelled, grow);
+  }
+  if (scheme == "file") return fetch_file(url, policy, grow);
+  return media_url_blocked("expected a data:, http:, https: or file: URL");
+}
+
 }  // namespace
 
-Result<std::vector<uint8_t>> fetch_media(std::string_view url, const FetchPolicy& policy,
-                                         const std::atomic<bool>* cancelled) {
-  const std::string scheme = scheme_of(url);
-  if (scheme == "data") return decode_data_url(url, policy.max_bytes);
-  if (scheme == "http" || scheme == "https") return fetch_http(std::string(url), policy, cancelled);
-  if (scheme == "file") return fetch_file(url, policy);
-  return media_url_blocked("expected a data:, http:, https: or file: URL");
+Result<FetchedMedia> fetch_media(std::string_view url, const FetchPolicy& policy,
+                                 const std::atomic<bool>* cancelled, const RequestMemory& memory) {
+  FetchedMedia media{.share = *memory.held->acquire(0)};
+  const Grow grow = [&](size_t bytes) { return media.share.grow(bytes); };
+  auto bytes = fetch_bytes(url, policy, cancelled, grow);
+  if (!bytes) return bytes.error().code == kNoRoom ? memory.exhausted() : bytes.error();
+  media.bytes = std::move(*bytes);
+  return media;
 }
 
 }  // namespace ernie::media

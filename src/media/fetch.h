@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/request_memory.h"
 #include "base/result.h"
 
 namespace ernie::media {
@@ -21,6 +22,12 @@ struct FetchPolicy {
   int low_speed_s = 5;                // a transfer slower than low_speed_bytes_per_s for this long
   int low_speed_bytes_per_s = 1'024;  // ends as a timeout
   int max_redirects = 3;
+};
+
+// Bytes with their share of the memory of all requests.
+struct FetchedMedia {
+  std::vector<uint8_t> bytes;
+  Limiter::Share share;
 };
 
 // Returns the bytes that `url` stands for. Blocks up to timeout_ms; a true `cancelled` (optional)
@@ -40,7 +47,9 @@ struct FetchPolicy {
 //   "media_fetch_timeout"  over timeout_ms, or too slow
 //   "media_fetch_failed"   no such name, refused, HTTP status other than 200, cut short, unreadable
 //   "cancelled"            kUnavailable: `cancelled` became true
-Result<std::vector<uint8_t>> fetch_media(std::string_view url, const FetchPolicy& policy,
-                                         const std::atomic<bool>* cancelled = nullptr);
+//   "too_many_bytes"       kRateLimited: no room now in `memory`
+Result<FetchedMedia> fetch_media(std::string_view url, const FetchPolicy& policy,
+                                 const std::atomic<bool>* cancelled = nullptr,
+                                 const RequestMemory& memory = {});
 
 }  // namespace ernie::media

@@ -30,12 +30,14 @@ struct MultiDeleter {
 // One request and its answer. libcurl calls back on the thread that runs it.
 struct Transfer {
   const FetchPolicy* policy = nullptr;
+  const Grow* grow = nullptr;
   CURL* easy = nullptr;
   std::vector<uint8_t> body;
   size_t header_bytes = 0;
   size_t discarded_bytes = 0;
   bool blocked = false;    // an address was not allowed
   bool too_large = false;  // the body passed max_bytes
+  bool no_room = false;    // for the body in memory
 };
 
 // Refuses the very address that would be connected, however it came about: name lookup, a changed
@@ -68,7 +70,16 @@ size_t on_body(char* data, size_t size, size_t count, void* context) {
     transfer->too_large = true;
     return 0;
   }
-  transfer->body.insert(transfer->body.end(), data, data + bytes);
+  std::vector<uint8_t>& body = transfer->body;
+  if (body.size() + bytes > body.capacity()) {
+    const size_t capacity = std::max(body.size() + bytes, 2 * body.capacity());
+    if (!(*transfer->grow)(capacity - body.capacity())) {
+      transfer->no_room = true;
+      return 0;
+    }
+    body.reserve(capacity);
+  }
+  body.insert(body.end(), data, data + bytes);
   return bytes;
 }
 
@@ -135,6 +146,7 @@ Status check_outcome(const Transfer& transfer, CURLcode code) {
   if (code == CURLE_OK) return {};
   if (transfer.blocked) return media_url_blocked("its host has an address that is not public");
   if (transfer.too_large) return too_large(*transfer.policy);
+  if (transfer.no_room) return no_room();
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:
       return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
@@ -148,7 +160,7 @@ Status check_outcome(const Transfer& transfer, CURLcode code) {
 }  // namespace
 
 Result<std::vector<uint8_t>> fetch_http(std::string url, const FetchPolicy& policy,
-                                        const std::atomic<bool>* cancelled) {
+                                        const std::atomic<bool>* cancelled, const Grow& grow) {
   static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
   if (started != CURLE_OK) return internal_error("libcurl does not start");
   const Clock::time_point deadline = Clock::now() + std::chrono::milliseconds(policy.timeout_ms);
@@ -159,7 +171,7 @@ Result<std::vector<uint8_t>> fetch_http(std::string url, const FetchPolicy& poli
     if (left_ms <= 0) return timed_out(policy);  // 0 would mean no limit to libcurl
     const std::unique_ptr<CURL, EasyDeleter> easy(curl_easy_init());
     if (!easy) return internal_error("libcurl gives no handle");
-    Transfer transfer{&policy, easy.get()};
+    Transfer transfer{&policy, &grow, easy.get()};
     configure(transfer, url, left_ms);
     const CURLcode code = perform(easy.get(), cancelled);
     if (const Status done = check_outcome(transfer, code); !done) return done.error();

@@ -91,18 +91,26 @@ FetchPolicy private_policy() {
 
 // The body, or the code of the error, whose message must not tell the URL.
 std::string fetch(const std::string& url, const FetchPolicy& policy = private_policy(),
-                  const std::atomic<bool>* cancelled = nullptr) {
-  const auto bytes = fetch_media(url, policy, cancelled);
-  if (bytes) return {bytes->begin(), bytes->end()};
-  EXPECT_EQ(bytes.error().message.find("127.0.0.1"), std::string::npos) << bytes.error().message;
-  EXPECT_EQ(bytes.error().message.find("localhost"), std::string::npos) << bytes.error().message;
-  return bytes.error().code;
+                  const std::atomic<bool>* cancelled = nullptr, const RequestMemory& memory = {}) {
+  const auto media = fetch_media(url, policy, cancelled, memory);
+  if (media) return {media->bytes.begin(), media->bytes.end()};
+  EXPECT_EQ(media.error().message.find("127.0.0.1"), std::string::npos) << media.error().message;
+  EXPECT_EQ(media.error().message.find("localhost"), std::string::npos) << media.error().message;
+  return media.error().code;
 }
 
 TEST(HttpFetch, ABodyComesBackWhole) {
   const std::string body(300'000, 'x');
   TestServer server([&](const std::string&, int fd) { send_text(fd, answer(body)); });
   EXPECT_EQ(fetch(server.url("/a.jpg")), body);
+}
+
+TEST(HttpFetch, ABodyForWhichThereIsNoRoomIsNotReadOn) {
+  TestServer server(
+      [](const std::string&, int fd) { send_text(fd, answer(std::string(300'000, 'x'))); });
+  const RequestMemory memory(200'000);  // half of it for what is not decoded yet
+  EXPECT_EQ(fetch(server.url("/a.jpg"), private_policy(), nullptr, memory), "too_many_bytes");
+  EXPECT_EQ(memory.held->used(), 0u);
 }
 
 TEST(HttpFetch, ABodyWithoutLengthEndsWithTheConnection) {

@@ -76,6 +76,24 @@ Status check_limits(const StoredSize& size, const DecodeLimits& limits) {
   return {};
 }
 
+struct Header {
+  ImageFormat format;
+  StoredSize size;
+};
+
+Result<Header> check_header(Bytes bytes, const DecodeLimits& limits) {
+  if (bytes.size() > limits.max_bytes) {
+    return image_too_large(fmt::format("its file has {} bytes, the limit is {} bytes", bytes.size(),
+                                       limits.max_bytes));
+  }
+  const Result<ImageFormat> format = sniff(bytes);
+  if (!format) return format.error();
+  const Result<StoredSize> size = read_header(*format, bytes);
+  if (!size) return size.error();
+  if (const Status fits = check_limits(*size, limits); !fits) return fits.error();
+  return Header{*format, *size};
+}
+
 }  // namespace
 
 const char* image_format_name(ImageFormat format) {
@@ -112,29 +130,24 @@ void flatten_over_white(const uint8_t* rgba, size_t count, uint8_t* rgb) {
   }
 }
 
-Result<ImageInfo> probe_image(Bytes bytes) {
-  const Result<ImageFormat> format = sniff(bytes);
-  if (!format) return format.error();
-  const Result<StoredSize> size = read_header(*format, bytes);
-  if (!size) return size.error();
-  const bool turned = size->orientation >= 5;
-  return ImageInfo{*format, turned ? size->height : size->width,
-                   turned ? size->width : size->height};
+Result<ImageInfo> probe_image(Bytes bytes, const DecodeLimits& limits) {
+  const Result<Header> header = check_header(bytes, limits);
+  if (!header) return header.error();
+  const StoredSize& size = header->size;
+  const bool turned = size.orientation >= 5;
+  const size_t pixels = size_t(size.width) * size.height;
+  const int of_turning = size.orientation > 1 ? 3 : 0;
+  return ImageInfo{header->format, turned ? size.height : size.width,
+                   turned ? size.width : size.height,
+                   pixels * static_cast<size_t>(size.decoding_bytes + of_turning)};
 }
 
 Result<Image> decode_image(Bytes bytes, const DecodeLimits& limits) {
-  if (bytes.size() > limits.max_bytes) {
-    return image_too_large(fmt::format("its file has {} bytes, the limit is {} bytes", bytes.size(),
-                                       limits.max_bytes));
-  }
-  const Result<ImageFormat> format = sniff(bytes);
-  if (!format) return format.error();
-  const Result<StoredSize> size = read_header(*format, bytes);
-  if (!size) return size.error();
-  if (const Status fits = check_limits(*size, limits); !fits) return fits.error();
-  Result<Image> image = decode(*format, bytes);
+  const Result<Header> header = check_header(bytes, limits);
+  if (!header) return header.error();
+  Result<Image> image = decode(header->format, bytes);
   if (!image) return image.error();
-  return apply_orientation(*std::move(image), size->orientation);
+  return apply_orientation(*std::move(image), header->size.orientation);
 }
 
 }  // namespace ernie::media

@@ -22,8 +22,9 @@ const char* image_format_name(ImageFormat format);  // "JPEG", "PNG", "WebP", "G
 
 struct ImageInfo {
   ImageFormat format = ImageFormat::kJpeg;
-  int width = 0;   // pixels, as decode_image will return it (EXIF orientation applied)
-  int height = 0;  // pixels
+  int width = 0;              // pixels, as decode_image will return it (EXIF orientation applied)
+  int height = 0;             // pixels
+  size_t decoding_bytes = 0;  // most memory that decode_image takes at once, its result included
 };
 
 // What decode_image accepts. Everything is checked before any pixel memory is allocated.
@@ -33,8 +34,8 @@ struct DecodeLimits {
   size_t max_bytes = 64 * 1024 * 1024;  // of the encoded file
 };
 
-// Reads the headers only; decodes no pixels and applies no limits. Errors as decode_image.
-Result<ImageInfo> probe_image(std::span<const uint8_t> bytes);
+// Reads the headers only and decodes no pixels. Errors as decode_image.
+Result<ImageInfo> probe_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
 
 // Decodes a JPEG, PNG, WebP or GIF, told apart by content only (never by name or MIME type). Of an
 // animation it takes the first frame. Pixels equal Pillow's: EXIF orientation is applied, alpha is

@@ -73,6 +73,21 @@ TEST(Image, FormatsAreToldByContentOnly) {
   EXPECT_EQ(probe_image(read_golden("gif_plain.gif"))->format, ImageFormat::kGif);
 }
 
+// Bytes for each pixel: three of the picture, and what the decoder keeps of it beside.
+TEST(Image, HeadersTellWhatDecodingTakes) {
+  const std::pair<const char*, size_t> rows[] = {
+      {"jpeg_444.jpg", 3},         {"jpeg_exif_6.jpg", 6},
+      {"jpeg_progressive.jpg", 9}, {"png_grey_1bit.png", 3},
+      {"png_rgba.png", 4},         {"png_palette_alpha.png", 4},
+      {"png_exif_6.png", 6},       {"gif_plain.gif", 3},
+      {"webp_lossless.webp", 7},   {"webp_lossless_alpha.webp", 12}};
+  for (const auto& [name, bytes] : rows) {
+    const auto info = probe_image(read_golden(name));
+    ASSERT_TRUE(info) << name;
+    EXPECT_EQ(info->decoding_bytes, bytes * info->width * info->height) << name;
+  }
+}
+
 TEST(Image, OtherFormatsAreUnsupported) {
   for (const std::string start :
        {"<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "<?xml version=\"1.0\"?><svg/>",

@@ -43,6 +43,7 @@ class JpegReader {
   bool read_header() {
     if (!created_ || setjmp(jump_)) return false;
     jpeg_read_header(&info_, TRUE);
+    keeps_coefficients_ = info_.progressive_mode || jpeg_has_multiple_scans(&info_);
     return true;
   }
 
@@ -71,6 +72,8 @@ class JpegReader {
   int width() const { return static_cast<int>(info_.image_width); }
   int height() const { return static_cast<int>(info_.image_height); }
   int channels() const { return info_.num_components; }
+  // Of files of several scans libjpeg holds the whole picture's coefficients, two bytes each.
+  bool keeps_coefficients() const { return keeps_coefficients_; }
 
   int orientation() const {
     for (auto marker = info_.marker_list; marker != nullptr; marker = marker->next) {
@@ -113,6 +116,7 @@ class JpegReader {
   std::jmp_buf jump_{};
   char message_[JMSG_LENGTH_MAX] = "cannot start the decoder";
   bool created_ = false;
+  bool keeps_coefficients_ = false;
 };
 
 void grey_to_rgb(const uint8_t* grey, int width, uint8_t* rgb) {
@@ -145,7 +149,8 @@ Result<StoredSize> read_jpeg_header(Bytes bytes) {
     return invalid_image(ImageFormat::kJpeg,
                          fmt::format("{} components; expected 1, 3 or 4", channels));
   }
-  return StoredSize{reader.width(), reader.height(), reader.orientation()};
+  return StoredSize{reader.width(), reader.height(), reader.orientation(),
+                    3 + (reader.keeps_coefficients() ? 2 * channels : 0)};
 }
 
 Result<Image> decode_jpeg(Bytes bytes) {

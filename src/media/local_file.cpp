@@ -94,12 +94,14 @@ std::string real_path(const std::string& path) {
   return out;
 }
 
-Result<std::vector<uint8_t>> read_all(int fd, size_t max_bytes) {
+Result<std::vector<uint8_t>> read_all(int fd, size_t max_bytes, const Grow& grow) {
   struct stat info {};
   if (fstat(fd, &info) != 0) return unreadable(std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return media_url_blocked("it names no regular file");
   // One byte more than the size shows a file that grows; one over the limit shows that it is over.
-  std::vector<uint8_t> bytes(std::min<size_t>(info.st_size, max_bytes) + 1);
+  const size_t wanted = std::min<size_t>(info.st_size, max_bytes) + 1;
+  if (!grow(wanted)) return no_room();
+  std::vector<uint8_t> bytes(wanted);
   size_t filled = 0;
   while (filled < bytes.size()) {
     const ssize_t n = read(fd, bytes.data() + filled, bytes.size() - filled);
@@ -155,7 +157,8 @@ int open_beneath(int folder_fd, const std::string& path) {
   return -errno;
 }
 
-Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy& policy) {
+Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy& policy,
+                                        const Grow& grow) {
   if (policy.allowed_local_media_path.empty()) {
     return media_url_blocked(
         "local files are off; start the server with --allowed-local-media-path FOLDER");
@@ -176,7 +179,7 @@ Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy&
   }
   if (fd < 0) return unreadable(std::strerror(-fd));
   const FileDescriptor file(fd);
-  return read_all(file.get(), policy.max_bytes);
+  return read_all(file.get(), policy.max_bytes, grow);
 }
 
 }  // namespace ernie::media

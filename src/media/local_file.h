@@ -7,11 +7,13 @@
 
 #include "base/result.h"
 #include "media/fetch.h"
+#include "media/room.h"
 
 namespace ernie::media {
 
 // The file:// part of fetch_media; same errors.
-Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy& policy);
+Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy& policy,
+                                        const Grow& grow);
 
 // Opens `path` (relative) beneath the folder `folder_fd` for reading without blocking; returns a
 // file descriptor or -errno. EXDEV and ELOOP mean that it led out of the folder. The first uses

@@ -40,14 +40,15 @@ class LocalFile : public testing::Test {
   ~LocalFile() override { fs::remove_all(root_); }
 
   std::string fetch(const std::string& url) {
-    const auto bytes = fetch_media(url, policy_);
-    return bytes ? std::string(bytes->begin(), bytes->end()) : bytes.error().code;
+    const auto media = fetch_media(url, policy_, nullptr, memory_);
+    return media ? std::string(media->bytes.begin(), media->bytes.end()) : media.error().code;
   }
   std::string url(const std::string& inside) { return "file://" + folder_.string() + inside; }
 
   fs::path root_;
   fs::path folder_;
   FetchPolicy policy_;
+  RequestMemory memory_;
 };
 
 TEST_F(LocalFile, RegularFilesBeneathTheFolderAreRead) {
@@ -101,6 +102,14 @@ TEST_F(LocalFile, TheByteLimitHolds) {
   EXPECT_EQ(fetch(url("/a.txt")), "inside");
   policy_.max_bytes = 5;
   EXPECT_EQ(fetch(url("/a.txt")), "media_too_large");
+}
+
+TEST_F(LocalFile, AFileForWhichThereIsNoRoomIsNotRead) {
+  memory_ = RequestMemory(8);  // half of it for what is not decoded yet
+  EXPECT_EQ(fetch(url("/a.txt")), "too_many_bytes");
+  memory_ = RequestMemory(20);
+  EXPECT_EQ(fetch(url("/a.txt")), "inside");
+  EXPECT_EQ(memory_.held->used(), 0u);
 }
 
 TEST_F(LocalFile, WithoutAFolderTheMessageNamesTheFlag) {

@@ -96,8 +96,11 @@ Result<StoredSize> read_png_header(Bytes bytes) {
     return invalid_image(ImageFormat::kPng, fmt::format("a size of {}x{}", width, height));
   }
   StoredSize size{static_cast<int>(width), static_cast<int>(height)};
+  constexpr uint8_t kAlpha = 4;
+  if (data[9] & kAlpha) size.decoding_bytes = 4;
   size_t metadata = 0;
   while ((chunk = chunk_at(bytes, offset)) && chunk->type != "IEND") {
+    if (chunk->type == "tRNS") size.decoding_bytes = 4;
     if (chunk->type == "eXIf") size.orientation = exif_orientation(chunk->data);
     if (const Bytes compressed = compressed_part(*chunk); !compressed.empty()) {
       metadata +=

@@ -62,7 +62,10 @@ bool decode_frame(const WebPIterator& frame, Image& image) {
 Result<StoredSize> read_webp_header(Bytes bytes) {
   const Demuxer demuxer = open(bytes);
   if (!demuxer) return damaged("its chunks are incomplete or malformed");
-  const StoredSize size{canvas_width(demuxer), canvas_height(demuxer), read_orientation(demuxer)};
+  // Lossless pictures are decoded as ARGB first; alpha makes a copy of four channels more.
+  const bool alpha = WebPDemuxGetI(demuxer.get(), WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG;
+  const StoredSize size{canvas_width(demuxer), canvas_height(demuxer), read_orientation(demuxer),
+                        3 + 4 + (alpha ? 5 : 0)};
   if (size.width < 1 || size.height < 1) return damaged("it has no pixels");
   return size;
 }

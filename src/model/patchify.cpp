@@ -42,9 +42,10 @@ PatchGrid patchify(std::span<const media::Image* const> frames, int patch_size) 
   return grid;
 }
 
-Hash128 hash_unit(const PatchGrid& grid, int unit_index) {
+ContentKey hash_unit(const PatchGrid& grid, int unit_index) {
   const int32_t geometry[] = {grid.frames, grid.height, grid.width, unit_index};
-  return hash_chain(hash_bytes(geometry, sizeof(geometry)), grid.pixels.data(), grid.pixels.size());
+  return content_key(content_key(geometry, sizeof(geometry)), grid.pixels.data(),
+                     grid.pixels.size());
 }
 
 }  // namespace ernie::model

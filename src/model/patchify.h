@@ -12,6 +12,6 @@ namespace ernie::model {
 PatchGrid patchify(std::span<const media::Image* const> frames, int patch_size);
 
 // Content hash of a unit: pixels, geometry and its place within its video.
-Hash128 hash_unit(const PatchGrid& grid, int unit_index);
+ContentKey hash_unit(const PatchGrid& grid, int unit_index);
 
 }  // namespace ernie::model

@@ -1,6 +1,7 @@
 #include "model/processor.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "media/resize.h"
@@ -34,22 +35,34 @@ class ErnieProcessor : public Processor {
         options_(options),
         ids_(ids) {}
 
-  // All frames take the size computed for the first. Two frames make a unit of a video.
-  Result<PreparedMedia> prepare(const MediaItem& item) const override {
+  Status check_frames(bool is_video, size_t frames) const override {
     if (patch_size_ == 0) return no_vision();
-    const size_t limit = item.is_video ? static_cast<size_t>(options_.video_max_frames) : 1;
-    if (item.frames.empty() || item.frames.size() > limit) {
-      return invalid_argument("expected 1 to " + std::to_string(limit) + " frames, found " +
-                                  std::to_string(item.frames.size()),
-                              "messages", "too_many_frames");
-    }
-    const Result<ResizedSize> size =
-        resized(item.frames[0].height, item.frames[0].width, item.is_video);
+    const size_t limit = is_video ? static_cast<size_t>(options_.video_max_frames) : 1;
+    if (frames >= 1 && frames <= limit) return {};
+    return invalid_argument(
+        "expected 1 to " + std::to_string(limit) + " frames, found " + std::to_string(frames),
+        "messages", "too_many_frames");
+  }
+
+  Result<MediaCost> cost(const MediaShape& shape) const override {
+    const Result<ResizedSize> size = resized(shape);
+    if (!size) return size.error();
+    const size_t pixels = static_cast<size_t>(size->height) * static_cast<size_t>(size->width);
+    const size_t tokens = units(shape) * (pixels / static_cast<size_t>(window() * window()));
+    const size_t frames = shape.is_video ? 2 * units(shape) : 1;
+    return MediaCost{static_cast<int>(std::min<size_t>(tokens, std::numeric_limits<int>::max())),
+                     3 * frames * pixels, size->width};
+  }
+
+  Result<PreparedMedia> prepare(const MediaShape& shape, const FrameSource& source) const override {
+    const Result<ResizedSize> size = resized(shape);
     if (!size) return size.error();
     PreparedMedia prepared;
-    prepared.is_video = item.is_video;
-    for (size_t i = 0; i < item.frames.size(); i += 2) {
-      add_unit(item, i, *size, prepared);
+    prepared.is_video = shape.is_video;
+    for (size_t first = 0; first < shape.frames; first += 2) {
+      if (auto added = add_unit(shape, first, *size, source, prepared); !added) {
+        return added.error();
+      }
     }
     return prepared;
   }
@@ -109,13 +122,6 @@ class ErnieProcessor : public Processor {
     return std::move(builder).finish();
   }
 
-  Result<int> count_tokens(int height, int width, bool is_video) const override {
-    if (patch_size_ == 0) return no_vision();
-    const Result<ResizedSize> size = resized(height, width, is_video);
-    if (!size) return size.error();
-    return (size->height / window()) * (size->width / window());
-  }
-
  private:
   int window() const { return 2 * patch_size_; }
 
@@ -124,10 +130,14 @@ class ErnieProcessor : public Processor {
                             "messages", "unsupported_media");
   }
 
-  Result<ResizedSize> resized(int height, int width, bool is_video) const {
-    return smart_resize(height, width, window(),
-                        is_video ? options_.video_min_pixels : options_.image_min_pixels,
-                        is_video ? options_.video_max_pixels : options_.image_max_pixels);
+  // Two frames make a unit of a video.
+  static size_t units(const MediaShape& shape) { return (shape.frames + 1) / 2; }
+
+  Result<ResizedSize> resized(const MediaShape& shape) const {
+    if (auto s = check_frames(shape.is_video, shape.frames); !s) return s.error();
+    return smart_resize(shape.height, shape.width, window(),
+                        shape.is_video ? options_.video_min_pixels : options_.image_min_pixels,
+                        shape.is_video ? options_.video_max_pixels : options_.image_max_pixels);
   }
 
   static Error misplaced(const PromptSegment& segment, size_t items) {
@@ -155,19 +165,21 @@ class ErnieProcessor : public Processor {
 
   // The unit that begins at frame `first`: an image, or two frames of which the second may be
   // missing.
-  void add_unit(const MediaItem& item, size_t first, const ResizedSize& size,
-                PreparedMedia& prepared) const {
+  Status add_unit(const MediaShape& shape, size_t first, const ResizedSize& size,
+                  const FrameSource& source, PreparedMedia& prepared) const {
     std::vector<media::Image> resized;
-    resized.push_back(media::resize_bicubic(item.frames[first], size.width, size.height));
-    if (first + 1 < item.frames.size()) {
-      resized.push_back(media::resize_bicubic(item.frames[first + 1], size.width, size.height));
+    for (size_t i = first; i < std::min(first + 2, shape.frames); ++i) {
+      const Result<media::Image> frame = source(i);
+      if (!frame) return frame.error();
+      resized.push_back(media::resize_bicubic(*frame, size.width, size.height));
     }
     std::vector<const media::Image*> frames{&resized.front()};
-    if (item.is_video) frames.push_back(&resized.back());
+    if (shape.is_video) frames.push_back(&resized.back());
     auto grid = std::make_shared<const PatchGrid>(patchify(frames, patch_size_));
     prepared.hashes.push_back(hash_unit(*grid, static_cast<int>(prepared.units.size())));
     prepared.tokens += grid->tokens();
     prepared.units.push_back(std::move(grid));
+    return {};
   }
 
   int vocab_size_;

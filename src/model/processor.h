@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -14,12 +16,24 @@
 
 namespace ernie::model {
 
-// A decoded picture, or the decoded frames of a video in order of time.
-struct MediaItem {
+// What is known of a picture or a video before anything of it is decoded.
+struct MediaShape {
   bool is_video = false;
-  std::vector<media::Image>
-      frames;  // one for an image; an odd number of video frames repeats the last
+  size_t frames = 1;  // of a video; an odd number repeats the last
+  int height = 0;     // pixels of the first frame, by whose size all frames are scaled
+  int width = 0;
 };
+
+// What an item takes once it is prepared.
+struct MediaCost {
+  int tokens = 0;          // placeholders, over all frames
+  size_t patch_bytes = 0;  // of all frames
+  int resized_width = 0;  // of a frame, pixels; while it is resized it stands in memory again, this
+                          // wide and as high as it was
+};
+
+// Decodes frame `i`.
+using FrameSource = std::function<Result<media::Image>(size_t i)>;
 
 // Limits of smart_resize, in pixels; FastDeploy's --mm-processor-kwargs.
 struct ProcessorOptions {
@@ -50,9 +64,9 @@ Result<ResizedSize> smart_resize(int height, int width, int factor, int64_t min_
 struct PreparedMedia {
   bool is_video = false;
   std::vector<std::shared_ptr<const PatchGrid>>
-      units;                    // one for an image; one per two frames of a video
-  std::vector<Hash128> hashes;  // one per unit
-  int tokens = 0;               // over all units
+      units;                       // one for an image; one per two frames of a video
+  std::vector<ContentKey> hashes;  // one per unit
+  int tokens = 0;                  // over all units
 };
 
 // Turns a rendered conversation and its media into the model's input. Thread-safe after
@@ -64,9 +78,15 @@ class Processor {
                                                    const ProcessorOptions& options);
   virtual ~Processor() = default;
 
-  // Resizes and cuts into patches. Callers hold one decoded item at a time, so that a request's
-  // memory is bounded by its tokens.
-  virtual Result<PreparedMedia> prepare(const MediaItem& item) const = 0;
+  // Whether an item of this kind with so many frames can be taken at all.
+  virtual Status check_frames(bool is_video, size_t frames) const = 0;
+
+  virtual Result<MediaCost> cost(const MediaShape& shape) const = 0;
+
+  // Resizes and cuts into patches. Asks for each frame once, in order, and drops it before it asks
+  // for the next, so that memory is bounded by one decoded frame and the item's tokens.
+  virtual Result<PreparedMedia> prepare(const MediaShape& shape,
+                                        const FrameSource& source) const = 0;
 
   // Segments come from text::ChatTemplate; media slots refer to `media` by index.
   // Text in untrusted segments never becomes a special token. Encoding stops soon after max_tokens;
@@ -76,9 +96,6 @@ class Processor {
 
   // A prompt of token ids alone (completions API). Ids outside the vocabulary are errors.
   virtual Result<Prompt> from_tokens(std::vector<int32_t> tokens) const = 0;
-
-  // Placeholder tokens a picture or frame of this size would take.
-  virtual Result<int> count_tokens(int height, int width, bool is_video) const = 0;
 };
 
 }  // namespace ernie::model

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "model/testing/decoded_media.h"
+
 namespace ernie::model {
 namespace {
 
@@ -34,9 +36,12 @@ TEST(Processor, TokenCountsOfCommonSizes) {
     int height, width, image, video;
   } rows[] = {{32, 32, 4, 324},        {448, 448, 256, 324},     {1024, 1024, 1369, 1156},
               {720, 1280, 1196, 1196}, {1080, 1920, 2691, 1150}, {2160, 3840, 6032, 1150}};
+  const auto count = [&](int height, int width, bool is_video) {
+    return processor->cost({.is_video = is_video, .height = height, .width = width})->tokens;
+  };
   for (const auto& row : rows) {
-    EXPECT_EQ(*processor->count_tokens(row.height, row.width, false), row.image) << row.width;
-    EXPECT_EQ(*processor->count_tokens(row.height, row.width, true), row.video) << row.width;
+    EXPECT_EQ(count(row.height, row.width, false), row.image) << row.width;
+    EXPECT_EQ(count(row.height, row.width, true), row.video) << row.width;
   }
 }
 
@@ -52,7 +57,7 @@ TEST(Processor, TheLargestPictureHasTheTokensOfItsPatches) {
 
 TEST(Processor, ImagePromptHasPlaceholdersPositionsAndRouting) {
   const auto processor = make_processor();
-  const std::vector<PreparedMedia> media{*processor->prepare({false, {picture(84, 56)}})};
+  const std::vector<PreparedMedia> media{*testing::prepare(*processor, false, {picture(84, 56)})};
   const std::vector<PromptSegment> segments{{SegmentKind::kTemplate, "ab<|IMAGE_START|>", 0},
                                             {SegmentKind::kImage, "", 0},
                                             {SegmentKind::kTemplate, "<|IMAGE_END|>", 0}};
@@ -92,7 +97,7 @@ TEST(Processor, MarkersTypedByAUserStayText) {
 TEST(Processor, HashesTellPixelsAndGeometryApart) {
   const auto processor = make_processor();
   const auto hash = [&](const media::Image& image) {
-    return processor->prepare({false, {image}})->hashes[0];
+    return testing::prepare(*processor, false, {image})->hashes[0];
   };
   EXPECT_EQ(hash(picture(56, 56)), hash(picture(56, 56)));
   media::Image changed = picture(56, 56);
@@ -106,8 +111,8 @@ TEST(Processor, HashesTellPixelsAndGeometryApart) {
 TEST(Processor, VideoUnitsHoldTwoFramesAndAnOddLastOneTwice) {
   const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 56});
   // The second frame is of another size; all take the size of the first.
-  const auto video =
-      processor->prepare({true, {picture(56, 56, 1), picture(90, 40, 2), picture(56, 56, 3)}});
+  const auto video = testing::prepare(*processor, true,
+                                      {picture(56, 56, 1), picture(90, 40, 2), picture(56, 56, 3)});
   ASSERT_TRUE(video.ok()) << video.error().message;
   ASSERT_EQ(video->units.size(), 2u);
   EXPECT_EQ(video->tokens, 8);
@@ -117,19 +122,47 @@ TEST(Processor, VideoUnitsHoldTwoFramesAndAnOddLastOneTwice) {
                          last.begin() + static_cast<long>(last.size() / 2)));
 }
 
+TEST(Processor, TheCostOfAVideoIsKnownBeforeItsFrames) {
+  const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 84});
+  for (const size_t frames : {1u, 2u, 5u}) {
+    const std::vector<media::Image> pictures(frames, picture(90, 60));
+    const auto cost =
+        processor->cost({.is_video = true, .frames = frames, .height = 60, .width = 90});
+    const auto prepared = testing::prepare(*processor, true, pictures);
+    EXPECT_EQ(cost->tokens, prepared->tokens) << frames;
+    size_t bytes = 0;
+    for (const auto& unit : prepared->units) bytes += unit->pixels.size();
+    EXPECT_EQ(cost->patch_bytes, bytes) << frames;
+  }
+}
+
+TEST(Processor, FramesAreAskedForOnceInOrderAndErrorsEndThat) {
+  const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 84});
+  const MediaShape shape{.is_video = true, .frames = 5, .height = 60, .width = 90};
+  std::vector<size_t> asked;
+  const auto source = [&](size_t i) -> Result<media::Image> {
+    asked.push_back(i);
+    if (i == 3) return invalid_argument("no such frame");
+    return picture(90, 60);
+  };
+  EXPECT_FALSE(processor->prepare(shape, source));
+  EXPECT_EQ(asked, (std::vector<size_t>{0, 1, 2, 3}));
+}
+
 TEST(Processor, LimitsAreErrorsThatNameThem) {
   const auto processor = make_processor({.video_max_frames = 2});
   const auto message = [](const auto& result) {
     return result.ok() ? std::string("no error") : result.error().message;
   };
-  EXPECT_THAT(message(processor->prepare({true, {picture(8, 8), picture(8, 8), picture(8, 8)}})),
-              HasSubstr("1 to 2 frames, found 3"));
-  EXPECT_THAT(message(processor->prepare({false, {}})), HasSubstr("found 0"));
-  EXPECT_THAT(message(processor->count_tokens(0, 5, false)), HasSubstr("at least 1 pixel"));
+  EXPECT_THAT(
+      message(testing::prepare(*processor, true, {picture(8, 8), picture(8, 8), picture(8, 8)})),
+      HasSubstr("1 to 2 frames, found 3"));
+  EXPECT_THAT(message(testing::prepare(*processor, false, {})), HasSubstr("found 0"));
+  EXPECT_THAT(message(processor->cost({.height = 0, .width = 5})), HasSubstr("at least 1 pixel"));
 
   const std::vector<PromptSegment> image{{SegmentKind::kImage, "", 0}};
   EXPECT_THAT(message(processor->process(image, {}, kNoLimit)), HasSubstr("item 0 of the 0"));
-  const std::vector<PreparedMedia> media{*processor->prepare({false, {picture(280, 280)}})};
+  const std::vector<PreparedMedia> media{*testing::prepare(*processor, false, {picture(280, 280)})};
   EXPECT_THAT(message(processor->process(image, media, 99)), HasSubstr("the limit is 99"));
   EXPECT_TRUE(processor->process(image, media, 100).ok());
   const std::vector<PromptSegment> text{{SegmentKind::kUser, std::string(5000, 'x'), 0}};
@@ -167,8 +200,9 @@ TEST(Processor, TextModelsRefuseMedia) {
   const auto processor = *Processor::create(
       *load_config(kText), std::make_shared<const text::Tokenizer>(*text::Tokenizer::load(kText)),
       {});
-  EXPECT_EQ(processor->prepare({false, {picture(56, 56)}}).error().code, "unsupported_media");
-  EXPECT_FALSE(processor->count_tokens(56, 56, false).ok());
+  EXPECT_EQ(testing::prepare(*processor, false, {picture(56, 56)}).error().code,
+            "unsupported_media");
+  EXPECT_FALSE(processor->cost({.height = 56, .width = 56}).ok());
 }
 
 }  // namespace

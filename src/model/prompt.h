@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/content_key.h"
 
 namespace ernie::model {
 
@@ -27,7 +27,7 @@ struct PatchGrid {
 struct MediaUnit {
   int32_t begin = 0;   // first placeholder token in the prompt
   int32_t length = 0;  // placeholder tokens
-  Hash128 hash;        // of pixels and geometry; equal hashes mean equal features
+  ContentKey hash;     // of pixels and geometry; equal hashes mean equal features
   bool is_video = false;
   std::shared_ptr<const PatchGrid> patches;
 };
@@ -40,6 +40,8 @@ struct Prompt {
   std::vector<uint8_t> is_vision;                 // [n] 1 = routed to the vision experts
   int32_t next_position = 0;     // position, on all axes, of the first generated token
   std::vector<MediaUnit> media;  // by rising begin, not overlapping
+  ContentKey cache_salt;         // what it leaves in caches is for prompts of the same one only;
+                                 // hashes of media hold it already
   int32_t image_tokens = 0;
   int32_t video_tokens = 0;
 };

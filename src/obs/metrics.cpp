@@ -120,6 +120,11 @@ struct Metrics::Impl {
   Counter& encoder_cache_hits =
       counter("encoder_cache_hits_total", "Of these, those that the encoder cache held");
 
+  Counter& dropped_log_lines = BuildCounter()
+                                   .Name("log_lines_dropped_total")
+                                   .Help("Log lines that nobody read in time")
+                                   .Register(registry)
+                                   .Add({});
   prometheus::Family<Counter>& http_requests =
       BuildCounter().Name("http_requests_total").Help("Answered HTTP requests").Register(registry);
   prometheus::Family<Histogram>& http_seconds =
@@ -132,7 +137,18 @@ struct Metrics::Impl {
   uint64_t finished = 0;
   uint64_t finished_with_hit = 0;
   EngineGauges seen;  // totals that the counters hold already
+  uint64_t seen_dropped_log_lines = 0;
 };
+
+namespace {
+
+void advance(Counter& counter, uint64_t& seen, uint64_t total) {
+  if (total <= seen) return;
+  counter.Increment(static_cast<double>(total - seen));
+  seen = total;
+}
+
+}  // namespace
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {}
 Metrics::~Metrics() = default;
@@ -197,14 +213,14 @@ void Metrics::set_engine(const EngineGauges& g) {
   m.cache_usage.Set(g.total_blocks > 0 ? 1 - available : 0);
 
   std::lock_guard lock(m.mutex);
-  const auto advance = [](Counter& counter, uint64_t& seen, uint64_t total) {
-    if (total <= seen) return;
-    counter.Increment(static_cast<double>(total - seen));
-    seen = total;
-  };
   advance(m.preempted, m.seen.preemptions, g.preemptions);
   advance(m.encoder_cache_queries, m.seen.encoder_cache_queries, g.encoder_cache_queries);
   advance(m.encoder_cache_hits, m.seen.encoder_cache_hits, g.encoder_cache_hits);
+}
+
+void Metrics::set_dropped_log_lines(uint64_t total) {
+  std::lock_guard lock(impl_->mutex);
+  advance(impl_->dropped_log_lines, impl_->seen_dropped_log_lines, total);
 }
 
 void Metrics::set_cache_config(const std::map<std::string, std::string>& labels) {

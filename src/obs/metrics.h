@@ -44,6 +44,7 @@ class Metrics {
 
   void record_finished(const RequestTimings& timings);
   void set_engine(const EngineGauges& gauges);
+  void set_dropped_log_lines(uint64_t total);
   void set_cache_config(const std::map<std::string, std::string>& labels);  // once
   // `path` must be the path of a route or a constant: every new value makes new series.
   void record_http(std::string_view method, std::string_view path, int status, double seconds);

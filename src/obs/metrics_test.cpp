@@ -125,5 +125,12 @@ TEST(Metrics, HttpSeriesDependOnLabelsOnly) {
   EXPECT_THAT(text, Not(HasSubstr("fastdeploy:http")));
 }
 
+TEST(Metrics, DroppedLogLinesAreATotal) {
+  Metrics metrics;
+  metrics.set_dropped_log_lines(3);
+  metrics.set_dropped_log_lines(5);
+  EXPECT_THAT(metrics.render(), HasSubstr("\nlog_lines_dropped_total 5"));
+}
+
 }  // namespace
 }  // namespace ernie::obs

@@ -4,9 +4,9 @@
 
 namespace ernie::sched {
 
-std::vector<BlockId> BlockManager::match(std::span<const Hash128> keys) const {
+std::vector<BlockId> BlockManager::match(std::span<const ContentKey> keys) const {
   std::vector<BlockId> blocks;
-  for (const Hash128& key : keys) {
+  for (const ContentKey& key : keys) {
     const BlockId block = cache_.find(key);
     if (block < 0) break;
     blocks.push_back(block);
@@ -44,7 +44,7 @@ void BlockManager::release(BlockId block) {
   if (cache_.contains(block) && users(block) == 0) cache_.set_idle(block, true, ++clock_);
 }
 
-BlockId BlockManager::publish(const Hash128& key, BlockId parent, BlockId block) {
+BlockId BlockManager::publish(const ContentKey& key, BlockId parent, BlockId block) {
   CHECK(history_.empty(), "publish() inside an open transaction");
   const BlockId known = cache_.find(key);
   if (known < 0) {

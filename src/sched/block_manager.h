@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/content_key.h"
 #include "sched/block_pool.h"
 #include "sched/prefix_cache.h"
 
@@ -27,7 +27,7 @@ class BlockManager {
   int users(BlockId block) const { return pool_.refs(block) - (cache_.contains(block) ? 1 : 0); }
 
   // The cached blocks of the longest known prefix of a chain of keys.
-  std::vector<BlockId> match(std::span<const Hash128> keys) const;
+  std::vector<BlockId> match(std::span<const ContentKey> keys) const;
 
   BlockId allocate();
   void retain(BlockId block);
@@ -36,7 +36,7 @@ class BlockManager {
   // Makes a full block findable and returns the block that now stands for its content: the one
   // given, or an older one with equal content, which the caller's table then holds instead.
   // `parent` is the published block before it, -1 for the first.
-  BlockId publish(const Hash128& key, BlockId parent, BlockId block);
+  BlockId publish(const ContentKey& key, BlockId parent, BlockId block);
   // Takes a block out of the cache if nothing but one table depends on it.
   void forget(BlockId block);
 

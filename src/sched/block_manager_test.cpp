@@ -7,7 +7,7 @@
 namespace ernie::sched {
 namespace {
 
-Hash128 key(uint64_t n) { return {n, ~n}; }
+ContentKey key(uint64_t n) { return {n, ~n}; }
 
 // Everything that can be seen of a manager, to compare states.
 struct State {
@@ -24,7 +24,7 @@ State state_of(const BlockManager& m) {
     s.refs.push_back(m.pool().refs(b));
     if (!m.cache().contains(b)) continue;
     const auto& e = m.cache().entry(b);
-    s.cache.emplace_back(b, e.key.low, e.parent, e.children, e.last_use, e.idle);
+    s.cache.emplace_back(b, e.key.words[0], e.parent, e.children, e.last_use, e.idle);
   }
   s.free_blocks.assign(m.pool().free_blocks().begin(), m.pool().free_blocks().end());
   s.available = m.available();
@@ -71,7 +71,7 @@ TEST(BlockManager, CachedBlocksStayFindableAfterTheirUserIsGone) {
   release_all(m, table);
   EXPECT_EQ(m.available(), 4);
   EXPECT_EQ(m.pool().free_count(), 1);
-  const std::vector<Hash128> keys = {key(10), key(11), key(99), key(12)};
+  const std::vector<ContentKey> keys = {key(10), key(11), key(99), key(12)};
   EXPECT_EQ(m.match(keys), (std::vector<BlockId>{table[0], table[1]}));
 }
 

@@ -25,7 +25,7 @@ std::string name(const Sequence& s) { return "sequence " + std::to_string(s.id);
 
 void check_cache(const Snapshot& snapshot, const std::vector<int>& tables, Findings& findings) {
   std::map<BlockId, const PrefixCache::Entry*> entries;
-  std::unordered_set<Hash128> keys;
+  std::unordered_set<ContentKey> keys;
   for (const auto& [block, entry] : snapshot.cache) {
     entries[block] = &entry;
     findings.expect(keys.insert(entry.key).second, name(block) + " has a key twice in the cache");
@@ -100,7 +100,7 @@ void check_sequence(const Snapshot& snapshot, const Sequence& s, bool running, F
   findings.expect(s.published <= static_cast<int32_t>(s.block_keys.size()) &&
                       s.published * config.block_size <= s.computed,
                   name(s) + " published what is not computed");
-  std::map<BlockId, Hash128> keys;
+  std::map<BlockId, ContentKey> keys;
   for (const auto& cached : snapshot.cache) keys[cached.block] = cached.entry.key;
   for (int32_t i = 0; i < s.published; ++i) {
     const auto key = keys.find(s.blocks[i]);

@@ -4,12 +4,12 @@
 
 namespace ernie::sched {
 
-BlockId PrefixCache::find(const Hash128& key) const {
+BlockId PrefixCache::find(const ContentKey& key) const {
   const auto it = by_key_.find(key);
   return it == by_key_.end() ? -1 : it->second;
 }
 
-void PrefixCache::insert(BlockId block, const Hash128& key, BlockId parent) {
+void PrefixCache::insert(BlockId block, const ContentKey& key, BlockId parent) {
   restore(block, Entry{.key = key, .parent = parent});
 }
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/content_key.h"
 #include "sched/block_pool.h"
 
 namespace ernie::sched {
@@ -18,7 +18,7 @@ namespace ernie::sched {
 class PrefixCache {
  public:
   struct Entry {
-    Hash128 key;
+    ContentKey key;
     BlockId parent = -1;    // -1: the block begins a prompt
     int32_t children = 0;   // entries whose parent this is
     uint64_t last_use = 0;  // when the last sequence let go of it
@@ -27,12 +27,12 @@ class PrefixCache {
 
   explicit PrefixCache(int num_blocks) : entries_(num_blocks) {}
 
-  BlockId find(const Hash128& key) const;  // -1 when absent
+  BlockId find(const ContentKey& key) const;  // -1 when absent
   bool contains(BlockId block) const { return entries_[block].has_value(); }
   const Entry& entry(BlockId block) const { return *entries_[block]; }
 
   // Adds an entry that a sequence uses; the parent must be in the cache.
-  void insert(BlockId block, const Hash128& key, BlockId parent);
+  void insert(BlockId block, const ContentKey& key, BlockId parent);
   // Adds back what erase() returned.
   void restore(BlockId block, const Entry& entry);
   // Removes an entry without children.
@@ -50,7 +50,7 @@ class PrefixCache {
   void unlink(BlockId block);
 
   std::vector<std::optional<Entry>> entries_;  // by block
-  std::unordered_map<Hash128, BlockId> by_key_;
+  std::unordered_map<ContentKey, BlockId> by_key_;
   std::set<std::pair<uint64_t, BlockId>> evictable_;  // (last use, block) of idle leaves
   int idle_count_ = 0;
 };

@@ -66,6 +66,7 @@ void Scheduler::add(Request request) {
   auto s = std::make_unique<Sequence>();
   s->id = request.id;
   s->prompt_length = static_cast<int32_t>(request.tokens.size());
+  s->cache_salt = request.cache_salt;
   s->max_length = static_cast<int32_t>(max_length);
   s->tokens = std::move(request.tokens);
   s->media = std::move(request.media);

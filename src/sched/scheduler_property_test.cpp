@@ -39,7 +39,7 @@ Request random_request(Random& random, SequenceId id, const SchedulerConfig& con
   for (int begin = between(random, 0, 12); random() % 3;) {
     const int span = between(random, 1, 25);
     if (begin + span > length) break;
-    r.media.push_back({begin, span, Hash128{random() % 2 + 1, 9}});
+    r.media.push_back({begin, span, ContentKey{random() % 2 + 1, 9}});
     std::fill_n(r.tokens.begin() + begin, span, 7);
     begin += span + static_cast<int>(random() % 2) * 5;
   }

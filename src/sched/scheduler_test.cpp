@@ -39,11 +39,12 @@ TEST(Scheduler, CutsAPromptIntoChunksOfTheBudget) {
 }
 
 TEST(Scheduler, MovesTheEndOfAChunkUpToTheEndOfAPicture) {
-  EXPECT_EQ(chunks(small(), request(1, 40, 1, {{14, 10, Hash128{1, 1}}})), (std::vector{24, 16}));
+  EXPECT_EQ(chunks(small(), request(1, 40, 1, {{14, 10, ContentKey{1, 1}}})),
+            (std::vector{24, 16}));
   // A picture that reaches the end of the prompt but for one token.
-  EXPECT_EQ(chunks(small(), request(1, 40, 1, {{10, 29, Hash128{1, 1}}})), (std::vector{39, 1}));
+  EXPECT_EQ(chunks(small(), request(1, 40, 1, {{10, 29, ContentKey{1, 1}}})), (std::vector{39, 1}));
   // Ends exactly at the budget: nothing moves.
-  EXPECT_EQ(chunks(small(), request(1, 20, 1, {{4, 12, Hash128{1, 1}}})), (std::vector{16, 4}));
+  EXPECT_EQ(chunks(small(), request(1, 20, 1, {{4, 12, ContentKey{1, 1}}})), (std::vector{16, 4}));
 }
 
 TEST(Scheduler, WithoutChunksAPromptWaitsForABudgetThatHoldsIt) {
@@ -199,7 +200,7 @@ TEST(Scheduler, AHitInsideAPictureIsMovedBeforeItWhenAsked) {
     SchedulerConfig config = small();
     config.disable_chunked_mm_input = move;
     Simulation sim(config);
-    const Request first = request(1, 30, 1, {{6, 20, Hash128{3, 3}}});
+    const Request first = request(1, 30, 1, {{6, 20, ContentKey{3, 3}}});
     sim.add(first);
     sim.run_all();
     Request second = first;

@@ -25,12 +25,12 @@ void extend_block_keys(Sequence& sequence, int block_size) {
     }
     for (auto span = first_ending_after(sequence.media, begin);
          span != sequence.media.end() && span->begin < end; ++span) {
+      content.insert(content.end(), span->hash.words.begin(), span->hash.words.end());
       content.insert(content.end(),
-                     {span->hash.low, span->hash.high, static_cast<uint64_t>(span->begin),
-                      static_cast<uint64_t>(span->length)});
+                     {static_cast<uint64_t>(span->begin), static_cast<uint64_t>(span->length)});
     }
-    const Hash128 previous = keys.empty() ? Hash128{} : keys.back();
-    keys.push_back(hash_chain(previous, content.data(), content.size() * sizeof(content[0])));
+    const ContentKey previous = keys.empty() ? sequence.cache_salt : keys.back();
+    keys.push_back(content_key(previous, content.data(), content.size() * sizeof(content[0])));
   }
 }
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/hash.h"
+#include "base/content_key.h"
 #include "sched/block_pool.h"
 
 namespace ernie::sched {
@@ -14,7 +14,7 @@ using SequenceId = uint64_t;
 struct MediaSpan {
   int32_t begin = 0;
   int32_t length = 0;
-  Hash128 hash;  // of the unit's content
+  ContentKey hash;  // of the unit's content
   int32_t end() const { return begin + length; }
 };
 
@@ -24,6 +24,7 @@ struct Request {
   std::vector<int32_t> tokens;   // the prompt, not empty
   std::vector<MediaSpan> media;  // by rising begin, inside the prompt, not overlapping
   int32_t max_tokens = 1;        // generated tokens after which it ends at the latest
+  ContentKey cache_salt{};       // blocks are shared with requests of the same one only
 };
 
 // A request on its way. Tokens whose keys and values are in the cache: [0, computed).
@@ -31,16 +32,17 @@ struct Sequence {
   SequenceId id = 0;
   std::vector<int32_t> tokens;  // prompt, then generated
   std::vector<MediaSpan> media;
+  ContentKey cache_salt;
   int32_t prompt_length = 0;
   int32_t max_length = 0;  // prompt and generated tokens at most
 
-  std::vector<BlockId> blocks;      // block table; empty while waiting
-  std::vector<Hash128> block_keys;  // of every full block of `tokens`
-  int32_t computed = 0;             // tokens of committed steps and cache hits
-  int32_t in_flight = 0;            // tokens of steps that run now
-  int32_t pending = 0;              // generated tokens of steps that run now, not known yet
-  int32_t published = 0;            // leading blocks that are in the prefix cache
-  int32_t hit_tokens = 0;           // taken from the prefix cache at the last admission
+  std::vector<BlockId> blocks;         // block table; empty while waiting
+  std::vector<ContentKey> block_keys;  // of every full block of `tokens`
+  int32_t computed = 0;                // tokens of committed steps and cache hits
+  int32_t in_flight = 0;               // tokens of steps that run now
+  int32_t pending = 0;                 // generated tokens of steps that run now, not known yet
+  int32_t published = 0;               // leading blocks that are in the prefix cache
+  int32_t hit_tokens = 0;              // taken from the prefix cache at the last admission
   int32_t preemptions = 0;
   bool doomed = false;  // ended; waits for steps in flight to let go of it
 

@@ -18,7 +18,7 @@ Sequence sequence(int tokens, std::vector<MediaSpan> media = {}) {
   return s;
 }
 
-std::vector<Hash128> keys_of(Sequence s, int block_size = 4) {
+std::vector<ContentKey> keys_of(Sequence s, int block_size = 4) {
   extend_block_keys(s, block_size);
   return s.block_keys;
 }
@@ -41,23 +41,23 @@ TEST(BlockKeys, DependOnEverythingBefore) {
 
 TEST(BlockKeys, TellPicturesWithTheSamePlaceholdersApart) {
   // The unit covers part of block 0, all of block 1, part of block 2.
-  const auto a = keys_of(sequence(16, {{2, 8, Hash128{1, 1}}}));
-  const auto b = keys_of(sequence(16, {{2, 8, Hash128{2, 2}}}));
+  const auto a = keys_of(sequence(16, {{2, 8, ContentKey{1, 1}}}));
+  const auto b = keys_of(sequence(16, {{2, 8, ContentKey{2, 2}}}));
   for (int i = 0; i < 4; ++i) EXPECT_NE(a[i], b[i]) << i;
-  EXPECT_EQ(a, keys_of(sequence(16, {{2, 8, Hash128{1, 1}}})));
+  EXPECT_EQ(a, keys_of(sequence(16, {{2, 8, ContentKey{1, 1}}})));
 }
 
 TEST(BlockKeys, IgnorePicturesThatComeLater) {
-  const auto a = keys_of(sequence(16, {{8, 4, Hash128{1, 1}}}));
-  const auto b = keys_of(sequence(16, {{8, 4, Hash128{2, 2}}}));
+  const auto a = keys_of(sequence(16, {{8, 4, ContentKey{1, 1}}}));
+  const auto b = keys_of(sequence(16, {{8, 4, ContentKey{2, 2}}}));
   EXPECT_EQ(a[0], b[0]);
   EXPECT_EQ(a[1], b[1]);
   EXPECT_NE(a[2], b[2]);
 }
 
 TEST(BlockKeys, TellTwoAdjacentUnitsFromOne) {
-  const auto one = keys_of(sequence(8, {{0, 8, Hash128{1, 1}}}));
-  const auto two = keys_of(sequence(8, {{0, 4, Hash128{1, 1}}, {4, 4, Hash128{1, 1}}}));
+  const auto one = keys_of(sequence(8, {{0, 8, ContentKey{1, 1}}}));
+  const auto two = keys_of(sequence(8, {{0, 4, ContentKey{1, 1}}, {4, 4, ContentKey{1, 1}}}));
   EXPECT_NE(one[0], two[0]);
 }
 
@@ -71,6 +71,15 @@ TEST(MediaRounding, MovesOnlyPositionsInsideAUnit) {
     EXPECT_EQ(round_up_to_media(media, position), up) << position;
     EXPECT_EQ(round_down_to_media(media, position), down) << position;
   }
+}
+
+TEST(BlockKeys, TellSaltsApartFromTheFirstBlockOn) {
+  Sequence salted = sequence(16, {});
+  salted.cache_salt = ContentKey{7};
+  const auto a = keys_of(sequence(16, {}));
+  const auto b = keys_of(salted);
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_NE(a[i], b[i]) << i;
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ class Simulation {
     uint64_t words[4] = {before, static_cast<uint32_t>(token), 0, 0};
     for (const MediaSpan& span : request.media) {
       if (position < span.begin || position >= span.end()) continue;
-      words[2] = span.hash.low;
+      words[2] = span.hash.words[0];
       words[3] = static_cast<uint64_t>(position - span.begin);
     }
     return hash_bytes(words, sizeof(words)).low;

@@ -3,6 +3,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/failure.h"
+#include "base/log.h"
 #include "base/queue.h"
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
@@ -18,9 +20,7 @@ class ChatServiceImpl : public ChatService {
   ChatServiceImpl(Parts parts, ServiceConfig config)
       : parts_(std::move(parts)), config_(std::move(config)) {
     for (int i = 0; i < config_.threads; ++i) {
-      threads_.emplace_back([this] {
-        while (auto task = tasks_.pop()) (*task)();
-      });
+      threads_.emplace_back([this] { work(); });
     }
   }
 
@@ -33,11 +33,11 @@ class ChatServiceImpl : public ChatService {
   const ServiceConfig& config() const override { return config_; }
 
   std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
-    return begin(std::move(sink), [this, request = std::move(request)](GenerationState& generation,
-                                                                       Arrival arrival) {
-      run(generation, arrival, request.options, request.reasoning_max_tokens,
+    auto shared = std::make_shared<ChatRequest>(std::move(request));
+    return begin(std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
+      run(generation, arrival, shared->options, shared->reasoning_max_tokens,
           config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
-            auto prompt = build_chat_prompt(request, parts_, config_, generation.cancelled());
+            auto prompt = build_chat_prompt(*shared, parts_, config_, generation.cancelled());
             if (!prompt) return prompt.error();
             return std::vector<PromptPtr>{*prompt};
           });
@@ -46,13 +46,14 @@ class ChatServiceImpl : public ChatService {
 
   std::shared_ptr<Generation> complete(CompletionRequest request,
                                        std::shared_ptr<OutputSink> sink) override {
-    return begin(std::move(sink), [this, request = std::move(request)](GenerationState& generation,
-                                                                       Arrival arrival) {
-      run(generation, arrival, request.options, std::nullopt, {}, request.echo,
+    auto shared = std::make_shared<CompletionRequest>(std::move(request));
+    return begin(std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
+      run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
           [&]() -> Result<std::vector<PromptPtr>> {
             std::vector<PromptPtr> prompts;
-            for (const auto& prompt : request.prompts) {
-              auto built = build_completion_prompt(prompt, parts_);
+            for (auto& prompt : shared->prompts) {
+              auto built = build_completion_prompt(std::move(prompt), shared->options.cache_salt,
+                                                   parts_, config_);
               if (!built) return built.error();
               prompts.push_back(*built);
             }
@@ -64,13 +65,29 @@ class ChatServiceImpl : public ChatService {
  private:
   using Arrival = engine::Clock::time_point;
 
+  // What fails in a task ends that task alone.
+  void work() {
+    while (auto task = tasks_.pop()) {
+      try {
+        (*task)();
+      } catch (const std::exception& e) {
+        log::error("a task of the service failed: {}", e.what());
+      }
+    }
+  }
+
   // `work` runs on the pool unless the request was cancelled before its turn.
   template <typename Work>
   std::shared_ptr<Generation> begin(std::shared_ptr<OutputSink> sink, Work work) {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
     const bool queued = post([generation, work = std::move(work), arrival = engine::Clock::now()] {
-      if (!generation->cancelled()) work(*generation, arrival);
+      if (generation->cancelled()) return;
+      try {
+        work(*generation, arrival);
+      } catch (const std::exception& e) {
+        generation->fail(failure_of_request(e));
+      }
     });
     if (!queued) {
       generation->fail(

@@ -41,6 +41,8 @@ struct ServiceConfig {
   std::optional<std::chrono::milliseconds> max_waiting_time;  // in the queue
   media::FetchPolicy fetch;
   media::DecodeLimits decode;
+  size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
+  RequestMemory memory;                         // of all requests of the process
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
   int threads = 8;  // of the pool for templates, tokenising and media; they mostly wait for fetches
 };

@@ -109,7 +109,7 @@ TEST(ChatService, ChoicesHaveTheirOwnSeedsAndTexts) {
   request.options.n = 3;
   request.options.seed = 7;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto usage = sink->usage();
   ASSERT_TRUE(usage);
   const auto requests = service.engine->requests();
@@ -135,7 +135,7 @@ TEST(ChatService, CompletionsTakeSeveralPromptsAndShowThem) {
   request.options.n = 2;
   request.options.return_token_ids = true;
   const auto sink = new_sink();
-  service.service->complete(request, sink);
+  service.service->complete(std::move(request), sink);
   const auto usage = sink->usage();
   ASSERT_TRUE(usage);
   EXPECT_EQ(service.engine->requests().size(), 4u);
@@ -152,7 +152,7 @@ TEST(ChatService, AStopStringEndsTheEnginesRequestToo) {
   ChatRequest request = say("Hi");
   request.options.stop = {" stop"};
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   ASSERT_TRUE(sink->usage());
   EXPECT_EQ(sink->choice().content, "one two");
   EXPECT_EQ(sink->choice().finish_reason, "stop");
@@ -170,7 +170,7 @@ TEST(ChatService, WhatHappensAfterAStopStringDoesNotSpoilTheAnswer) {
   ChatRequest request = say("Hi");
   request.options.stop = {" stop"};
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   ASSERT_TRUE(sink->usage());
   EXPECT_EQ(sink->choice().content, "one");
 }
@@ -186,7 +186,7 @@ TEST(ChatService, AnErrorInTheMiddleEndsAllChoices) {
   ChatRequest request = say("Hi");
   request.options.n = 2;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto error = sink->error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->message, "the device is gone");
@@ -203,7 +203,7 @@ TEST(ChatService, A85ARefusedChoiceEndsTheOthers) {
   ChatRequest request = say("Hi");
   request.options.n = 3;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto error = sink->error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->kind, ErrorKind::kRateLimited);
@@ -218,7 +218,7 @@ TEST(ChatService, A86DeadlinesGoToTheEngine) {
   request.options.timeout_ms = 1500;
   const auto sink = new_sink();
   const auto before = engine::Clock::now();
-  service.service->chat(request, sink);
+  service.service->chat(std::move(request), sink);
   const auto after = engine::Clock::now();
   ASSERT_TRUE(sink->usage());
   const auto made = service.engine->requests()[0];
@@ -267,7 +267,7 @@ TEST(ChatService, A87AClientThatLeavesWhileTokensComeFreesAllItsChoices) {
   ChatRequest request = say("Hi");
   request.options.n = 2;
   const auto sink = new_sink();
-  const auto generation = service.service->chat(request, sink);
+  const auto generation = service.service->chat(std::move(request), sink);
   ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 2; }));
   generation->cancel();
   generation->cancel();
@@ -308,7 +308,7 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   ChatRequest request = say("What is this?");
   request.messages[0].content.push_back(image(media.url()));
   const auto sink = new_sink();
-  const auto generation = service.service->chat(request, sink);
+  const auto generation = service.service->chat(std::move(request), sink);
   const int client = media.wait_for_client();
   generation->cancel();
   std::promise<void> done;
@@ -322,19 +322,72 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
 
 TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
   TestService service(always(text_script("a")), {.max_output_bytes = 1'000'000});
-  ChatRequest request = say("Hi");
-  request.options.max_tokens = 100;
-  request.options.n = 99;  // 100 bytes a token
+  const auto request_of = [](int top_logprobs) {
+    ChatRequest request = say("Hi");
+    request.options.max_tokens = 100;
+    request.options.n = 99;  // 100 bytes a token
+    request.options.top_logprobs = top_logprobs;
+    return request;
+  };
   const auto fits = new_sink();
-  service.service->chat(request, fits);
+  service.service->chat(request_of(-1), fits);
   EXPECT_TRUE(fits->usage());
-  request.options.top_logprobs = 20;
   const auto sink = new_sink();
-  service.service->chat(request, sink);
+  service.service->chat(request_of(20), sink);
   const auto error = sink->error();
   ASSERT_TRUE(error);
   EXPECT_EQ(error->code, "output_too_large");
   EXPECT_FALSE(sink->started());
+}
+
+TEST(ChatService, A91ATaskThatThrowsEndsAlone) {
+  TestService service(always(text_script("a")), {.threads = 1});
+  service.service->post([] { throw std::bad_alloc(); });
+  service.service->post([] { throw std::runtime_error("anything"); });
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  EXPECT_TRUE(sink->usage()) << "the pool's only thread is gone";
+}
+
+TEST(ChatService, A91ARequestWithoutMemoryIsToldSoAndEndsAlone) {
+  int calls = 0;
+  TestService service([&](const engine::GenerationRequest&, int) -> Result<Script> {
+    ++calls;
+    if (calls == 1) throw std::bad_alloc();
+    if (calls == 2) throw std::runtime_error("/a/path");
+    return text_script("a");
+  });
+  const auto without_memory = new_sink();
+  service.service->chat(say("Hi"), without_memory);
+  ASSERT_TRUE(without_memory->error());
+  EXPECT_EQ(without_memory->error()->kind, ErrorKind::kUnavailable);
+  EXPECT_EQ(without_memory->error()->code, "out_of_memory");
+  const auto failed = new_sink();
+  service.service->chat(say("Hi"), failed);
+  ASSERT_TRUE(failed->error());
+  EXPECT_EQ(failed->error()->kind, ErrorKind::kInternal);
+  EXPECT_EQ(failed->error()->message.find("/a/path"), std::string::npos);
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  EXPECT_TRUE(sink->usage());
+}
+
+// Fails where a real one may: when it makes the text to send.
+class FailingSink : public RecordingSink {
+ public:
+  void on_delta(const Delta&, const Usage&) override { throw std::bad_alloc(); }
+};
+
+TEST(ChatService, A91AnAnswerThatCannotBeWrittenEndsAlone) {
+  TestService service(always(text_script("a b c")));
+  const auto failing = std::make_shared<FailingSink>();
+  service.service->chat(say("Hi"), failing);
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  ASSERT_TRUE(failing->error());
+  EXPECT_EQ(failing->error()->code, "out_of_memory");
+  EXPECT_TRUE(sink->usage());
+  EXPECT_TRUE(service.engine->idle());
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/failure.h"
+
 namespace ernie::serve {
 
 // The engine's end of one choice; keeps the generation alive until the engine is done with it.
@@ -10,13 +12,25 @@ class GenerationState::Sink : public engine::EventSink {
   Sink(std::shared_ptr<GenerationState> owner, int index, int max_tokens)
       : owner_(std::move(owner)), index_(index), max_tokens_(max_tokens) {}
 
-  void on_token(const engine::TokenEvent& event) override { owner_->on_token(index_, event); }
+  void on_token(const engine::TokenEvent& event) override {
+    guard([&] { owner_->on_token(index_, event); });
+  }
   void on_finish(engine::FinishReason reason, const engine::RequestStats& stats,
                  const std::optional<Error>& error) override {
-    owner_->on_finish(index_, max_tokens_, reason, stats, error);
+    guard([&] { owner_->on_finish(index_, max_tokens_, reason, stats, error); });
   }
 
  private:
+  // The engine's output thread serves all requests: what fails for one must not reach it.
+  template <typename Work>
+  void guard(const Work& work) {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      owner_->fail(failure_of_request(e));
+    }
+  }
+
   std::shared_ptr<GenerationState> owner_;
   int index_;
   int max_tokens_;
@@ -61,7 +75,11 @@ bool GenerationState::submit(int index, engine::GenerationRequest request) {
 
 void GenerationState::fail(const Error& error) {
   std::lock_guard lock(mutex_);
-  fail_locked(error);
+  try {
+    fail_locked(error);
+  } catch (const std::exception& e) {  // the answer ends as one whose writer was dropped
+    log::error("an error could not be answered: {}", e.what());
+  }
 }
 
 void GenerationState::on_token(int index, const engine::TokenEvent& event) {
@@ -110,8 +128,8 @@ void GenerationState::on_finish(int index, int max_tokens, engine::FinishReason 
       } else {
         if (auto delta = choice.stream.finish(reason)) deliver(*delta);
         if (!ended_ && --open_ == 0) {
-          ended_ = true;
           sink_->on_done(usage_locked());
+          ended_ = true;
         }
       }
     }

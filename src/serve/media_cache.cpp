@@ -1,14 +1,7 @@
 #include "serve/media_cache.h"
 
-#include <random>
-
 namespace ernie::serve {
 namespace {
-
-uint64_t random_seed() {
-  std::random_device random;
-  return uint64_t{random()} << 32 | random();
-}
 
 size_t bytes_of(const model::PreparedMedia& media) {
   size_t bytes = 0;
@@ -18,13 +11,9 @@ size_t bytes_of(const model::PreparedMedia& media) {
 
 }  // namespace
 
-MediaCache::MediaCache(size_t max_bytes) : max_bytes_(max_bytes), seed_(random_seed()) {}
+MediaCache::MediaCache(size_t max_bytes) : max_bytes_(max_bytes) {}
 
-Hash128 MediaCache::key_of(std::span<const uint8_t> encoded) const {
-  return hash_bytes(encoded.data(), encoded.size(), seed_);
-}
-
-std::optional<model::PreparedMedia> MediaCache::find(const Hash128& key) {
+std::optional<model::PreparedMedia> MediaCache::find(const ContentKey& key) {
   std::lock_guard lock(mutex_);
   const auto known = by_key_.find(key);
   if (known == by_key_.end()) return std::nullopt;
@@ -32,7 +21,7 @@ std::optional<model::PreparedMedia> MediaCache::find(const Hash128& key) {
   return known->second->media;
 }
 
-void MediaCache::insert(const Hash128& key, const model::PreparedMedia& media) {
+void MediaCache::insert(const ContentKey& key, const model::PreparedMedia& media) {
   const size_t bytes = bytes_of(media);
   if (bytes > max_bytes_) return;
   std::list<Entry> dropped;  // freed without the lock

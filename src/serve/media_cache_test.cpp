@@ -16,7 +16,7 @@ model::PreparedMedia media_of(size_t bytes) {
   return media;
 }
 
-Hash128 key(uint64_t number) { return {number, 0}; }
+ContentKey key(uint64_t number) { return {number, 0}; }
 
 // Without it the cache could grow without end, or drop what is in use.
 TEST(MediaCache, DropsTheLongestUnusedToStayWithinItsBytes) {
@@ -34,17 +34,6 @@ TEST(MediaCache, DropsTheLongestUnusedToStayWithinItsBytes) {
   EXPECT_FALSE(cache.find(key(1)));
   EXPECT_EQ(held->units[0]->pixels.size(), 100u) << "still whole for who holds it";
   EXPECT_EQ(cache.find(key(6))->tokens, 300);
-}
-
-// Without a seed of its own, files that share a key could be made in advance.
-TEST(MediaCache, KeysFollowFromTheBytesWithinOneCache) {
-  const std::vector<uint8_t> a = {1, 2, 3};
-  const std::vector<uint8_t> b = {1, 2, 4};
-  const MediaCache one(1);
-  const MediaCache other(1);
-  EXPECT_EQ(one.key_of(a), one.key_of(a));
-  EXPECT_FALSE(one.key_of(a) == one.key_of(b));
-  EXPECT_FALSE(one.key_of(a) == other.key_of(a));
 }
 
 TEST(MediaCache, ThreadsMayShareIt) {

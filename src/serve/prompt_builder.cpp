@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "serve/media_items.h"
+
 namespace ernie::serve {
 namespace {
 
@@ -10,73 +12,6 @@ Error too_long(const std::string& how_long, int max_model_len, const std::string
       "the prompt has " + how_long + " tokens, but prompt and answer together may have " +
           std::to_string(max_model_len) + " (--max-model-len); shorten the prompt",
       param, "context_length_exceeded");
-}
-
-struct Slot {
-  const ContentPart* part;
-  std::string param;  // for error messages
-};
-
-Result<std::vector<Slot>> collect_media(const ChatRequest& request, const ServiceConfig& config) {
-  std::vector<Slot> slots;
-  int images = 0;
-  int videos = 0;
-  for (size_t m = 0; m < request.messages.size(); ++m) {
-    const auto& content = request.messages[m].content;
-    for (size_t p = 0; p < content.size(); ++p) {
-      if (content[p].kind == PartKind::kText) continue;
-      slots.push_back(
-          {&content[p], "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]"});
-      (content[p].kind == PartKind::kImage ? images : videos)++;
-    }
-  }
-  auto check = [](const char* what, int count, int limit) -> Status {
-    if (count <= limit) return {};
-    return invalid_argument("the prompt has " + std::to_string(count) + " " + what +
-                                "s, but at most " + std::to_string(limit) +
-                                " are allowed (--limit-mm-per-prompt)",
-                            "messages", "too_many_media");
-  };
-  if (auto s = check("image", images, config.max_images_per_prompt); !s) return s.error();
-  if (auto s = check("video", videos, config.max_videos_per_prompt); !s) return s.error();
-  return slots;
-}
-
-Result<model::PreparedMedia> prepare(const Slot& slot, const ChatService::Parts& parts,
-                                     const ServiceConfig& config,
-                                     const std::atomic<bool>& cancelled) {
-  model::MediaItem item;
-  item.is_video = slot.part->kind == PartKind::kVideo;
-  // A video is not kept: all its files would have to be held to see whether it is known.
-  MediaCache* cache = item.is_video ? nullptr : parts.media_cache.get();
-  Hash128 key;
-  for (const std::string& url : slot.part->urls) {
-    auto bytes = media::fetch_media(url, config.fetch, &cancelled);
-    if (!bytes) {
-      Error error = bytes.error();
-      error.param = slot.param;
-      return error;
-    }
-    if (cache) {
-      key = cache->key_of(*bytes);
-      if (auto known = cache->find(key)) return std::move(*known);
-    }
-    auto image = media::decode_image(*bytes, config.decode);
-    if (!image) {
-      Error error = image.error();
-      error.param = slot.param;
-      return error;
-    }
-    item.frames.push_back(std::move(*image));
-  }
-  auto prepared = parts.processor->prepare(item);
-  if (!prepared) {
-    Error error = prepared.error();
-    if (error.param.empty()) error.param = slot.param;
-    return error;
-  }
-  if (cache) cache->insert(key, *prepared);
-  return prepared;
 }
 
 text::ChatInput template_input(const ChatRequest& request) {
@@ -98,15 +33,44 @@ text::ChatInput template_input(const ChatRequest& request) {
   return input;
 }
 
+// Requests without a salt share one.
+ContentKey salt_key(const std::string& salt) {
+  return salt.empty() ? ContentKey{} : content_key(salt.data(), salt.size());
+}
+
+void set_salt(model::Prompt& prompt, const ContentKey& salt) {
+  prompt.cache_salt = salt;
+  if (salt == ContentKey{}) return;
+  for (model::MediaUnit& unit : prompt.media) {
+    unit.hash = content_key(salt, unit.hash.words.data(), sizeof(unit.hash.words));
+  }
+}
+
+// Keeps a prompt's share for as long as the prompt.
+struct HeldPrompt {
+  model::Prompt prompt;
+  Limiter::Share share;
+};
+
+// `share` is that of its patches and grows by its tokens.
+Result<std::shared_ptr<const model::Prompt>> hold(model::Prompt prompt, Limiter::Share share,
+                                                  const ServiceConfig& config) {
+  constexpr size_t kTokenBytes =
+      sizeof(prompt.tokens[0]) + sizeof(prompt.positions[0]) + sizeof(prompt.is_vision[0]);
+  if (!share.grow(prompt.tokens.size() * kTokenBytes)) return config.memory.exhausted();
+  auto held = std::make_shared<HeldPrompt>(HeldPrompt{std::move(prompt), std::move(share)});
+  return std::shared_ptr<const model::Prompt>(held, &held->prompt);
+}
+
 }  // namespace
 
-Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest& request,
+Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& request,
                                                                const ChatService::Parts& parts,
                                                                const ServiceConfig& config,
                                                                const std::atomic<bool>& cancelled) {
   const int max_model_len = parts.engine->config().max_model_len;
-  auto slots = collect_media(request, config);
-  if (!slots) return slots.error();
+  auto items = collect_media(request, parts, config);
+  if (!items) return items.error();
 
   auto segments = parts.chat_template->render(template_input(request));
   if (!segments) return segments.error();
@@ -116,25 +80,36 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest
     return too_long("at least " + std::to_string(at_least), max_model_len, "messages");
   }
 
-  std::vector<model::PreparedMedia> media;
-  for (const Slot& slot : *slots) {
-    auto prepared = prepare(slot, parts, config, cancelled);
-    if (!prepared) return prepared.error();
-    at_least += prepared->tokens;
+  size_t room = config.max_media_bytes;
+  size_t patch_bytes = 0;
+  const ContentKey cache_salt = salt_key(request.options.cache_salt);
+  for (MediaItem& item : *items) {
+    auto fetched = fetch_media(item, parts, config, cancelled, cache_salt, request.bytes, room);
+    if (!fetched) return fetched.error();
+    patch_bytes += item.cost.patch_bytes;
+    at_least += static_cast<size_t>(item.cost.tokens);
     if (at_least > static_cast<size_t>(max_model_len)) {
-      return too_long("at least " + std::to_string(at_least), max_model_len, slot.param);
+      return too_long("at least " + std::to_string(at_least), max_model_len, item.param);
     }
+  }
+  auto share = config.memory.held->acquire(patch_bytes);
+  if (!share) return config.memory.exhausted();
+  std::vector<model::PreparedMedia> media;
+  for (MediaItem& item : *items) {
+    auto prepared = decode_media(std::move(item), parts, config, cancelled);
+    if (!prepared) return prepared.error();
     media.push_back(std::move(*prepared));
   }
 
   auto prompt = parts.processor->process(*segments, media, max_model_len);
   if (!prompt) return prompt.error();
-  return std::make_shared<const model::Prompt>(std::move(*prompt));
+  set_salt(*prompt, cache_salt);
+  return hold(std::move(*prompt), std::move(*share), config);
 }
 
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
-    const std::variant<std::string, std::vector<int32_t>>& prompt,
-    const ChatService::Parts& parts) {
+    std::variant<std::string, std::vector<int32_t>> prompt, const std::string& cache_salt,
+    const ChatService::Parts& parts, const ServiceConfig& config) {
   const int max_model_len = parts.engine->config().max_model_len;
   std::vector<int32_t> tokens;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
@@ -145,14 +120,15 @@ Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
     tokens = parts.tokenizer->encode(
         *text, {.parse_special = true, .max_tokens = static_cast<size_t>(max_model_len) + 1});
   } else {
-    tokens = std::get<std::vector<int32_t>>(prompt);
+    tokens = std::move(std::get<std::vector<int32_t>>(prompt));
   }
   if (tokens.size() >= static_cast<size_t>(max_model_len)) {
     return too_long(std::to_string(tokens.size()), max_model_len, "prompt");
   }
   auto out = parts.processor->from_tokens(std::move(tokens));
   if (!out) return out.error();
-  return std::make_shared<const model::Prompt>(std::move(*out));
+  set_salt(*out, salt_key(cache_salt));
+  return hold(std::move(*out), *config.memory.held->acquire(0), config);
 }
 
 }  // namespace ernie::serve

@@ -11,15 +11,18 @@
 namespace ernie::serve {
 
 // Turns a conversation into the model's input: template, media, tokens. Blocks while media is
-// fetched; a true `cancelled` ends that early. Media is decoded one item at a time and dropped once
-// cut into patches; the prompt's length is checked after each.
-Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(const ChatRequest& request,
+// fetched; a true `cancelled` ends that early. Numbers, kinds, sizes and tokens of all media are
+// checked by their headers before any is decoded; then one frame at a time is decoded, cut into
+// patches and dropped. The URLs in `request` are used up. A prompt holds its share of
+// `config.memory` as long as it lives.
+Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& request,
                                                                const ChatService::Parts& parts,
                                                                const ServiceConfig& config,
                                                                const std::atomic<bool>& cancelled);
 
 // A prompt of the completions API: text (special tokens in it count) or token ids.
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
-    const std::variant<std::string, std::vector<int32_t>>& prompt, const ChatService::Parts& parts);
+    std::variant<std::string, std::vector<int32_t>> prompt, const std::string& cache_salt,
+    const ChatService::Parts& parts, const ServiceConfig& config);
 
 }  // namespace ernie::serve

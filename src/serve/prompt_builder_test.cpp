@@ -1,9 +1,12 @@
 #include "serve/prompt_builder.h"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
+#include <chrono>
 #include <ctime>
 #include <fstream>
+#include <future>
 #include <iterator>
 
 #include "serve/testing/test_service.h"
@@ -50,12 +53,13 @@ class PromptBuilderTest : public testing::Test {
   Result<std::shared_ptr<const model::Prompt>> chat(std::vector<ContentPart> content) const {
     ChatRequest request;
     request.enable_thinking = false;
+    request.options.cache_salt = cache_salt_;
     request.messages.push_back({"user", std::move(content), {}});
     return build_chat_prompt(request, parts_, config_, cancelled_);
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
       const std::variant<std::string, std::vector<int32_t>>& prompt) const {
-    return build_completion_prompt(prompt, parts_);
+    return build_completion_prompt(prompt, {}, parts_, config_);
   }
   Error error_of(const std::string& url) const {
     const auto prompt = chat({text("What is this?"), image(url)});
@@ -70,6 +74,7 @@ class PromptBuilderTest : public testing::Test {
   FakeEngine engine_;
   ChatService::Parts parts_;
   ServiceConfig config_;
+  std::string cache_salt_;
   std::atomic<bool> cancelled_ = false;
 };
 
@@ -110,6 +115,98 @@ TEST_F(PromptBuilderTest, A62PicturesStopBeingDecodedWhenTheContextIsFull) {
   const auto prompt = chat(many);
   ASSERT_FALSE(prompt);
   EXPECT_EQ(prompt.error().code, "context_length_exceeded") << "not the last one's invalid_base64";
+}
+
+// A PNG of `side` x `side` pixels by its header, without any pixel data.
+std::string hollow_png(uint32_t side) {
+  std::string bytes = file_bytes("png_rgb.png").substr(0, 33);  // signature and IHDR
+  for (int i = 0; i < 4; ++i) {
+    bytes[16 + i] = bytes[20 + i] = static_cast<char>(side >> (24 - 8 * i));
+  }
+  const auto crc = crc32(0, reinterpret_cast<const Bytef*>(bytes.data()) + 12, 17);
+  for (int i = 0; i < 4; ++i) bytes[29 + i] = static_cast<char>(crc >> (24 - 8 * i));
+  return "data:image/png;base64," + base64(bytes);
+}
+
+// A picture that cannot be decoded gets another answer, so what these name was found before.
+TEST_F(PromptBuilderTest, A61NothingIsDecodedBeforeAllIsKnownToFit) {
+  config_.max_images_per_prompt = 10;
+  EXPECT_EQ(error_of(hollow_png(56)).code, "invalid_image");
+  const auto long_prompt = chat({image(hollow_png(56)), image(hollow_png(700))});
+  ASSERT_FALSE(long_prompt);
+  EXPECT_EQ(long_prompt.error().code, "context_length_exceeded");
+  EXPECT_EQ(long_prompt.error().param, "messages[0].content[1]");
+  const auto late_bomb = chat({image(hollow_png(56)), image(hollow_png(60'000))});
+  ASSERT_FALSE(late_bomb);
+  EXPECT_EQ(late_bomb.error().code, "image_too_large");
+  const auto late_video = chat({image(hollow_png(56)), {PartKind::kVideo, {}, {}}});
+  ASSERT_FALSE(late_video);
+  EXPECT_EQ(late_video.error().code, "too_many_frames");
+  EXPECT_EQ(late_video.error().param, "messages[0].content[1]");
+}
+
+TEST_F(PromptBuilderTest, A61EachFrameOfAVideoIsHeldAgainstTheLimits) {
+  const auto video = [&](std::vector<std::string> urls) {
+    return chat({{PartKind::kVideo, {}, std::move(urls)}}).error();
+  };
+  const std::string small = picture("png_1x1.png");
+  EXPECT_EQ(video({hollow_png(56), small, hollow_png(60'000)}).code, "image_too_large");
+  EXPECT_EQ(video(std::vector<std::string>(181, "data:,never looked at")).code, "too_many_frames");
+  EXPECT_EQ(video(std::vector<std::string>(180, small)).code, "context_length_exceeded");
+}
+
+TEST_F(PromptBuilderTest, A62FilesOfARequestHaveALimitTogether) {
+  config_.max_images_per_prompt = 10;
+  const std::string url = picture("png_1x1.png");
+  config_.max_media_bytes = 3 * file_bytes("png_1x1.png").size();
+  EXPECT_TRUE(chat(std::vector<ContentPart>(3, image(url))));
+  const auto four = chat(std::vector<ContentPart>(4, image(url)));
+  ASSERT_FALSE(four);
+  EXPECT_EQ(four.error().code, "media_too_large");
+  EXPECT_NE(four.error().message.find(std::to_string(config_.max_media_bytes)), std::string::npos);
+}
+
+TEST_F(PromptBuilderTest, A62APromptHoldsItsShareOfAllRequestsMemory) {
+  config_.memory = RequestMemory(size_t{2} << 20);
+  const Limiter& held = *config_.memory.held;
+  {
+    const auto prompt = chat({image(picture("png_rgb.png")), text("What is this?")});
+    ASSERT_TRUE(prompt) << prompt.error().message;
+    EXPECT_EQ(held.used(),
+              (*prompt)->media[0].patches->pixels.size() + (*prompt)->tokens.size() * 17);
+    EXPECT_EQ(config_.memory.decoding->used(), 0u);
+  }
+  EXPECT_EQ(held.used(), 0u);
+  const auto most = config_.memory.held->acquire(held.limit() - 1000);
+  const auto refused = chat({image(picture("png_rgb.png"))});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kRateLimited);
+  EXPECT_EQ(refused.error().code, "too_many_bytes");
+  EXPECT_NE(refused.error().message.find("--max-inflight-mb"), std::string::npos);
+  EXPECT_EQ(complete(std::vector<int32_t>(500, 5)).error().code, "too_many_bytes");
+  EXPECT_TRUE(complete(std::vector<int32_t>(5, 5)));
+}
+
+TEST_F(PromptBuilderTest, A62DecodingWaitsForRoomAndCanBeGivenUp) {
+  config_.memory = RequestMemory(size_t{2} << 20);
+  const auto decode = [&] { return error_of(picture("png_rgb.png")).code; };
+  auto all = config_.memory.decoding->acquire(config_.memory.decoding->limit());
+  auto waiting = std::async(std::launch::async, decode);
+  EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  all.reset();
+  EXPECT_EQ(waiting.get(), "");
+  all = config_.memory.decoding->acquire(config_.memory.decoding->limit());
+  waiting = std::async(std::launch::async, decode);
+  EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  cancelled_ = true;
+  EXPECT_EQ(waiting.get(), "cancelled");
+}
+
+TEST_F(PromptBuilderTest, A62APictureThatNeverFitsSaysSo) {
+  config_.memory.decoding = std::make_shared<Limiter>(1000);
+  const Error error = error_of(picture("png_rgb.png"));
+  EXPECT_EQ(error.code, "image_too_large");
+  EXPECT_NE(error.message.find("--max-inflight-mb"), std::string::npos);
 }
 
 TEST_F(PromptBuilderTest, A63TypedPlaceholdersAreText) {
@@ -165,6 +262,24 @@ TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
   EXPECT_EQ((*prompt)->media.at(0).patches->frames, 2) << "a video is no picture";
   for (int time = 0; time < 2; ++time) {
     EXPECT_EQ(error_of("data:image/png;base64," + base64("no picture")).code, "invalid_image");
+  }
+}
+
+TEST_F(PromptBuilderTest, A68CachesAreSharedUnderOneSaltOnly) {
+  parts_.media_cache = std::make_shared<MediaCache>(size_t{1} << 20);
+  const auto ask = [&](const char* salt) {
+    cache_salt_ = salt;
+    return *chat({text("What is this?"), image(picture("png_rgb.png"))});
+  };
+  const auto none = ask(""), first = ask("a"), second = ask("b");
+  EXPECT_EQ(ask("a")->media[0].patches, first->media[0].patches);
+  EXPECT_EQ(ask("a")->media[0].hash, first->media[0].hash);
+  EXPECT_EQ(ask("a")->cache_salt, first->cache_salt);
+  EXPECT_EQ(none->cache_salt, ContentKey{});
+  for (const auto& other : {none, second}) {
+    EXPECT_NE(other->media[0].patches, first->media[0].patches) << "not from the cache of another";
+    EXPECT_NE(other->media[0].hash, first->media[0].hash);
+    EXPECT_NE(other->cache_salt, first->cache_salt);
   }
 }
 

@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "base/limiter.h"
+
 namespace ernie::serve {
 
 // What chat and completion requests have in common. An absent optional takes the model's default
@@ -37,6 +39,7 @@ struct GenerationOptions {
   int max_streaming_response_tokens = 1;  // tokens gathered in one streamed chunk
   std::optional<int> timeout_ms;          // from arrival; past it the request ends with a timeout
   std::string request_id;                 // the client's; empty: one is made
+  std::string cache_salt;                 // caches are shared with requests of the same one only
 };
 
 enum class PartKind { kText, kImage, kVideo };
@@ -60,6 +63,7 @@ struct ChatRequest {
   std::optional<bool> enable_thinking;
   std::optional<int> reasoning_max_tokens;
   boost::json::object template_kwargs;
+  Limiter::Share bytes;  // of what the client sent; the strings here take no more
 };
 
 struct CompletionRequest {
@@ -67,6 +71,7 @@ struct CompletionRequest {
   std::vector<std::variant<std::string, std::vector<int32_t>>> prompts;
   GenerationOptions options;
   bool echo = false;
+  Limiter::Share bytes;  // as in ChatRequest
 };
 
 }  // namespace ernie::serve

@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,13 +31,13 @@ def free_port() -> int:
 class Server:
     """A running server and the ways tests talk to it."""
 
-    def __init__(self, *flags: str, model=MODEL, env=None):
+    def __init__(self, *flags: str, model=MODEL, env=None, log=None):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [str(ERNIE), "serve", "--model", str(model), "--port", str(self.port),
                    "--max-model-len", "512", "--max-num-seqs", "8", "--reasoning-parser", "ernie-45-vl",
                    "--num-gpu-blocks-override", "128", *flags]
-        self.log = tempfile.TemporaryFile()  # a pipe would fill up and hold the server
+        self.log = log or tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT,
                                         env={**os.environ, **(env or {})})
         self._wait_until_ready()
@@ -109,6 +110,25 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         return self.process.returncode
+
+
+class PeakMemory:
+    """Watches how much more memory a server takes from now on until stop(), which gives it in bytes."""
+
+    def __init__(self, server: Server):
+        self._before = self._peak = server.rss_bytes()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, args=(server,), daemon=True)
+        self._thread.start()
+
+    def _watch(self, server):
+        while not self._ended.wait(0.005):
+            self._peak = max(self._peak, server.rss_bytes())
+
+    def stop(self) -> int:
+        self._ended.set()
+        self._thread.join()
+        return self._peak - self._before
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Clients that leave, full queues, deadlines and shutdown."""
+import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -179,3 +181,46 @@ def test_port_in_use_is_one_line_and_code_2(server):
     run = subprocess.run([str(ERNIE), "serve", "--model", str(MODEL), "--port", str(server.port)],
                          capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 2 and str(server.port) in run.stderr + run.stdout
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_log_that_nobody_reads_holds_up_nobody(make_server, closed):
+    reader, writer = os.pipe()
+    server = make_server(log=os.fdopen(writer, "wb"))
+    server.log.close()
+    if closed:
+        os.close(reader)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    for _ in range(5_000):  # the pipe holds some five hundred lines, the queue some two thousand
+        connection.request("GET", "/v1/models")
+        assert connection.getresponse().read()
+    assert server.chat()[0] == 200
+    assert server.metrics()["log_lines_dropped_total"] > 1_000
+    begin = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - begin < 5
+    if not closed:
+        os.close(reader)
+
+
+KEY = {"Authorization": "Bearer the-key"}
+ANNOUNCED = (b"%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+             b"Authorization: Bearer %s\r\nContent-Length: 67108864\r\n\r\n")
+
+
+@pytest.mark.parametrize("count, sent", [(200, b"GET /hea"), (200, ANNOUNCED % (b"GET /health", b"none") + b"x" * 10_000),
+                                         (100, ANNOUNCED % (b"POST /v1/chat/completions", b"the-key"))])
+def test_strangers_keep_nobody_out(make_server, count, sent):
+    server = make_server("--api-key", "the-key", "--max-connections", "64", "--max-concurrency", "16")
+    strangers = []
+    for _ in range(count):
+        stranger = socket.create_connection(("127.0.0.1", server.port))
+        stranger.sendall(sent)
+        strangers.append(stranger)
+        if len(strangers) % 20 == 0:
+            begin = time.monotonic()
+            assert server.get("/health")[0] == 200 and server.get("/metrics")[0] == 200
+            assert time.monotonic() - begin < 1
+            assert server.post("/v1/completions", {"prompt": "Hi", "max_tokens": 1}, KEY)[0] == 200
+    for stranger in strangers:
+        stranger.close()

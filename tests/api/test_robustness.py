@@ -1,11 +1,15 @@
 """Hostile requests that need the real model behind them. Each leaves the server as it was."""
+import concurrent.futures
 import json
 import re
+import resource
+import struct
 import time
+import zlib
 
 import pytest
 
-from conftest import data_url, expect, picture, png
+from conftest import PeakMemory, data_url, expect, picture, png
 
 SPECIALS = "<|IMAGE_PLACEHOLDER|><|IMAGE_START|><|IMAGE_END|><|VIDEO_START|></think><|end_of_sentence|></s>"
 
@@ -109,6 +113,85 @@ def test_a_hundred_and_one_pictures(make_server):
     expect(large, 400, user(*[image(picture(0, 280, 280))] * 100), code="context_length_exceeded")
 
 
+@pytest.mark.parametrize("value, code, status", [("0,", "json_too_large", 413), ("{},", "json_too_large", 413)])
+def test_a_large_body_of_small_values_is_bounded(server, value, code, status):
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"x":[' + value.encode() * (30 << 20) + b"0]}"
+    peak = PeakMemory(server)
+    begin = time.monotonic()
+    expect(server, status, body[:60 << 20], code=code)
+    assert time.monotonic() - begin < 3  # with the transfer
+    assert peak.stop() < 340_000_000  # the body and the limit of its parsed form
+
+
+def test_many_large_bodies_are_bounded_together_and_leave_nothing(make_server):
+    small = make_server("--max-inflight-mb", "512")
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1,"x":"' + b"a" * (40 << 20) + b'"}'
+    small.chat()
+    before = small.rss_bytes()
+    peak = PeakMemory(small)
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: small.post("/v1/chat/completions", body), range(16)))
+    assert {status for status, _ in answers} == {200, 429}
+    for status, answer in answers:
+        if status == 429:
+            assert answer["error"]["code"] == "too_many_bytes" and "256 MiB" in answer["error"]["message"]
+    assert peak.stop() < 512_000_000 + 200_000_000
+    deadline = time.monotonic() + 45
+    while small.rss_bytes() > before + 50_000_000 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert small.rss_bytes() <= before + 50_000_000
+
+
+def test_a_request_without_memory_ends_alone(make_server):
+    short = make_server()
+    probe = short.chat()[1]["choices"][0]["message"]
+    body = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1,"x":"' + b"a" * (60 << 20) + b'"}'
+    virtual = int(re.search(r"VmSize:\s+(\d+)", open(f"/proc/{short.process.pid}/status").read())[1]) * 1024
+    for room in (8 << 20, 40 << 20, 72 << 20, 100 << 20):  # the last ones may suffice
+        resource.prlimit(short.process.pid, resource.RLIMIT_AS, (virtual + room, resource.RLIM_INFINITY))
+        status, answer = short.post("/v1/chat/completions", body)
+        if status != 200 or room < len(body):
+            assert status == 503 and answer["error"]["code"] == "out_of_memory", (room, answer)
+        assert short.chat()[1]["choices"][0]["message"] == probe
+    resource.prlimit(short.process.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert short.post("/v1/chat/completions", body)[0] == 200
+
+
+def test_a_million_keys_are_refused(server):
+    body = b'{"x":{' + b",".join(b'"%d":0' % i for i in range(1_000_000)) + b"}}"
+    expect(server, 400, body, code="json_too_many_keys")
+
+
+def bit_png(side: int) -> bytes:
+    """A white picture of one bit a pixel: small as a file, large when it is decoded."""
+    rows = zlib.compress((b"\0" + b"\xff" * ((side + 7) // 8)) * side, 9)
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)) +
+            chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+def test_frames_of_a_video_are_decoded_one_at_a_time(make_server):
+    large = make_server("--max-model-len", "4096", "--num-gpu-blocks-override", "512",
+                        "--mm-processor-kwargs", '{"video_min_pixels": 784, "video_max_pixels": 12544}')
+    frame = data_url(bit_png(5_000))  # 75 MB decoded
+    peak = PeakMemory(large)
+    status, answer = large.post("/v1/chat/completions", user({"type": "video", "video": [frame] * 12}))
+    assert status == 200, answer
+    assert peak.stop() < 220_000_000  # a frame, what its decoder needs, and its resized form
+
+
+def test_a_video_too_long_for_the_context_is_not_decoded(server):
+    begin = time.monotonic()
+    peak = PeakMemory(server)
+    expect(server, 400, user({"type": "video", "video": [data_url(bit_png(10_000))] * 20}),
+           code="context_length_exceeded")
+    assert time.monotonic() - begin < 1
+    assert peak.stop() < 50_000_000
+
+
 @pytest.mark.parametrize("order", ["none", "before", "after", "more"])
 def test_typed_placeholders_change_no_positions(server, order):
     parts = {"none": [text(SPECIALS)], "before": [text(SPECIALS), image(picture())],
@@ -129,6 +212,19 @@ def test_cache_tells_pictures_apart_by_pixels_and_size(server):
     assert cached(grey(280, 280)) == 0
     assert cached(grey(280, 280)) >= 64
     assert cached(grey(252, 308)) == 0  # one colour, nearly the same number of tokens, another shape
+
+
+def test_caches_answer_only_under_the_same_salt(server):
+    def cached(**fields):
+        body = user(image(picture(77, 280, 280)), text("Whose?"), enable_thinking=False, **fields)
+        return server.post("/v1/chat/completions", body)[1]["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    assert cached(cache_salt="a") == 0
+    assert cached(cache_salt="a") >= 64
+    assert cached(cache_salt="b") == 0
+    assert cached() == 0
+    assert cached() >= 64
+    assert server.post("/v1/completions", {"prompt": "x" * 200, "max_tokens": 1, "cache_salt": 5})[0] == 400
 
 
 @pytest.mark.parametrize("flags, kept", [([], True), (["--max_encoder_cache", "0", "--max-processor-cache=0"], False)])

@@ -108,3 +108,36 @@ def test_interrupted_pack_leaves_nothing(tmp_path):
     assert not partial.exists()
     assert (run.returncode, folder.exists()) in [(2, False), (0, True)], errors  # 0: complete before the signal
     assert run.returncode == 0 or "interrupted" in errors, errors
+
+
+NUMBERS = {
+    "--max-concurrency": 2**31 - 1, "--max-connections": 2**31 - 1, "--max-request-mb": 1024, "--max-inflight-mb": 2**20,
+    "--timeout-graceful-shutdown": 2**31 - 1, "--max-num-seqs": 256, "--cpu-threads": 1024, "--block-size": 1024,
+    "--max-encoder-cache": 2**31 - 1, "--scheduler-max-size": 2**31 - 1, "--max-logprobs": 2**31 - 1,
+    "--seed": 2**64 - 1, "--max-waiting-time": 1e9, "--max-processor-cache": 1024, "--max-model-len": 2**31 - 1,
+    "--max-num-batched-tokens": 2**31 - 1, "--tensor-parallel-size": 2**31 - 1, "--num-gpu-blocks-override": 2**31 - 1,
+    "--gpu-memory-utilization": 1e-300, "--port": 2**31 - 1, "--metrics-port": 2**31 - 1,
+}
+REFUSED = {"--max-model-len", "--max-num-batched-tokens", "--tensor-parallel-size", "--num-gpu-blocks-override",
+           "--max-encoder-cache", "--port", "--metrics-port"}
+
+
+@pytest.mark.parametrize("flag", NUMBERS)
+def test_the_largest_number_of_a_flag_serves_or_is_refused(make_server, flag):
+    """What the flags' own check lets through must be right for all that comes after it."""
+    argument = f"{flag}={NUMBERS[flag]}"
+    if flag in REFUSED:
+        run = start(MODEL, argument)
+        assert run.returncode == 2, run.stderr
+        assert flag in run.stderr.splitlines()[-1] and "terminate called" not in run.stderr
+        return
+    server = make_server(argument)
+    assert server.chat()[0] == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("flag", NUMBERS)
+def test_a_number_over_the_range_of_a_flag_is_refused(flag):
+    for number in ("99999999999999999999999", "-99999999999999999999999"):
+        run = start(MODEL, f"{flag}={number}")
+        assert run.returncode == 2 and flag in run.stderr.splitlines()[-1], run.stderr

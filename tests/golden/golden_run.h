@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "model/processor.h"
 #include "model/prompt_builder.h"
+#include "model/testing/decoded_media.h"
 #include "model/testing/prompt_runner.h"
 #include "model/weight_source.h"
 #include "text/tokenizer.h"
@@ -34,7 +35,7 @@ inline model::Prompt prompt_of(const Case& c, const model::ModelConfig& config,
   size_t at = 0;
   for (const golden::MediaCase& m : c.media) {
     const auto processor = model::Processor::create(config, tokenizer, m.limits);
-    const auto prepared = (*processor)->prepare({m.is_video, m.frames});
+    const auto prepared = model::testing::prepare(**processor, m.is_video, m.frames);
     if (!prepared) throw std::runtime_error(prepared.error().message);
     for (const auto& unit : prepared->units) {
       while (prompt.tokens[at] != config.image_token_id) ++at;

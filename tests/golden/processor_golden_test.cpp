@@ -7,6 +7,7 @@
 #include "golden_files.h"
 #include "model/config.h"
 #include "model/processor.h"
+#include "model/testing/decoded_media.h"
 #include "text/json_file.h"
 #include "text/tokenizer.h"
 
@@ -37,7 +38,7 @@ Loaded load(const std::string& checkpoint) {
 
 model::PreparedMedia prepare(const Loaded& loaded, const MediaCase& media) {
   const auto processor = model::Processor::create(loaded.config, loaded.tokenizer, media.limits);
-  const auto prepared = (*processor)->prepare({media.is_video, media.frames});
+  const auto prepared = model::testing::prepare(**processor, media.is_video, media.frames);
   if (!prepared) throw std::runtime_error(prepared.error().message);
   return *prepared;
 }

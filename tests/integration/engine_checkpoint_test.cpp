@@ -13,6 +13,7 @@
 #include "golden/golden_files.h"
 #include "golden/test_device.h"
 #include "model/processor.h"
+#include "model/testing/decoded_media.h"
 
 namespace ernie {
 namespace {
@@ -173,7 +174,7 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
     size_t at = 0;
     for (const golden::MediaCase& m : c.media) {
       const auto processor = model::Processor::create(config_, tokenizer_, m.limits);
-      const auto prepared = (*processor)->prepare({m.is_video, m.frames});
+      const auto prepared = model::testing::prepare(**processor, m.is_video, m.frames);
       EXPECT_TRUE(prepared.ok());
       for (size_t i = 0; i < prepared->units.size(); ++i) {
         while (prompt->tokens[at] != config_.image_token_id) ++at;
@@ -312,9 +313,9 @@ TEST_P(EngineCheckpoint, EncodedPicturesAreKeptAndChangeNothing) {
       }
       const engine::EngineStats stats = engine->stats();
       if (tokens == 16384) {
-        std::set<std::pair<uint64_t, uint64_t>> contents;
+        std::set<ContentKey> contents;
         for (const PromptPtr& prompt : prompts) {
-          for (const auto& unit : prompt->media) contents.insert({unit.hash.low, unit.hash.high});
+          for (const auto& unit : prompt->media) contents.insert(unit.hash);
         }
         EXPECT_EQ(stats.encoder_cache_queries - stats.encoder_cache_hits, contents.size());
       }

@@ -18,10 +18,17 @@ bool has_tasks(uint64_t ticket) { return (ticket & 0xffffffffu) < (ticket >> 32)
 ThreadPool::ThreadPool(int threads) {
   CHECK(threads >= 1, "a thread pool needs at least 1 thread, got " + std::to_string(threads));
   workers_.reserve(static_cast<size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  } catch (...) {  // the system gives no more threads; those that run must not outlive this
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stop_.store(true);
   wake_.fetch_add(1);
   wake_.notify_all();

@@ -34,6 +34,7 @@ class ThreadPool {
   using TaskFunction = void (*)(const void* context, int64_t task, int thread);
   static constexpr int kSpinMicroseconds = 100;
 
+  void stop();  // and joins the workers
   void run(int64_t tasks, const void* context, TaskFunction function);
   void work(int thread);
   // Claims and runs tasks of the current loop until none is left.

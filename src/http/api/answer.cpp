@@ -1,9 +1,10 @@
 #include "http/api/answer.h"
 
-#include <boost/json/serialize.hpp>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "base/failure.h"
 #include "http/error.h"
 
 namespace ernie::http {
@@ -16,10 +17,23 @@ std::string echoed(const serve::PromptInfo& prompt, size_t index, size_t choices
   return prompt.texts.at(index / (choices / prompt.texts.size()));
 }
 
+// What a delta takes once it is gathered, with the room that vectors and strings keep for more.
+size_t gathered_bytes(const serve::Delta& delta) {
+  size_t bytes = delta.content.size() + delta.reasoning.size() +
+                 delta.token_ids.size() * sizeof(delta.token_ids[0]) +
+                 delta.logprobs.size() * sizeof(delta.logprobs[0]);
+  bytes *= 2;
+  for (const auto& entry : delta.logprobs) bytes += entry.top.size() * sizeof(entry.top[0]);
+  return bytes;
+}
+
 class WholeAnswer : public serve::OutputSink {
  public:
   WholeAnswer(AnswerOptions options, std::shared_ptr<ResponseWriter> writer)
-      : options_(std::move(options)), writer_(std::move(writer)), choices_(options_.choices) {}
+      : options_(std::move(options)),
+        writer_(std::move(writer)),
+        choices_(options_.choices),
+        share_(*options_.memory.held->acquire(0)) {}
 
   void on_start(const serve::PromptInfo& info) override {
     prompt_ = info;
@@ -30,20 +44,39 @@ class WholeAnswer : public serve::OutputSink {
     }
   }
   void on_delta(const serve::Delta& delta, const serve::Usage&) override {
+    take(gathered_bytes(delta));
     choices_[delta.index].add(delta);
   }
   void on_done(const serve::Usage& usage) override {
+    take(share_.amount() + choices_.size() * prompt_bytes());  // about what the text has
     const auto render = options_.is_chat ? chat_answer : completion_answer;
-    writer_->send(200, "application/json",
-                  json::serialize(render(options_.head, choices_, prompt_, usage, options_.show)));
+    std::string text = render(options_.head, choices_, prompt_, usage, options_.show);
+    choices_.clear();
+    share_ = {};  // the writer takes the text's
+    writer_->send(200, "application/json", std::move(text));
   }
   void on_error(const Error& error) override { writer_->send_error(error); }
 
  private:
+  void take(size_t bytes) {
+    if (!share_.grow(bytes)) throw RequestFailed(options_.memory.exhausted());
+  }
+
+  // Of the text of the longest prompt, which every choice shows that shows any.
+  size_t prompt_bytes() const {
+    constexpr size_t kIdBytes = 8;  // digits and a comma
+    size_t most = 0;
+    for (const auto& ids : prompt_.token_ids) most = std::max(most, ids.size() * kIdBytes);
+    size_t longest = 0;
+    for (const auto& text : prompt_.texts) longest = std::max(longest, text.size());
+    return most + longest;
+  }
+
   AnswerOptions options_;
   std::shared_ptr<ResponseWriter> writer_;
   serve::PromptInfo prompt_;
   std::vector<GatheredChoice> choices_;
+  Limiter::Share share_;
 };
 
 class StreamedAnswer : public serve::OutputSink {

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/request_memory.h"
 #include "http/message.h"
 #include "http/wire/parse.h"
 #include "http/wire/render.h"
@@ -17,6 +18,7 @@ struct AnswerOptions {
   bool is_chat = true;
   bool echo = false;  // completions: the text starts with the prompt
   int choices = 1;
+  RequestMemory memory;  // of all requests; a whole answer takes its share
 };
 
 // A sink that writes a whole JSON answer, or server-sent events, to `writer`. In a stream nothing

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/failure.h"
 #include "http/testing/recording_writer.h"
 
 namespace ernie::http {
@@ -181,6 +182,28 @@ TEST(WholeAnswer, AnErrorAtAnyTimeHasItsStatus) {
   sink->on_error({ErrorKind::kTimeout, "too late", {}, "timeout"});
   EXPECT_EQ(writer->status(), 408);
   EXPECT_EQ(writer->json().at("error").at("type"), json::value("timeout_error"));
+}
+
+TEST(WholeAnswer, A46TakesItsShareOfAllRequestsMemoryWhileItIsGathered) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  AnswerOptions options;
+  options.memory = RequestMemory(20'000);  // half of it for what is not decoded
+  const Limiter& held = *options.memory.held;
+  {
+    const auto sink = answer(options, writer);
+    sink->on_delta(piece(0, std::string(2'000, 'x')), {});
+    EXPECT_GE(held.used(), 2'000u);
+    try {
+      sink->on_delta(piece(0, std::string(4'000, 'x')), {});
+      ADD_FAILURE() << "there was no room";
+    } catch (const std::exception& e) {
+      EXPECT_EQ(failure_of_request(e).code, "too_many_bytes");
+      EXPECT_EQ(failure_of_request(e).kind, ErrorKind::kRateLimited);
+    }
+    sink->on_done({});
+    EXPECT_EQ(held.used(), 0u) << "the writer has it now";
+  }
+  EXPECT_EQ(writer->status(), 200);
 }
 
 }  // namespace

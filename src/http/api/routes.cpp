@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/failure.h"
 #include "base/log.h"
 #include "http/api/answer.h"
 #include "http/wire/field_reader.h"
@@ -97,17 +98,19 @@ AnswerOptions answer_options(const ApiContext& context, const serve::GenerationO
   out.show.split_reasoning = is_chat && !context.service->config().reasoning_parser.empty();
   out.is_chat = is_chat;
   out.choices = options.n;
+  out.memory = context.json.memory;
   return out;
 }
 
 // What both APIs do with a request: parse it, refuse another model's name, start the answer.
 template <typename Parsed, typename Start>
-void serve_parsed(const ApiContext& context, const HttpRequest& request,
+void serve_parsed(const ApiContext& context, HttpRequest& request,
                   const std::shared_ptr<ResponseWriter>& writer,
                   const std::shared_ptr<Watch>& watch, Result<Parsed> (*parse)(const json::object&),
                   bool is_chat, Start start) {
-  auto body = parse_json_object(request.body);
+  auto body = parse_json_object(request.body, context.json);
   if (!body) return writer->send_error(body.error());
+  std::string().swap(request.body);  // its share stays, for the strings that parsing copies
   auto parsed = parse(*body);
   if (!parsed) return writer->send_error(parsed.error());
   body->clear();
@@ -117,10 +120,11 @@ void serve_parsed(const ApiContext& context, const HttpRequest& request,
   auto options =
       answer_options(context, parsed->request.options, parsed->stream, request.request_id, is_chat);
   parsed->request.options.request_id = options.head.id;
+  parsed->request.bytes = std::move(request.body_bytes);
   watch->set(start(std::move(parsed->request), std::move(options)));
 }
 
-void serve_chat(const ApiContext& context, const HttpRequest& request,
+void serve_chat(const ApiContext& context, HttpRequest& request,
                 const std::shared_ptr<ResponseWriter>& writer,
                 const std::shared_ptr<Watch>& watch) {
   serve_parsed(context, request, writer, watch, parse_chat, true,
@@ -130,7 +134,7 @@ void serve_chat(const ApiContext& context, const HttpRequest& request,
                });
 }
 
-void serve_completion(const ApiContext& context, const HttpRequest& request,
+void serve_completion(const ApiContext& context, HttpRequest& request,
                       const std::shared_ptr<ResponseWriter>& writer,
                       const std::shared_ptr<Watch>& watch) {
   serve_parsed(context, request, writer, watch, parse_completion, false,
@@ -142,8 +146,8 @@ void serve_completion(const ApiContext& context, const HttpRequest& request,
                });
 }
 
-using Serve = void (*)(const ApiContext&, const HttpRequest&,
-                       const std::shared_ptr<ResponseWriter>&, const std::shared_ptr<Watch>&);
+using Serve = void (*)(const ApiContext&, HttpRequest&, const std::shared_ptr<ResponseWriter>&,
+                       const std::shared_ptr<Watch>&);
 
 // Parsing and media work belong to the service's pool, not to the threads that move bytes.
 Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
@@ -151,7 +155,12 @@ Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
     auto watch = Watch::over(*writer);
     auto shared = std::make_shared<HttpRequest>(std::move(request));
     const bool queued = context->service->post([context, serve, shared, writer, watch] {
-      if (!watch->gone()) serve(*context, *shared, writer, watch);
+      if (watch->gone()) return;
+      try {
+        serve(*context, *shared, writer, watch);
+      } catch (const std::exception& e) {
+        writer->send_error(failure_of_request(e));
+      }
     });
     if (!queued)
       writer->send_error(

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "http/router.h"
+#include "http/wire/parse.h"
 #include "obs/metrics.h"
 #include "serve/chat_service.h"
 
@@ -18,6 +19,7 @@ struct ApiContext {
   std::string model_name;         // as /v1/models and answers show it
   bool check_model_name = false;  // a request's "model" must be model_name
   std::function<bool()> ready;    // false while starting or draining
+  JsonLimits json;
 };
 
 // POST /v1/chat/completions and /v1/completions, GET /v1/models, /health and /ping.

@@ -147,6 +147,16 @@ TEST(Routes, A85ARefusingEngineIsA429) {
   EXPECT_FALSE(error_headers({ErrorKind::kRateLimited, "", {}, {}}).empty()) << "Retry-After";
 }
 
+TEST(Routes, A91WhatFailsInsideIsAnAnswer) {
+  int calls = 0;
+  Api api([&](const engine::GenerationRequest&, int) -> Result<Script> {
+    if (++calls == 1) throw std::bad_alloc();
+    throw std::runtime_error("anything");
+  });
+  EXPECT_EQ(api.chat("")->status(), 503);
+  EXPECT_EQ(api.chat(R"(,"stream":true)")->status(), 500);
+}
+
 TEST(Routes, HealthFollowsTheEngine) {
   Api api(serve::always(text_script("a")));
   for (const char* path : {"/health", "/ping"}) {

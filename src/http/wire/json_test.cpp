@@ -215,6 +215,55 @@ TEST(Json, A26DeepNestingIsRefused) {
   EXPECT_EQ(code_of(std::string(10'000'000, '[')), "json_invalid");
 }
 
+std::string numbers(size_t count) {
+  std::string text = "{\"a\":[0";
+  for (size_t i = 1; i < count; ++i) text += ",0";
+  return text + "]}";
+}
+
+// A zero takes two bytes as text and some fifty while it is read.
+TEST(Json, A31TheParsedFormIsBounded) {
+  const auto object = parse_json_object(numbers(1'000'000), {.max_bytes = size_t{1} << 20});
+  ASSERT_FALSE(object);
+  EXPECT_EQ(object.error().kind, ErrorKind::kTooLarge);
+  EXPECT_EQ(object.error().code, "json_too_large");
+  EXPECT_NE(object.error().message.find("1048576"), std::string::npos);
+  EXPECT_TRUE(parse_json_object(numbers(10'000), {.max_bytes = size_t{1} << 20}));
+}
+
+TEST(Json, A31TheParsedFormTakesItsShareOfAllRequestsAndGivesItBack) {
+  const JsonLimits limits{.memory = RequestMemory(size_t{4} << 20)};
+  const Limiter& taken = *limits.memory.held;
+  {
+    const auto object = parse_json_object(numbers(10'000), limits);
+    ASSERT_TRUE(object);
+    EXPECT_GE(taken.used(), 10'000 * sizeof(boost::json::value));
+    EXPECT_LE(taken.used(), 12'000 * sizeof(boost::json::value)) << "not what parsing needed";
+    const auto other = parse_json_object(numbers(1'000'000), limits);
+    ASSERT_FALSE(other);
+    EXPECT_EQ(other.error().kind, ErrorKind::kRateLimited);
+    EXPECT_EQ(other.error().code, "too_many_bytes");
+  }
+  EXPECT_EQ(taken.used(), 0u);
+}
+
+std::string keys(size_t count, size_t first = 0) {
+  std::string text = "{\"key\":0";
+  for (size_t i = 1; i < count; ++i) text += ",\"" + std::to_string(first + i) + "\":0";
+  return text + "}";
+}
+
+// Keys that collide would cost the square of their number.
+TEST(Json, A31KeysAreFew) {
+  EXPECT_EQ(code_of(keys(2048)), "");
+  EXPECT_EQ(code_of(keys(2049)), "json_too_many_keys");
+  EXPECT_EQ(code_of(keys(1'000'000)), "json_too_many_keys");
+  std::string many = "{\"a\":[{}";
+  for (int i = 0; i < 33; ++i) many += "," + keys(2000);
+  EXPECT_EQ(code_of(many + "]}"), "json_too_many_keys");
+  EXPECT_EQ(code_of("{\"" + std::string(1 << 20, 'k') + "\":1}"), "") << "a key of 1 MB";
+}
+
 TEST(Json, A27BodiesThatAreNoObjectsSaySo) {
   for (const char* body : {"[]", "[{}]", "null", "3", "1.5", "true", "\"{}\""}) {
     const auto object = parse_json_object(body);

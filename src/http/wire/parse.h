@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/request_memory.h"
 #include "base/result.h"
 #include "serve/request.h"
 
@@ -32,9 +33,19 @@ struct ParsedCompletion {
   std::vector<std::string> unknown_fields;
 };
 
-// Code json_invalid for text that is not JSON, is not UTF-8 or nests deeper than 64; invalid_value
-// for JSON that is not an object.
-Result<boost::json::object> parse_json_object(std::string_view body);
+struct JsonLimits {
+  size_t max_bytes = size_t{256} << 20;  // of the parsed form
+  RequestMemory memory;                  // from which it takes its share, until it is destroyed
+};
+
+// Reads a JSON object in time linear in the text, whatever its keys are. The object belongs to one
+// thread. Errors by `code`:
+//   "json_invalid"        not JSON, not UTF-8, or nested deeper than 64
+//   "invalid_value"       JSON that is not an object
+//   "json_too_many_keys"  over 2,048 keys in one object, or 65,536 in all
+//   "json_too_large"      kTooLarge: over max_bytes
+//   "too_many_bytes"      kRateLimited: no room now in `memory`
+Result<boost::json::object> parse_json_object(std::string_view body, const JsonLimits& limits = {});
 
 Result<ParsedChat> parse_chat(const boost::json::object& body);
 Result<ParsedCompletion> parse_completion(const boost::json::object& body);

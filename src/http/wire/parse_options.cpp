@@ -1,4 +1,3 @@
-#include <boost/json/parse.hpp>
 #include <charconv>
 #include <cmath>
 
@@ -15,6 +14,7 @@ constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxStopIds = 256;
 constexpr size_t kMaxLogitBias = 1024;
 constexpr size_t kMaxBadWords = 1024;
+constexpr size_t kMaxSaltBytes = 256;
 
 // OpenAI's form: an object from token id (as a string) to bias.
 void parse_logit_bias(FieldReader& fields, serve::GenerationOptions* options) {
@@ -60,23 +60,6 @@ std::optional<T> narrow(std::optional<int64_t> v) {
 
 }  // namespace
 
-Result<json::object> parse_json_object(std::string_view body) {
-  boost::json::error_code ec;
-  json::parse_options options;
-  options.max_depth = 64;
-  json::value value = json::parse(body, ec, {}, options);
-  if (ec) {
-    return Error{ErrorKind::kInvalidArgument,
-                 "the request body is not valid JSON: " + ec.message(),
-                 {},
-                 "json_invalid"};
-  }
-  if (!value.is_object()) {
-    return invalid_argument("the request body should be a JSON object, got " + describe(value));
-  }
-  return std::move(value.as_object());
-}
-
 serve::GenerationOptions parse_options(FieldReader& fields) {
   serve::GenerationOptions options;
   options.temperature = fields.number("temperature", 0, 2);
@@ -111,6 +94,7 @@ serve::GenerationOptions parse_options(FieldReader& fields) {
       fields.fail("request_id", "may hold letters, digits, '-', '_' and '.' only");
     options.request_id = *id;
   }
+  options.cache_salt = fields.string("cache_salt", kMaxSaltBytes).value_or("");
   fields.string("user", 1024);
   return options;
 }

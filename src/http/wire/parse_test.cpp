@@ -119,6 +119,7 @@ TEST(ParseOptions, EveryFieldHasItsRange) {
        {"\"aZ0-_.\"", quoted(128)},
        {"\"\"", "\"a b\"", R"("a\nb")", "\"\xC3\xA9\"", quoted(129), "5"}},
       {"user", {"\"me\""}, {"5", quoted(1025)}},
+      {"cache_salt", {"\"a tenant\""}, {"5", quoted(257)}},
       {"model", {"\"any\"", "null"}, {"5", quoted(1025)}},
       {"stream", {"true", "false"}, {"1", "\"true\""}},
       {"stream_options", {"null"}, {"{}", R"({"include_usage":true})", "5"}},

@@ -34,16 +34,24 @@ json::object token_entry(const serve::TokenProbability& token) {
   return {{"token", token_name(token)}, {"logprob", token.logprob}, {"bytes", std::move(bytes)}};
 }
 
+json::object logprobs_entry(const serve::TokenLogprobs& entry) {
+  json::object item = token_entry(entry.token);
+  json::array top;
+  for (const auto& alternative : entry.top) top.push_back(token_entry(alternative));
+  item["top_logprobs"] = std::move(top);
+  return item;
+}
+
 json::object chat_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
   json::array content;
-  for (const auto& entry : logprobs) {
-    json::object item = token_entry(entry.token);
-    json::array top;
-    for (const auto& alternative : entry.top) top.push_back(token_entry(alternative));
-    item["top_logprobs"] = std::move(top);
-    content.push_back(std::move(item));
-  }
+  for (const auto& entry : logprobs) content.push_back(logprobs_entry(entry));
   return {{"content", std::move(content)}};
+}
+
+json::object top_entry(const serve::TokenLogprobs& entry) {
+  json::object top;
+  for (const auto& alternative : entry.top) top[token_name(alternative)] = alternative.logprob;
+  return top;
 }
 
 int64_t token_characters(const serve::TokenLogprobs& entry) {
@@ -62,9 +70,7 @@ json::object completion_logprobs(const std::vector<serve::TokenLogprobs>& logpro
     values.emplace_back(entry.token.logprob);
     offsets.emplace_back(offset);
     offset += token_characters(entry);
-    json::object top;
-    for (const auto& alternative : entry.top) top[token_name(alternative)] = alternative.logprob;
-    tops.push_back(std::move(top));
+    tops.push_back(top_entry(entry));
   }
   return {{"tokens", std::move(tokens)},
           {"token_logprobs", std::move(values)},
@@ -82,6 +88,49 @@ json::object base(const AnswerHead& head, const char* object) {
 
 json::value finish_json(const std::string& reason) {
   return reason.empty() ? json::value(nullptr) : json::value(reason);
+}
+
+// A list as text; only one value stands in memory at a time.
+template <typename Items, typename ToJson>
+void append_list(std::string& out, const Items& items, const ToJson& to_json) {
+  out += '[';
+  const char* separator = "";
+  for (const auto& item : items) {
+    out += separator;
+    out += json::serialize(json::value(to_json(item)));
+    separator = ",";
+  }
+  out += ']';
+}
+
+void append_chat_logprobs(std::string& out, const std::vector<serve::TokenLogprobs>& logprobs) {
+  out += R"({"content":)";
+  append_list(out, logprobs, logprobs_entry);
+  out += '}';
+}
+
+void append_completion_logprobs(std::string& out, const std::vector<serve::TokenLogprobs>& logprobs,
+                                int64_t offset) {
+  out += R"({"tokens":)";
+  append_list(out, logprobs, [](const auto& entry) { return token_name(entry.token); });
+  out += R"(,"token_logprobs":)";
+  append_list(out, logprobs, [](const auto& entry) { return entry.token.logprob; });
+  out += R"(,"top_logprobs":)";
+  append_list(out, logprobs, top_entry);
+  out += R"(,"text_offset":)";
+  append_list(out, logprobs, [&](const auto& entry) {
+    const int64_t begin = offset;
+    offset += token_characters(entry);
+    return begin;
+  });
+  out += '}';
+}
+
+// An object as text that another member may be appended to.
+std::string open_object(const json::object& object) {
+  std::string out = json::serialize(object);
+  out.pop_back();
+  return out + ',';
 }
 
 // The prompt that choice `index` belongs to.
@@ -111,10 +160,10 @@ void GatheredChoice::add(const serve::Delta& delta) {
   if (delta.finish_reason) finish_reason = *delta.finish_reason;
 }
 
-json::object chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
-                         const serve::PromptInfo& prompt, const serve::Usage& usage,
-                         const ShowOptions& show) {
-  json::array list;
+std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                        const serve::PromptInfo& prompt, const serve::Usage& usage,
+                        const ShowOptions& show) {
+  std::string out = open_object(base(head, "chat.completion")) + R"("choices":[)";
   for (size_t i = 0; i < choices.size(); ++i) {
     const GatheredChoice& choice = choices[i];
     json::object message{{"role", "assistant"}, {"content", choice.content}};
@@ -127,43 +176,42 @@ json::object chat_answer(const AnswerHead& head, const std::vector<GatheredChoic
       message["prompt_tokens"] = prompt.texts.at(0);
       message["completion_tokens"] = choice.reasoning + choice.content;
     }
-    list.push_back(
-        json::object{{"index", i},
-                     {"message", std::move(message)},
-                     {"logprobs", show.logprobs ? json::value(chat_logprobs(choice.logprobs))
-                                                : json::value(nullptr)},
-                     {"finish_reason", choice.finish_reason}});
+    if (i > 0) out += ',';
+    out += open_object(
+        {{"index", i}, {"message", std::move(message)}, {"finish_reason", choice.finish_reason}});
+    out += R"("logprobs":)";
+    if (show.logprobs)
+      append_chat_logprobs(out, choice.logprobs);
+    else
+      out += "null";
+    out += '}';
   }
-  json::object out = base(head, "chat.completion");
-  out["choices"] = std::move(list);
-  out["usage"] = usage_json(usage);
-  return out;
+  return out + R"(],"usage":)" + json::serialize(usage_json(usage)) + '}';
 }
 
-json::object completion_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
-                               const serve::PromptInfo& prompt, const serve::Usage& usage,
-                               const ShowOptions& show) {
-  json::array list;
+std::string completion_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                              const serve::PromptInfo& prompt, const serve::Usage& usage,
+                              const ShowOptions& show) {
+  std::string out = open_object(base(head, "text_completion")) + R"("choices":[)";
   for (size_t i = 0; i < choices.size(); ++i) {
     const GatheredChoice& choice = choices[i];
-    json::object item{{"index", i},
-                      {"text", choice.content},
-                      {"logprobs", show.logprobs ? json::value(completion_logprobs(
-                                                       choice.logprobs, choice.text_begin))
-                                                 : json::value(nullptr)},
-                      {"finish_reason", choice.finish_reason}};
+    json::object item{
+        {"index", i}, {"text", choice.content}, {"finish_reason", choice.finish_reason}};
     if (show.token_ids) {
       const size_t p = prompt_of(i, choices.size(), prompt.token_ids.size());
       item["prompt_token_ids"] = ids_json(prompt.token_ids.at(p));
       item["completion_token_ids"] = ids_json(choice.token_ids);
       item["prompt_tokens"] = prompt.texts.at(p);
     }
-    list.push_back(std::move(item));
+    if (i > 0) out += ',';
+    out += open_object(item) + R"("logprobs":)";
+    if (show.logprobs)
+      append_completion_logprobs(out, choice.logprobs, choice.text_begin);
+    else
+      out += "null";
+    out += '}';
   }
-  json::object out = base(head, "text_completion");
-  out["choices"] = std::move(list);
-  out["usage"] = usage_json(usage);
-  return out;
+  return out + R"(],"usage":)" + json::serialize(usage_json(usage)) + '}';
 }
 
 json::object chat_role_chunk(const AnswerHead& head, int index, const serve::PromptInfo& prompt,

@@ -40,13 +40,13 @@ struct ShowOptions {
   bool split_reasoning = false;  // a reasoning parser is at work
 };
 
-boost::json::object chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
-                                const serve::PromptInfo& prompt, const serve::Usage& usage,
-                                const ShowOptions& show);
-boost::json::object completion_answer(const AnswerHead& head,
-                                      const std::vector<GatheredChoice>& choices,
-                                      const serve::PromptInfo& prompt, const serve::Usage& usage,
-                                      const ShowOptions& show);
+// Complete answers, as text: as values, log probabilities would take ten times its bytes.
+std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                        const serve::PromptInfo& prompt, const serve::Usage& usage,
+                        const ShowOptions& show);
+std::string completion_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
+                              const serve::PromptInfo& prompt, const serve::Usage& usage,
+                              const ShowOptions& show);
 
 // Chunks of a streamed answer. The first chunk of a chat choice names the role and has no text.
 boost::json::object chat_role_chunk(const AnswerHead& head, int index,

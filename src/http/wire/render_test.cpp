@@ -41,24 +41,26 @@ const std::string kLogprobs =
 
 const std::string kHeadJson = R"("id":"chatcmpl-1","created":1700000000,"model":"ernie",)";
 
+json::object parsed(const std::string& text) { return json::parse(text).as_object(); }
+
 TEST(Render, Usage) { expect_json(usage_json(usage()), kUsage); }
 
 TEST(Render, ChatAnswer) {
   GatheredChoice choice;
   choice.add({.content = "re", .reasoning = "hm", .logprobs = {logprobs()}});
   choice.add({.content = "d", .finish_reason = "stop"});
-  expect_json(
-      chat_answer(kHead, {choice}, {}, usage(), {.logprobs = true, .split_reasoning = true}),
-      "{" + kHeadJson + R"("object":"chat.completion","choices":[{"index":0,
+  expect_json(parsed(chat_answer(kHead, {choice}, {}, usage(),
+                                 {.logprobs = true, .split_reasoning = true})),
+              "{" + kHeadJson + R"("object":"chat.completion","choices":[{"index":0,
       "message":{"role":"assistant","content":"red","reasoning_content":"hm","tool_calls":null},
       "logprobs":)" +
-          kLogprobs + R"(,"finish_reason":"stop"}],"usage":)" + kUsage + "}");
+                  kLogprobs + R"(,"finish_reason":"stop"}],"usage":)" + kUsage + "}");
 }
 
 TEST(Render, ChatAnswerWithoutExtras) {
   GatheredChoice choice;
   choice.add({.content = "x", .token_ids = {7}, .finish_reason = "length"});
-  expect_json(chat_answer(kHead, {choice}, {}, usage(), {}),
+  expect_json(parsed(chat_answer(kHead, {choice}, {}, usage(), {})),
               "{" + kHeadJson + R"("object":"chat.completion","choices":[{"index":0,
       "message":{"role":"assistant","content":"x","reasoning_content":null,"tool_calls":null},
       "logprobs":null,"finish_reason":"length"}],"usage":)" +
@@ -69,7 +71,7 @@ TEST(Render, ChatAnswerWithTokenIds) {
   GatheredChoice choice;
   choice.add({.content = "b", .reasoning = "a", .token_ids = {7, 8}, .finish_reason = "stop"});
   const serve::PromptInfo prompt{.token_ids = {{1, 2}}, .texts = {"<s>Hi"}};
-  const auto answer = chat_answer(kHead, {choice}, prompt, usage(), {.token_ids = true});
+  const auto answer = parsed(chat_answer(kHead, {choice}, prompt, usage(), {.token_ids = true}));
   expect_json(answer.at("choices").at(0).at("message").as_object(),
               R"({"role":"assistant","content":"b","reasoning_content":null,"tool_calls":null,
       "prompt_token_ids":[1,2],"completion_token_ids":[7,8],"prompt_tokens":"<s>Hi",
@@ -83,8 +85,8 @@ TEST(Render, CompletionAnswerFindsEachChoicesPrompt) {
   }
   choices[0].logprobs = {logprobs(), logprobs()};
   const serve::PromptInfo prompt{.token_ids = {{1}, {2}}, .texts = {"A", "B"}};
-  const auto answer =
-      completion_answer(kHead, choices, prompt, usage(), {.logprobs = true, .token_ids = true});
+  const auto answer = parsed(
+      completion_answer(kHead, choices, prompt, usage(), {.logprobs = true, .token_ids = true}));
   EXPECT_EQ(answer.at("object"), json::value("text_completion"));
   expect_json(answer.at("choices").at(0).as_object(), R"({"index":0,"text":"0","logprobs":{
       "tokens":["a","a"],"token_logprobs":[-0.5,-0.5],"text_offset":[0,1],
@@ -150,8 +152,7 @@ TEST(Render, A29BytesOfTokensNeverBreakTheText) {
   for (int c = 1; c < 256; ++c) all += static_cast<char>(c);
   GatheredChoice choice;
   choice.logprobs.push_back({{"\uFFFD", all, -1.0f}, {}});
-  const std::string text =
-      json::serialize(chat_answer(kHead, {choice}, {}, {}, {.logprobs = true}));
+  const std::string text = chat_answer(kHead, {choice}, {}, {}, {.logprobs = true});
   EXPECT_TRUE(text::is_valid_utf8(text));
   EXPECT_EQ(json::parse(text)
                 .at("choices")

@@ -1,12 +1,18 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
-namespace ernie::http {
+namespace ernie {
 
 // Counts something scarce (requests, bytes) against a limit. Thread-safe.
 class Limiter : public std::enable_shared_from_this<Limiter> {
@@ -32,6 +38,15 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
       return extra.has_value();
     }
 
+    // Gives back all but `rest`.
+    void shrink_to(size_t rest) {
+      if (rest >= amount_) return;
+      owner_->used_.fetch_sub(amount_ - rest);
+      amount_ = rest;
+    }
+
+    size_t amount() const { return amount_; }
+
    private:
     friend class Limiter;
     Share(std::shared_ptr<Limiter> owner, size_t amount)
@@ -42,6 +57,9 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
   };
 
   explicit Limiter(size_t limit) : limit_(limit) {}
+  static std::shared_ptr<Limiter> unlimited() {
+    return std::make_shared<Limiter>(std::numeric_limits<size_t>::max());
+  }
 
   // Takes `amount` if that stays within the limit.
   std::optional<Share> acquire(size_t amount = 1) {
@@ -52,12 +70,37 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     return Share(shared_from_this(), amount);
   }
 
+  // Waits until `amount`, at most the limit, fits; who came first goes first. Nothing once `stop`
+  // is true, which is seen within kPoll.
+  std::optional<Share> wait(size_t amount, const std::atomic<bool>& stop) {
+    std::unique_lock lock(mutex_);
+    const uint64_t ticket = next_ticket_++;
+    waiting_.insert(ticket);
+    std::optional<Share> share;
+    while (!stop) {
+      if (*waiting_.begin() == ticket) share = acquire(amount);
+      if (share) break;
+      turn_.wait_for(lock, kPoll);
+    }
+    waiting_.erase(ticket);
+    turn_.notify_all();
+    return share;
+  }
+
+  bool full() const { return used() >= limit_; }
   size_t used() const { return used_.load(); }
   size_t limit() const { return limit_; }
 
  private:
+  static constexpr std::chrono::milliseconds kPoll{20};
+
   const size_t limit_;
   std::atomic<size_t> used_ = 0;
+
+  std::mutex mutex_;  // of those who wait; shares are taken and given back without it
+  std::condition_variable turn_;
+  uint64_t next_ticket_ = 0;
+  std::set<uint64_t> waiting_;
 };
 
-}  // namespace ernie::http
+}  // namespace ernie

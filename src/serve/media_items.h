@@ -1,0 +1,51 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/processor.h"
+#include "serve/chat_service.h"
+#include "serve/request.h"
+
+namespace ernie::serve {
+
+// A picture or video of a request on its way into the prompt. Nothing is decoded before the headers
+// of all items are known to be within the limits.
+struct MediaItem {
+  // One frame as it was sent or fetched.
+  struct File {
+    media::FetchedMedia media;
+    size_t decoding_bytes = 0;  // with what resizing takes
+  };
+
+  ContentPart* part = nullptr;
+  std::string param;  // for error messages
+  model::MediaShape shape;
+  model::MediaCost cost;
+  std::vector<File> files;
+  ContentKey key;                             // of a picture, in the cache
+  std::optional<model::PreparedMedia> known;  // from the cache; it needs no files
+};
+
+// The items of a request in the order of its messages. Their numbers, kinds and frames are within
+// the limits; sizes and tokens are not known yet.
+Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatService::Parts& parts,
+                                             const ServiceConfig& config);
+
+// Fetches the files of an item, drops their URLs, of which a data URL may be large, and reads their
+// headers. `room` is how many bytes the files of the request may still take, and becomes less.
+Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
+                   const std::atomic<bool>& cancelled, const ContentKey& cache_salt,
+                   Limiter::Share& urls, size_t& room);
+
+// Decodes one frame at a time, when there is room; each file and frame is dropped before the next
+// is decoded.
+Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Parts& parts,
+                                          const ServiceConfig& config,
+                                          const std::atomic<bool>& cancelled);
+
+}  // namespace ernie::serve
