@@ -48,7 +48,7 @@ int run_pack(std::vector<std::string> args) {
         "--quantization: \"kv_cache_quant_type\" is not packed; leave it out and give "
         "ernie serve --kv-cache-dtype");
   }
-  model::PackOptions options{.quantization = formats.weights,
+  model::PackOptions options{.quantization = formats.weights.value_or(model::Quantization{}),
                              .tensor_parallel_size = ranks,
                              .progress = [&](size_t done, size_t total) {
                                if (shutdown_signal::requested()) {

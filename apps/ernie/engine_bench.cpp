@@ -246,7 +246,8 @@ class Measurements {
   }
   // With the experts of text or of pictures.
   WeightWidths widths(bool vision) const {
-    const model::Quantization& q = options_.serve.engine.quantization;
+    const model::Quantization q =
+        take(model::resolve_quantization(options_.config, options_.serve.engine.quantization));
     return {width(q.dense), width(vision ? q.vision_experts : q.text_experts), width()};
   }
 

@@ -57,11 +57,12 @@ std::string ranks_text(const EngineBenchOptions& o) {
 
 std::string engine_bench_table(const EngineBenchOptions& o, const EngineBenchResult& result) {
   const bool dummy = o.serve.engine.load_choice == model::LoadChoice::kDummy;
-  std::string out =
-      fmt::format("{}, {} layers, {} {} weights, {} cache, {}, {}\n", o.model_name,
-                  o.config.num_layers, dummy ? "dummy" : "its own",
-                  model::describe(o.serve.engine.quantization, o.serve.engine.dtype),
-                  kv_type_name(o.serve.engine.kv_type()), ranks_text(o), result.device);
+  std::string out = fmt::format(
+      "{}, {} layers, {} {} weights, {} cache, {}, {}\n", o.model_name, o.config.num_layers,
+      dummy ? "dummy" : "its own",
+      model::describe(take(model::resolve_quantization(o.config, o.serve.engine.quantization)),
+                      o.serve.engine.dtype),
+      kv_type_name(o.serve.engine.kv_type()), ranks_text(o), result.device);
   out += fmt::format(
       "{:.1f} GB/s read, {:.3g} TFLOP/s; weights {:.2f} GB; {} prompt and {} new "
       "tokens when decoding; median of {}\n\n",

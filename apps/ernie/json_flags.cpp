@@ -49,6 +49,9 @@ QuantizationFlag parse_quantization_flag(const std::string& text) {
   if (text.find('{') == std::string::npos) return {take(model::parse_quantization(text), flag), {}};
   QuantizationFlag out;
   bool vision_too = true;
+  const auto weights = [&]() -> model::Quantization& {
+    return out.weights ? *out.weights : out.weights.emplace();
+  };
   for (const auto& field : parse_object(flag, text)) {
     const std::string name(field.key());
     const json::value& value = field.value();
@@ -60,11 +63,11 @@ QuantizationFlag parse_quantization_flag(const std::string& text) {
                   flag + ": \"" + name + "\"");
     };
     if (name == "dense_quant_type") {
-      out.weights.dense = format();
+      weights().dense = format();
     } else if (name == "moe_quant_type") {
-      out.weights.text_experts = format();
+      weights().text_experts = format();
     } else if (name == "image_moe_quant_type") {
-      out.weights.vision_experts = format();
+      weights().vision_experts = format();
       vision_too = false;
     } else if (name == "kv_cache_quant_type") {
       out.kv_cache = parse_kv_cache_quant_type(flag, value);
@@ -75,7 +78,7 @@ QuantizationFlag parse_quantization_flag(const std::string& text) {
                        "\"quantization\": \"mix_quant\"");
     }
   }
-  if (vision_too) out.weights.vision_experts = out.weights.text_experts;
+  if (vision_too && out.weights) out.weights->vision_experts = out.weights->text_experts;
   return out;
 }
 

@@ -24,8 +24,8 @@ model::ProcessorOptions parse_processor_kwargs(const std::string& json,
                                                std::vector<std::string>& notes);
 
 struct QuantizationFlag {
-  model::Quantization weights;
-  std::optional<KvType> kv_cache;  // by "kv_cache_quant_type"
+  std::optional<model::Quantization> weights;  // nothing: not said
+  std::optional<KvType> kv_cache;              // by "kv_cache_quant_type"
 };
 
 // --quantization: a name, or a JSON object with FastDeploy's names. Throws StartError.

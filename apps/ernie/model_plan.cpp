@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "engine/plan.h"
 #include "engine/rank_sizes.h"
@@ -28,7 +29,7 @@ bool can_share(const PlanOptions& options, const engine::EngineConfig& config,
 }
 
 int64_t kv_tokens(const PlanOptions& options, const DeviceGroup& devices,
-                  const model::Quantization& quantization) {
+                  const std::optional<model::Quantization>& quantization) {
   engine::EngineConfig config = engine_config(options, devices);
   config.quantization = quantization;
   if (!can_share(options, config, devices.sizing())) return 0;
@@ -84,10 +85,9 @@ PlanTable plan_table(const PlanOptions& options) {
   for (const char* group : kGroups) {
     PlanTable::Row row{group, {}};
     for (const std::string& quantization : table.quantizations)
-      row.kv_tokens.push_back(kv_tokens(options, parse_device_group(group),
-                                        quantization == kStored
-                                            ? model::Quantization{}
-                                            : parse_quantization_flag(quantization).weights));
+      row.kv_tokens.push_back(kv_tokens(
+          options, parse_device_group(group),
+          quantization == kStored ? std::nullopt : parse_quantization_flag(quantization).weights));
     table.rows.push_back(std::move(row));
   }
   return table;

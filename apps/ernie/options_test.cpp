@@ -147,9 +147,10 @@ TEST(ServeOptions, QuantizationTakesFastDeploysNamesAndMixes) {
   };
   const WeightFormat int8{WeightType::kInt8}, int4{WeightType::kInt4},
       grouped{WeightType::kInt4, 64};
-  EXPECT_FALSE(parse({"m"}).engine.quantization.any());
-  EXPECT_FALSE(of("bf16").any());
-  EXPECT_FALSE(of("BFLOAT16").any());
+  EXPECT_FALSE(parse({"m"}).engine.quantization);
+  EXPECT_FALSE(of(R"({"kv_cache_quant_type": "int8"})"));
+  EXPECT_EQ(of("bf16"), model::Quantization{});
+  EXPECT_EQ(of("BFLOAT16"), model::Quantization{});
   EXPECT_EQ(of("wint8"), (model::Quantization{int8, int8, int8}));
   EXPECT_EQ(of("WINT4"), (model::Quantization{int8, int4, int4}));
   EXPECT_EQ(of("wint4-g64"), (model::Quantization{int8, grouped, grouped}));

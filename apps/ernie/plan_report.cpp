@@ -77,7 +77,8 @@ int full_length_requests(const PlanOptions& options, const ModelPlan& plan) {
 std::string weights_name(const PlanOptions& options) {
   const engine::EngineConfig& config = options.serve.engine;
   const auto formats = model::resolve_quantization(options.config, config.quantization);
-  return model::describe(formats ? *formats : config.quantization, config.dtype);
+  return model::describe(formats ? *formats : config.quantization.value_or(model::Quantization{}),
+                         config.dtype);
 }
 
 // An untied configuration has a head of its own.

@@ -31,9 +31,9 @@ struct StepTimeLimits {
 struct EngineConfig {
   std::string model_dir;
   model::LoadChoice load_choice = model::LoadChoice::kCheckpoint;
-  DType dtype = DType::kBF16;      // of activations
-  std::optional<KvType> kv_cache;  // none: as activations
-  model::Quantization quantization;
+  DType dtype = DType::kBF16;                       // of activations
+  std::optional<KvType> kv_cache;                   // none: as activations
+  std::optional<model::Quantization> quantization;  // nothing: as the weights are stored
   bool text_only = false;  // no picture will come: what only they need is not loaded
   int tensor_parallel_size = 1;
   int max_model_len = 2048;

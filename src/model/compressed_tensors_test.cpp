@@ -24,7 +24,7 @@ using testing::wide_config_json;
 std::unique_ptr<ops::Backend> make_backend() { return cpu::make_cpu_backend({.threads = 1}); }
 
 std::vector<float> folder_logits(const std::string& folder, int ranks = 1,
-                                 const Quantization& quantization = {}) {
+                                 const std::optional<Quantization>& quantization = {}) {
   return testing::folder_logits(folder, make_backend, ranks, quantization, DType::kF32);
 }
 
@@ -231,7 +231,7 @@ TEST(PackQuantized, ExpertsOfTransformersModelsStandAlone) {
 }
 
 std::string error_of(const std::string& config, const TensorMap& tensors, int ranks = 1,
-                     const Quantization& quantization = {}) {
+                     const std::optional<Quantization>& quantization = {}) {
   TempFolder folder;
   write_folder(folder, config, tensors);
   try {

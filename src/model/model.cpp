@@ -28,7 +28,7 @@ Result<LoadOptions> resolve(const ModelConfig& config, LoadOptions options, int 
   const Result<Quantization> formats = resolve_quantization(config, options.quantization);
   if (!formats) return formats.error();
   options.quantization = *formats;
-  const Status whole_groups = check_quantization(config, options.quantization, ranks);
+  const Status whole_groups = check_quantization(config, *options.quantization, ranks);
   if (!whole_groups) return whole_groups.error();
   return options;
 }
@@ -52,7 +52,7 @@ std::unique_ptr<Model> load_model(const ModelConfig& config, const std::string& 
   if (comm.rank() == 0) {
     log::info("loading {}: {:.1f} million parameters in {}, {}; {}", config.architecture,
               static_cast<double>(count_parameters(config)) * 1e-6,
-              describe(options.quantization, options.activation),
+              describe(*options.quantization, options.activation),
               comm.size() == 1 ? "1 rank" : std::to_string(comm.size()) + " ranks",
               source->describe());
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,7 +79,7 @@ enum class LoadChoice { kCheckpoint, kDummy };
 
 struct LoadOptions {
   DType activation = DType::kBF16;
-  Quantization quantization;
+  std::optional<Quantization> quantization;  // nothing: as the weights are stored
   LoadChoice choice = LoadChoice::kCheckpoint;
   bool text_only = false;  // leaves out vision tower, resampler and vision experts
   uint64_t seed = 0;       // of dummy weights; the same values for every tensor-parallel size

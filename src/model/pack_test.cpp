@@ -27,7 +27,7 @@ using testing::wide_config_json;
 std::unique_ptr<ops::Backend> make_backend() { return cpu::make_cpu_backend({.threads = 1}); }
 
 std::vector<float> folder_logits(const std::string& folder, int ranks = 1,
-                                 const Quantization& quantization = {},
+                                 const std::optional<Quantization>& quantization = {},
                                  DType activation = DType::kF32) {
   return testing::folder_logits(folder, make_backend, ranks, quantization, activation);
 }
@@ -159,6 +159,8 @@ TEST(PackRefusal, AnotherNumberOfRanksOrAnotherQuantization) {
   EXPECT_THAT(error_of([&] { folder_logits(packed.path(), 2, mix("wint8")); }),
               AllOf(HasSubstr("--quantization: expected int4 experts, int8 elsewhere"),
                     HasSubstr("found int8")));
+  EXPECT_THAT(error_of([&] { folder_logits(packed.path(), 2, mix("bf16")); }),
+              HasSubstr("found bfloat16"));
 }
 
 void replace_in(const std::string& path, const std::string& from, const std::string& to) {

@@ -47,13 +47,14 @@ std::string describe(const Quantization& quantization, DType activation) {
   return text + name(quantization.dense) + " elsewhere";
 }
 
-Result<Quantization> resolve_quantization(const ModelConfig& config, const Quantization& wanted) {
+Result<Quantization> resolve_quantization(const ModelConfig& config,
+                                          const std::optional<Quantization>& wanted) {
   const Quantization& stored = config.quantization;
-  if (!stored.any()) return wanted;
-  if (!wanted.any() || wanted == stored) return stored;
+  if (!wanted || *wanted == stored) return stored;
+  if (!stored.any()) return *wanted;
   return invalid_argument("--quantization: expected " + describe(stored, DType::kBF16) +
                               ", as the checkpoint is stored, found " +
-                              describe(wanted, DType::kBF16) +
+                              describe(*wanted, DType::kBF16) +
                               "; leave the flag out or give --model the bfloat16 checkpoint",
                           "quantization");
 }

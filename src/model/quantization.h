@@ -23,9 +23,10 @@ Result<Quantization> parse_quantization(const std::string& name);
 // For example "int4 experts, int8 elsewhere".
 std::string describe(const Quantization& quantization, DType activation);
 
-// What the matrices are loaded in: as they are stored, if they are quantised already, else as
-// `wanted` asks (--quantization). An error names both when they contradict.
-Result<Quantization> resolve_quantization(const ModelConfig& config, const Quantization& wanted);
+// What the matrices are loaded in: as they are stored, or as `wanted` asks (--quantization). An
+// error names both when they are stored quantised otherwise.
+Result<Quantization> resolve_quantization(const ModelConfig& config,
+                                          const std::optional<Quantization>& wanted);
 
 // Groups must not be cut by tensor parallelism. The error names format, matrix, width and ranks.
 Status check_quantization(const ModelConfig& config, const Quantization& quantization,

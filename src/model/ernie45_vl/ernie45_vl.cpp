@@ -25,7 +25,8 @@ ModelConfig served(const ModelConfig& config, const LoadOptions& options) {
 AllWeights load_all(const ModelConfig& config, const Shard& shard, const LoadOptions& options,
                     WeightLoader& loader) {
   AllWeights weights;
-  weights.decoder = load_decoder(config, shard, options.activation, options.quantization, loader);
+  weights.decoder = load_decoder(config, shard, options.activation,
+                                 options.quantization.value_or(config.quantization), loader);
   if (config.vision) {
     weights.tower = load_vision_tower(*config.vision, options.activation, loader);
     weights.resampler = load_resampler(config, options.activation, loader);

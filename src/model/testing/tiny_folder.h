@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -31,7 +32,7 @@ using MakeBackend = std::function<std::unique_ptr<ops::Backend>()>;
 // The logits of tiny_prompt() on so many ranks, from a folder that is planned and loaded as `ernie
 // serve` would. Throws StartError.
 inline std::vector<float> folder_logits(const std::string& folder, const MakeBackend& make_backend,
-                                        int ranks, const Quantization& quantization,
+                                        int ranks, const std::optional<Quantization>& quantization,
                                         DType activation) {
   const Result<ModelConfig> config = load_config(folder);
   if (!config) throw StartError(config.error().message);
