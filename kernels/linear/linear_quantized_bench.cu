@@ -56,7 +56,8 @@ void measure(const Matrix& m, int64_t rows, WeightFormat format, bool few = fals
     bench::report(std::string(m.name) + ", " + std::to_string(rows) + " rows, " +
                       (native ? "bf16" : "int" + std::to_string(bits_of(format.type))) +
                       (few ? ", kernel for few" : ""),
-                  us, static_cast<double>(bytes), 2.0 * static_cast<double>(rows) * static_cast<double>(m.in * m.out));
+                  us, static_cast<double>(bytes),
+                  2.0 * static_cast<double>(rows) * static_cast<double>(m.in * m.out));
   }
   for (void* p : weights) cudaFree(p);
   for (void* p : {scales, x, out, workspace}) cudaFree(p);
