@@ -1,6 +1,7 @@
 // ernie serve: flags in, a running server out.
 #include <fmt/format.h>
 #include <malloc.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -100,6 +101,15 @@ void fix_allocator_thresholds() {
   mallopt(M_TRIM_THRESHOLD, kReturnedBlock);
 }
 
+// A dump would hold the keys. A limit of 1 also stops those that the kernel pipes to a program
+// (core(5)), which a limit of 0 does not.
+void forbid_core_dumps() {
+  rlimit limit{};
+  getrlimit(RLIMIT_CORE, &limit);
+  limit.rlim_cur = std::min<rlim_t>(1, limit.rlim_max);
+  setrlimit(RLIMIT_CORE, &limit);
+}
+
 [[noreturn]] void end_after_fault(HttpServer& server, log::BackgroundLog& lines) {
   server.drain(kFaultLinger);
   server.stop();
@@ -145,6 +155,7 @@ int run_serve(std::vector<std::string> args) {
   ServeOptions options = parse_serve_options(std::move(args), model::process_environment());
   for (const std::string& note : options.notes) log::info("{}", note);
   warn_exposed(options);
+  if (!options.server.api_keys.empty()) forbid_core_dumps();
 
   StartClock clock;
   obs::Metrics metrics;

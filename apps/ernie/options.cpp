@@ -15,6 +15,7 @@
 #include "base/ascii.h"
 #include "json_flags.h"
 #include "serve_flags.h"
+#include "text/json_file.h"
 #include "text/reasoning_parser.h"
 
 namespace ernie::app {
@@ -74,6 +75,22 @@ std::string read_template(const std::string& text) {
   return content.str();
 }
 
+// Appends the keys of a file, one on each line; blank lines are none.
+void read_api_keys(const std::string& path, std::vector<std::string>& keys) {
+  if (path.empty()) return;
+  const Result<std::string> text = text::read_file(path);
+  if (!text) throw StartError("--api-key-file: " + text.error().message);
+  const size_t before = keys.size();
+  std::istringstream lines(*text);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t begin = line.find_first_not_of(" \t\r");
+    if (begin == std::string::npos) continue;
+    keys.push_back(line.substr(begin, line.find_last_not_of(" \t\r") + 1 - begin));
+  }
+  if (keys.size() == before)
+    throw StartError("--api-key-file: " + path + " has no key; put one on each line");
+}
+
 void fill_server(const ServeFlags& f, const Environment& environment, ServeOptions& out) {
   require(f.port >= 0 && f.port <= 65535, "--port", f.port, "0 to 65535");
   require(f.max_concurrency >= 1, "--max-concurrency", f.max_concurrency, "at least 1");
@@ -100,6 +117,7 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   std::istringstream more(environment("FD_API_KEY").value_or(""));
   for (std::string key; std::getline(more, key, ',');)
     if (!key.empty()) out.server.api_keys.push_back(key);
+  read_api_keys(f.api_key_file, out.server.api_keys);
   for (const std::string& key : out.server.api_keys)
     if (key.empty()) throw StartError("--api-key is empty; give a key or leave the flag out");
   out.graceful_timeout = std::chrono::seconds(f.graceful_timeout);

@@ -407,6 +407,18 @@ max-waiting-time: -1
               testing::ElementsAre("k3"));
 }
 
+TEST(ServeOptions, KeysMayComeFromAFile) {
+  {
+    const TempFile keys("\n first \r\nsecond\n\n");
+    EXPECT_THAT(parse({"m", "--api-key", "k", "--api-key-file", keys.path()}).server.api_keys,
+                testing::ElementsAre("k", "first", "second"));
+  }
+  const TempFile none("\n  \n");
+  EXPECT_THAT(refusal({"--api-key-file", none.path()}), HasSubstr("has no key"));
+  EXPECT_THAT(refusal({"--api-key-file", "/no/such/file"}),
+              testing::AllOf(HasSubstr("--api-key-file"), HasSubstr("/no/such/file")));
+}
+
 TEST(ServeOptions, ConfigFileErrorsNameTheFileAndTheKey) {
   EXPECT_THAT(refusal({"--config", "/no/such.yaml"}), HasSubstr("/no/such.yaml"));
   {

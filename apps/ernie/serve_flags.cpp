@@ -122,6 +122,9 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
       ->group(group)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--api-key-file", f.api_key_file,
+                 "File of keys, one on each line, so that no list of processes shows them")
+      ->group(group);
   app.add_option("--max-concurrency", f.max_concurrency, "Requests at once; more get 429")
       ->group(group)
       ->capture_default_str();

@@ -25,6 +25,7 @@ struct ServeFlags {
   int port = 8000;
   std::optional<int> metrics_port;
   std::vector<std::string> api_keys;
+  std::string api_key_file;
   int max_concurrency = 512;
   int max_connections = 4096;
   int max_request_mb = 64;

@@ -1,5 +1,6 @@
 """Bad input: each answer is OpenAI's four-key error with the right status, and the server goes on."""
 import json
+import pathlib
 
 import openai
 import pytest
@@ -120,6 +121,20 @@ def test_wrong_model_name(make_server):
     assert named.chat(model="ernie")[0] == 200
     status, body = named.chat(model="other")
     assert status == 404 and body["error"]["param"] == "model"
+
+
+def test_keys_of_a_file_are_in_no_list_of_processes_and_no_core_dump(make_server, tmp_path):
+    keys = tmp_path / "keys"
+    keys.write_text("\n first \r\nsecond\n")
+    locked = make_server("--api-key-file", str(keys))
+    for key in ("first", "second"):
+        assert locked.client(api_key=key).models.list().data
+    with pytest.raises(openai.AuthenticationError):
+        locked.client(api_key="third").models.list()
+    process = pathlib.Path(f"/proc/{locked.process.pid}")
+    assert "first" not in (process / "cmdline").read_text()
+    limit = next(l for l in (process / "limits").read_text().splitlines() if l.startswith("Max core file size"))
+    assert limit.split()[4] in ("0", "1")
 
 
 def test_api_key(make_server):

@@ -131,11 +131,12 @@ def test_client_that_leaves_during_prefill_frees_everything(make_server):
     assert server.chat()[0] == 200
 
 
-def test_sigterm_finishes_streams_and_refuses_new_ones(make_server):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_finishes_streams_and_refuses_new_ones(make_server, number):
     server = make_server()
     answer = iter(stream(server))
     next(answer)
-    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(number)
     time.sleep(0.1)
     if server.process.poll() is None:
         try:
