@@ -188,6 +188,7 @@ int run_serve(std::vector<std::string> args) {
        .model_name = options.served_model_name.empty() ? options.model : options.served_model_name,
        .check_model_name = !options.served_model_name.empty(),
        .ready = [&server] { return server->state() == ServerState::kReady; },
+       .cache_salt_by_key = options.cache_salt_by_key,
        .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
                                       4 * options.server.limits.max_body_bytes),
                 .memory = options.server.memory}});

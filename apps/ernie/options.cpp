@@ -120,6 +120,9 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   read_api_keys(f.api_key_file, out.server.api_keys);
   for (const std::string& key : out.server.api_keys)
     if (key.empty()) throw StartError("--api-key is empty; give a key or leave the flag out");
+  out.cache_salt_by_key = f.cache_salt_by_key;
+  if (out.cache_salt_by_key && out.server.api_keys.empty())
+    throw StartError("--cache-salt-by-key needs --api-key or --api-key-file");
   out.graceful_timeout = std::chrono::seconds(f.graceful_timeout);
   if (f.metrics_port && *f.metrics_port != f.port) {
     require(*f.metrics_port >= 0 && *f.metrics_port <= 65535, "--metrics-port", *f.metrics_port,

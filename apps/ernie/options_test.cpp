@@ -417,6 +417,7 @@ TEST(ServeOptions, KeysMayComeFromAFile) {
   EXPECT_THAT(refusal({"--api-key-file", none.path()}), HasSubstr("has no key"));
   EXPECT_THAT(refusal({"--api-key-file", "/no/such/file"}),
               testing::AllOf(HasSubstr("--api-key-file"), HasSubstr("/no/such/file")));
+  EXPECT_THAT(refusal({"--cache-salt-by-key"}), HasSubstr("needs --api-key"));
 }
 
 TEST(ServeOptions, ConfigFileErrorsNameTheFileAndTheKey) {

@@ -125,6 +125,9 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--api-key-file", f.api_key_file,
                  "File of keys, one on each line, so that no list of processes shows them")
       ->group(group);
+  app.add_flag("--cache-salt-by-key", f.cache_salt_by_key,
+               "Requests find in the caches what their own key left there only")
+      ->group(group);
   app.add_option("--max-concurrency", f.max_concurrency, "Requests at once; more get 429")
       ->group(group)
       ->capture_default_str();

@@ -26,6 +26,7 @@ struct ServeFlags {
   std::optional<int> metrics_port;
   std::vector<std::string> api_keys;
   std::string api_key_file;
+  bool cache_salt_by_key = false;
   int max_concurrency = 512;
   int max_connections = 4096;
   int max_request_mb = 64;

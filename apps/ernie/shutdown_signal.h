@@ -3,8 +3,8 @@
 namespace ernie::app {
 
 // SIGTERM, SIGINT and SIGHUP, the last unless it is ignored already (nohup). Until serving() is
-// called each ends the process at once; then the first one only makes requested() true, and a second
-// one ends the process at once with status 128 + its number.
+// called each ends the process at once; then the first one only makes requested() true, and a
+// second one ends the process at once with status 128 + its number.
 namespace shutdown_signal {
 void install();
 void serving();

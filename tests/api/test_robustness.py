@@ -227,6 +227,20 @@ def test_caches_answer_only_under_the_same_salt(server):
     assert server.post("/v1/completions", {"prompt": "x" * 200, "max_tokens": 1, "cache_salt": 5})[0] == 400
 
 
+def test_caches_answer_only_under_the_same_key(make_server):
+    server = make_server("--api-key", "a", "--api-key", "b", "--cache-salt-by-key")
+
+    def cached(key, **fields):
+        body = user(image(picture(78, 280, 280)), text("Whose?"), enable_thinking=False, **fields)
+        answer = server.post("/v1/chat/completions", body, {"Authorization": "Bearer " + key})[1]
+        return answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    assert cached("a") == 0
+    assert cached("a") >= 64
+    assert cached("b") == 0
+    assert cached("b", cache_salt="a") == 0
+
+
 @pytest.mark.parametrize("flags, kept", [([], True), (["--max_encoder_cache", "0", "--max-processor-cache=0"], False)])
 def test_a_known_picture_is_not_encoded_again(make_server, flags, kept):
     server = make_server(*flags)

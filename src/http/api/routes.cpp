@@ -120,6 +120,10 @@ void serve_parsed(const ApiContext& context, HttpRequest& request,
   auto options =
       answer_options(context, parsed->request.options, parsed->stream, request.request_id, is_chat);
   parsed->request.options.request_id = options.head.id;
+  if (context.cache_salt_by_key) {
+    parsed->request.options.cache_salt +=
+        " of " + std::string(request.header("authorization"));  // which the gate has checked
+  }
   parsed->request.bytes = std::move(request.body_bytes);
   watch->set(start(std::move(parsed->request), std::move(options)));
 }

@@ -16,9 +16,10 @@ namespace ernie::http {
 struct ApiContext {
   engine::Engine* engine = nullptr;
   serve::ChatService* service = nullptr;
-  std::string model_name;         // as /v1/models and answers show it
-  bool check_model_name = false;  // a request's "model" must be model_name
-  std::function<bool()> ready;    // false while starting or draining
+  std::string model_name;          // as /v1/models and answers show it
+  bool check_model_name = false;   // a request's "model" must be model_name
+  std::function<bool()> ready;     // false while starting or draining
+  bool cache_salt_by_key = false;  // caches are shared with requests of the same API key only
   JsonLimits json;
 };
 
