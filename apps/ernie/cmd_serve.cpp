@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 constexpr auto kPoll = 50ms;
 constexpr auto kTrimPause = 20s;
 constexpr int kReturnedBlock = 8 << 20;  // bytes; freed blocks from here on go back to the system
-constexpr auto kFaultLinger = 2s;        // for error events to reach clients after a device fault
+constexpr auto kLastAnswers = 2s;        // for errors to reach clients before the end
 
 bool is_probe(const std::string& path) {
   return path == "/health" || path == "/ping" || path == "/metrics";
@@ -111,7 +111,7 @@ void forbid_core_dumps() {
 }
 
 [[noreturn]] void end_after_fault(HttpServer& server, log::BackgroundLog& lines) {
-  server.drain(kFaultLinger);
+  server.drain(kLastAnswers);
   server.stop();
   lines.stop();
   // Threads may hang in the lost device; nothing of theirs is worth waiting for.
@@ -120,7 +120,7 @@ void forbid_core_dumps() {
 }
 
 // Waits for a signal or a device fault, then ends the server; returns the exit status.
-int serve_until_stopped(const ServeOptions& options, HttpServer& server,
+int serve_until_stopped(const ServeOptions& options, HttpServer& server, engine::Engine& engine,
                         const std::atomic<bool>& device_lost, log::BackgroundLog& lines) {
   auto last_trim = std::chrono::steady_clock::now();
   while (!shutdown_signal::requested() && !device_lost) {
@@ -134,9 +134,13 @@ int serve_until_stopped(const ServeOptions& options, HttpServer& server,
             server.running_requests());
   const bool finished = server.drain(options.graceful_timeout, [&] { return device_lost.load(); });
   if (device_lost) end_after_fault(server, lines);
-  if (!finished)
-    log::warn("{} requests were cut off after {} s (--timeout-graceful-shutdown)",
+  if (!finished) {
+    log::warn("{} requests are ended after {} s (--timeout-graceful-shutdown)",
               server.running_requests(), options.graceful_timeout.count());
+    engine.drain(0ms);  // what is still being prepared is refused
+    engine.cancel_all();
+    server.drain(kLastAnswers);
+  }
   server.stop();
   return 0;
 }
@@ -204,7 +208,7 @@ int run_serve(std::vector<std::string> args) {
   if (metrics_server) metrics_server->set_state(ServerState::kReady);
   print_ready(options, *server, metrics_server ? *metrics_server : *server, model.engine(), clock);
 
-  const int status = serve_until_stopped(options, *server, device_lost, lines);
+  const int status = serve_until_stopped(options, *server, model.engine(), device_lost, lines);
   if (metrics_server) metrics_server->stop();
   return status;
 }

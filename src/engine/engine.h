@@ -157,6 +157,9 @@ class Engine {
   // Ends a request soon, wherever it is; unknown handles are ignored. Its sink gets kCancelled.
   virtual void cancel(RequestHandle handle) = 0;
 
+  // The same for all requests that are there now.
+  virtual void cancel_all() = 0;
+
   // Refuses new requests from now on; true when all others finished within the limit.
   virtual bool drain(std::chrono::milliseconds limit) = 0;
 

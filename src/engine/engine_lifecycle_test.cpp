@@ -149,6 +149,16 @@ TEST(EngineLifecycle, DrainRefusesNewRequestsAndWaitsForTheOthers) {
   EXPECT_EQ(running.wait().tokens.size(), 60u);
 }
 
+TEST(EngineLifecycle, CancelAllEndsWhatIsThereAndNothingLater) {
+  ToyEngine engine(small_config());
+  engine.controls().step_delay_us = 1000;
+  std::vector<ToyEngine::Running> running;
+  for (int i = 0; i < 30; ++i) running.push_back(engine.submit(prompt(counting(8)), greedy(200)));
+  engine->cancel_all();
+  for (const auto& r : running) EXPECT_EQ(r.wait().reason, FinishReason::kCancelled);
+  EXPECT_EQ(engine.run(prompt(counting(8)), greedy(20)).tokens.size(), 20u);
+}
+
 TEST(EngineLifecycle, StoppingCancelsWhatIsLeft) {
   ToyEngine engine(small_config());
   engine.controls().step_delay_us = 1000;

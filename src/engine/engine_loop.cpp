@@ -76,6 +76,7 @@ Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
 }
 
 void EngineLoop::cancel(RequestHandle handle) { inbox_.push(Cancel{handle}); }
+void EngineLoop::cancel_all() { inbox_.push(CancelAll{}); }
 
 bool EngineLoop::drain(std::chrono::milliseconds limit) {
   draining_ = true;
@@ -151,6 +152,8 @@ void EngineLoop::handle(Submit& message) {
 void EngineLoop::handle(Cancel& message) {
   if (open_.contains(message.handle)) end_early(message.handle, FinishReason::kCancelled);
 }
+
+void EngineLoop::handle(CancelAll&) { end_all(FinishReason::kCancelled, {}); }
 
 void EngineLoop::handle(StepDone& message) {
   if (in_flight_.empty()) return;  // it ended with a fault of another rank

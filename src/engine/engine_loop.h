@@ -34,6 +34,7 @@ class EngineLoop : public Engine {
 
   Result<RequestHandle> submit(GenerationRequest request) override;
   void cancel(RequestHandle handle) override;
+  void cancel_all() override;
   bool drain(std::chrono::milliseconds limit) override;
   EngineStats stats() const override;
   const MemoryReport& memory() const override { return parts_.memory; }
@@ -54,6 +55,7 @@ class EngineLoop : public Engine {
   struct Cancel {
     RequestHandle handle = 0;
   };
+  struct CancelAll {};
   struct StepDone {
     std::vector<ops::SampleResult> samples;
   };
@@ -62,7 +64,7 @@ class EngineLoop : public Engine {
     std::string what;
   };
   struct Stop {};
-  using Message = std::variant<Submit, Cancel, StepDone, Fault, Stop>;
+  using Message = std::variant<Submit, Cancel, CancelAll, StepDone, Fault, Stop>;
   struct StepInFlight {
     sched::Reservation reservation;
     std::shared_ptr<const BatchInputs> batch;
@@ -77,6 +79,7 @@ class EngineLoop : public Engine {
   void wait_and_handle();
   void handle(Submit& message);
   void handle(Cancel& message);
+  void handle(CancelAll& message);
   void handle(StepDone& message);
   void handle(Fault& message);
   void handle(Stop& message);

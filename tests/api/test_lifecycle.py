@@ -148,6 +148,31 @@ def test_a_signal_finishes_streams_and_refuses_new_ones(make_server, number):
     assert server.process.wait(20) == 0
 
 
+def test_when_the_grace_is_over_each_client_is_told(make_server):
+    server = make_server("--timeout-graceful-shutdown", "1", "--max-num-seqs", "1", "--max-model-len", "4096")
+    body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4000, "ignore_eos": True, "n": 32}
+    answers = {}
+
+    def ask(stream):
+        answers[stream] = server.request("POST", "/v1/chat/completions", {**body, "stream": stream})
+
+    threads = [threading.Thread(target=ask, args=(stream,)) for stream in (True, False)]
+    threads[0].start()
+    time.sleep(0.3)
+    threads[1].start()
+    time.sleep(0.3)
+    server.process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(20)
+    status, text, _ = answers[False]
+    assert status == 503 and json.loads(text)["error"]["type"]
+    status, text, _ = answers[True]
+    events = [line for line in text.decode().split("\n") if line]
+    assert status == 200 and "error" in json.loads(events[-2].removeprefix("data: "))
+    assert events[-1] == "data: [DONE]"
+    assert server.process.wait(10) == 0
+
+
 def test_second_sigterm_ends_at_once(make_server):
     server, busy = one_at_a_time(make_server)
     server.process.send_signal(signal.SIGTERM)

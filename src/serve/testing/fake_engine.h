@@ -76,6 +76,12 @@ class FakeEngine : public engine::Engine {
     changed_.notify_all();
   }
 
+  void cancel_all() override {
+    std::lock_guard lock(mutex_);
+    for (Open& open : open_) open.cancelled = true;
+    changed_.notify_all();
+  }
+
   bool drain(std::chrono::milliseconds) override { return true; }
   engine::EngineStats stats() const override {
     engine::EngineStats stats;
