@@ -12,6 +12,7 @@
 #include "engine_bench.h"
 #include "load_client.h"
 #include "load_report.h"
+#include "print_error.h"
 #include "serve_bench_options.h"
 #include "shutdown_signal.h"
 
@@ -66,13 +67,13 @@ class ProgressLine {
     if (!terminal_ && p.seconds < next_) return;
     next_ = p.seconds + kLogPause;
     const double rate = static_cast<double>(p.pieces) / std::max(p.seconds, 1e-3);
-    fmt::print(stderr, "{}bench: {:.0f} s, {} of {} done, {} failed, {} running, {:.0f} tok/s{}",
-               terminal_ ? "\r" : "", p.seconds, p.completed, count_, p.failed, p.running, rate,
-               terminal_ ? "\x1b[K" : "\n");
+    print_error("{}bench: {:.0f} s, {} of {} done, {} failed, {} running, {:.0f} tok/s{}",
+                terminal_ ? "\r" : "", p.seconds, p.completed, count_, p.failed, p.running, rate,
+                terminal_ ? "\x1b[K" : "\n");
     shown_ = true;
   }
   void clear() {
-    if (terminal_ && shown_) fmt::print(stderr, "\r\x1b[K");
+    if (terminal_ && shown_) print_error("\r\x1b[K");
   }
 
  private:

@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "chat_client.h"
 #include "commands.h"
+#include "print_error.h"
 
 namespace ernie::app {
 namespace {
@@ -106,7 +107,7 @@ class Conversation {
   void complain(const std::string& message) {
     failed_ = true;
     std::fflush(stdout);
-    fmt::print(stderr, "ernie chat: {}\n", printable(message));
+    print_error("ernie chat: {}\n", printable(message));
   }
 
   ChatClient& client_;

@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "plan_report.h"
+#include "print_error.h"
 
 namespace ernie::app {
 
@@ -16,7 +17,7 @@ int run_plan(std::vector<std::string> args) {
     return 0;
   }
   const PlanOptions options = parse_plan_options(std::move(args), model::process_environment());
-  for (const std::string& note : options.serve.notes) fmt::print(stderr, "ernie: {}\n", note);
+  for (const std::string& note : options.serve.notes) print_error("ernie: {}\n", note);
   if (!options.devices) {
     const PlanTable table = plan_table(options);
     fmt::print("{}", options.json ? table_json(options, table) : table_text(options, table));

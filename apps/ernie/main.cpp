@@ -1,13 +1,21 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/version.h"
 #include "commands.h"
+#include "print_error.h"
 
 namespace {
 
@@ -44,18 +52,31 @@ int run(const std::vector<std::string>& args) {
   throw ernie::StartError("unknown command \"" + command + "\"; see ernie --help");
 }
 
+// Where one of the three standard streams is closed, the next file or socket would take its place,
+// and lines of the log would go there. Writing fails instead, as it would to a closed stream.
+void hold_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+      (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
 }  // namespace
 
 // 0: done, 1: failed while running, 2: could not start.
 int main(int argc, char** argv) {
+  hold_standard_streams();
   spdlog::set_default_logger(spdlog::stderr_color_mt("ernie"));
   try {
-    return run(std::vector<std::string>(argv + 1, argv + argc));
+    const int status = run(std::vector<std::string>(argv + 1, argv + argc));
+    if (std::fflush(stdout) == 0) return status;
+    throw std::runtime_error(std::string("cannot write the output: ") + std::strerror(errno));
   } catch (const ernie::StartError& e) {
-    fmt::print(stderr, "ernie: {}\n", e.what());
+    ernie::app::print_error("ernie: {}\n", e.what());
     return 2;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "ernie: {}\n", e.what());
+    ernie::app::print_error("ernie: {}\n", e.what());
     return 1;
   }
 }

@@ -5,6 +5,8 @@
 
 #include <cstdio>
 
+#include "print_error.h"
+
 namespace ernie::app {
 namespace {
 
@@ -22,7 +24,7 @@ double seconds_between(auto from, auto to) {
 StartClock::StartClock() : terminal_(isatty(STDERR_FILENO)), start_(Clock::now()) {}
 
 void StartClock::print(const std::string& line) {
-  fmt::print(stderr, "{}{}\n", terminal_ ? "\r\x1b[K" : "", line);
+  print_error("{}{}\n", terminal_ ? "\r\x1b[K" : "", line);
   std::fflush(stderr);
   last_line_ = Clock::now();
 }
@@ -42,7 +44,7 @@ void StartClock::begin(const std::string& phase) {
   phase_start_ = Clock::now();
   tenths_ = 0;
   if (terminal_) {
-    fmt::print(stderr, "{} ...", phase_);
+    print_error("{} ...", phase_);
     std::fflush(stderr);
   }
 }
@@ -54,8 +56,8 @@ void StartClock::progress(size_t done_bytes, size_t total_bytes) {
   const std::string amount = fmt::format("{:.2f} of {:.2f} GiB", gib(done_bytes), gib(total_bytes));
   if (terminal_) {
     const size_t filled = static_cast<size_t>(share * kBarWidth);
-    fmt::print(stderr, "\r\x1b[K{} [{}{}] {}", phase_, std::string(filled, '#'),
-               std::string(kBarWidth - filled, ' '), amount);
+    print_error("\r\x1b[K{} [{}{}] {}", phase_, std::string(filled, '#'),
+                std::string(kBarWidth - filled, ' '), amount);
     std::fflush(stderr);
   } else if (static_cast<int>(share * 10) > tenths_ && Clock::now() > last_line_ + kLinePause) {
     tenths_ = static_cast<int>(share * 10);

@@ -141,3 +141,16 @@ def test_a_number_over_the_range_of_a_flag_is_refused(flag):
     for number in ("99999999999999999999999", "-99999999999999999999999"):
         run = start(MODEL, f"{flag}={number}")
         assert run.returncode == 2 and flag in run.stderr.splitlines()[-1], run.stderr
+
+
+@pytest.mark.parametrize("redirection, status", [
+    ("2>&-", 2), ("2>/dev/full", 2), (">&- 2>&-", 2), ("<&-", 2)])
+def test_a_closed_or_full_error_stream_is_no_crash(redirection, status):
+    assert subprocess.run(f"{ERNIE} serve --model nope {redirection}", shell=True, timeout=20).returncode == status
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
+def test_an_output_that_is_lost_is_no_success(redirection):
+    run = subprocess.run(f"{ERNIE} plan --model ERNIE-4.5-0.3B {redirection}", shell=True, timeout=20,
+                         stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1 and "cannot write the output" in run.stderr
