@@ -1,7 +1,6 @@
 #include "model/checkpoint.h"
 
 #include <boost/json.hpp>
-#include <filesystem>
 #include <map>
 
 #include "base/result.h"
@@ -16,12 +15,10 @@ constexpr const char* kIndexFile = "model.safetensors.index.json";
 }  // namespace
 
 Checkpoint::Checkpoint(const std::string& folder) : folder_(folder) {
-  namespace fs = std::filesystem;
-  std::error_code ignored;
   const std::string index_path = folder + "/" + kIndexFile;
-  if (fs::exists(index_path, ignored)) {
+  if (text::has_entry(index_path)) {
     open_shards(index_path);
-  } else if (fs::exists(folder + "/" + kSingleFile, ignored)) {
+  } else if (text::has_entry(folder + "/" + kSingleFile)) {
     add_file(kSingleFile);
   } else {
     throw StartError(folder + ": expected " + kSingleFile + " or " + kIndexFile +
@@ -60,8 +57,7 @@ void Checkpoint::open_shards(const std::string& index_path) {
     tensors_of_shard[name].emplace_back(tensor);
   }
   for (const auto& [shard, names] : tensors_of_shard) {
-    std::error_code ignored;
-    if (!std::filesystem::exists(folder_ + "/" + shard, ignored)) {
+    if (!text::has_entry(folder_ + "/" + shard)) {
       throw StartError(folder_ + "/" + shard + ": " + index_path + " expects this shard, for \"" +
                        names.front() + "\" and others, and it is not there; download it again");
     }

@@ -15,7 +15,7 @@
 namespace ernie::model {
 
 MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // not waiting at a pipe
   if (fd < 0) {
     throw StartError(path_ + ": expected a readable file, found: " + std::strerror(errno));
   }

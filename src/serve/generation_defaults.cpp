@@ -1,10 +1,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "serve/chat_service.h"
+#include "text/json_file.h"
 
 namespace ernie::serve {
 namespace {
@@ -58,14 +56,10 @@ Result<GenerationDefaults> load_generation_defaults(const std::string& model_dir
   if (tokenizer.sep_id()) defaults.eos_token_ids.push_back(*tokenizer.sep_id());
 
   const std::string file = model_dir + "/generation_config.json";
-  if (std::filesystem::exists(file)) {
-    std::ifstream stream(file);
-    std::stringstream text;
-    text << stream.rdbuf();
-    boost::json::error_code ec;
-    const json::value parsed = json::parse(text.str(), ec);
-    if (ec || !parsed.is_object()) return invalid_argument(file + " is not a JSON object", "model");
-    const json::object& config = parsed.as_object();
+  if (text::has_entry(file)) {
+    const Result<json::object> parsed = text::read_json_object(file);
+    if (!parsed) return parsed.error();
+    const json::object& config = *parsed;
     float top_k = 0;
     for (const Status& status :
          {read_number(config, file, "temperature", 0, 100, &defaults.temperature),

@@ -42,8 +42,8 @@ TEST(GenerationDefaults, OneEndTokenOrSeveral) {
 
 TEST(GenerationDefaults, ABrokenFileIsNamedWithItsKey) {
   const std::pair<const char*, const char*> cases[] = {
-      {"", "JSON object"},
-      {"{", "JSON object"},
+      {"", "expected JSON"},
+      {"{", "expected JSON"},
       {"[]", "JSON object"},
       {R"({"temperature": "hot"})", "temperature"},
       {R"({"temperature": -1})", "temperature"},

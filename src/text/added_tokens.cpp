@@ -106,7 +106,7 @@ Result<AddedTokens> read_added_tokens(const std::filesystem::path& checkpoint) {
   for (const char* name :
        {"added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"}) {
     const std::filesystem::path path = checkpoint / name;
-    if (!std::filesystem::exists(path)) continue;
+    if (!has_entry(path)) continue;
     Result<json::object> object = read_json_object(path);
     if (!object) return object.error();
     Reader reader(added, path.string());

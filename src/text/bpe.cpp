@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "text/json_file.h"
 #include "text/utf8.h"
 
 namespace ernie::text {
@@ -33,13 +34,15 @@ Bpe::Bpe(Bpe&&) noexcept = default;
 Bpe::~Bpe() = default;
 
 Result<Bpe> Bpe::load(const std::filesystem::path& model_file) {
-  if (!std::filesystem::is_regular_file(model_file)) {
+  if (!has_entry(model_file)) {
     return internal_error(model_file.string() +
                           ": expected a SentencePiece model, found no such file; give a checkpoint "
                           "folder that contains tokenizer.model");
   }
+  const Result<std::string> bytes = read_file(model_file);
+  if (!bytes) return bytes.error();
   auto model = std::make_unique<sentencepiece::SentencePieceProcessor>();
-  const auto status = model->Load(model_file.string());
+  const auto status = model->LoadFromSerializedProto(*bytes);
   if (!status.ok()) {
     return internal_error(model_file.string() + ": expected a SentencePiece model, found: " +
                           status.ToString() + "; download the file again");

@@ -283,7 +283,7 @@ Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::from_checkpoint(
   json::object tokens;
   std::optional<std::string> source;
   std::filesystem::path file = checkpoint / "tokenizer_config.json";
-  if (std::filesystem::exists(file)) {
+  if (has_entry(file)) {
     Result<json::object> config = read_json_object(file);
     if (!config) return config.error();
     for (const auto& [key, value] : *config) {
@@ -297,7 +297,7 @@ Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::from_checkpoint(
       source = std::move(*found);
     }
   }
-  if (std::filesystem::exists(checkpoint / "chat_template.jinja")) {
+  if (has_entry(checkpoint / "chat_template.jinja")) {
     file = checkpoint / "chat_template.jinja";
     Result<std::string> text = read_file(file);
     if (!text) return text.error();

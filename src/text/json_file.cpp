@@ -1,20 +1,59 @@
 #include "text/json_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <boost/json.hpp>
-#include <fstream>
-#include <sstream>
+#include <cerrno>
+#include <cstring>
+#include <utility>
 
 namespace ernie::text {
 
+namespace {
+
+constexpr size_t kMostBytes = size_t{256} << 20;
+
+Error unreadable(const std::filesystem::path& path, const std::string& found) {
+  return internal_error(path.string() + ": expected a readable file, found " + found +
+                        "; check the path and its permissions, and that the download is complete");
+}
+
+}  // namespace
+
+bool has_entry(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(std::filesystem::symlink_status(path, ignored));
+}
+
 Result<std::string> read_file(const std::filesystem::path& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::ostringstream bytes;
-  if (!stream || !(bytes << stream.rdbuf())) {
-    return internal_error(path.string() +
-                          ": expected a readable file; check the path and its "
-                          "permissions, and that the download is complete");
+  // O_NONBLOCK: opening a pipe must not wait for a writer.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return unreadable(path, std::strerror(errno));
+  struct stat info {};
+  std::string text;
+  std::string fault;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    fault = "a folder, pipe or device";
+  } else if (static_cast<size_t>(info.st_size) > kMostBytes) {
+    fault = std::to_string(info.st_size) + " bytes where at most " + std::to_string(kMostBytes) +
+            " make sense";
+  } else {
+    text.resize(static_cast<size_t>(info.st_size));
+    size_t size = 0;
+    while (size < text.size()) {
+      const ssize_t n = read(fd, text.data() + size, text.size() - size);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) fault = std::strerror(errno);
+      if (n <= 0) break;
+      size += static_cast<size_t>(n);
+    }
+    text.resize(size);
   }
-  return std::move(bytes).str();
+  close(fd);
+  if (!fault.empty()) return unreadable(path, fault);
+  return text;
 }
 
 Result<boost::json::object> read_json_object(const std::filesystem::path& path) {

@@ -8,7 +8,11 @@
 
 namespace ernie::text {
 
-// Reads a whole file. The error names it.
+// Whether there is anything of that name, also a link that leads nowhere.
+bool has_entry(const std::filesystem::path& path);
+
+// Reads a whole file of at most 256 MiB. The error names it: it must be a regular file, so nothing
+// is waited for.
 Result<std::string> read_file(const std::filesystem::path& path);
 
 // Reads a file that holds one JSON object. The error names the file and the place.

@@ -1,6 +1,7 @@
 """Broken model folders: exit code 2 and one line that names the file and the key."""
 import json
 import math
+import os
 import signal
 import subprocess
 import time
@@ -39,6 +40,23 @@ def broken(tmp_path):
         return folder
 
     return write
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "circle", "folder", "huge"])
+@pytest.mark.parametrize("name", ["config.json", "added_tokens.json", "generation_config.json", "tokenizer_config.json",
+                                  "model.safetensors.index.json", "tokenizer.model"])
+def test_what_is_no_file_is_refused_by_name(broken, name, kind):
+    path = broken(name, None) / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "huge":
+        path.touch()
+        os.truncate(path, 30 << 30)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else name)
+    expect_refusal(path.parent, name)
 
 
 def changed(key, value):
