@@ -1,7 +1,10 @@
 #include "serve/chat_service.h"
 
+#include <algorithm>
+#include <functional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -15,56 +18,19 @@ namespace {
 
 using PromptPtr = std::shared_ptr<const model::Prompt>;
 
-class ChatServiceImpl : public ChatService {
+class TaskPool {
  public:
-  ChatServiceImpl(Parts parts, ServiceConfig config)
-      : parts_(std::move(parts)), config_(std::move(config)) {
-    for (int i = 0; i < config_.threads; ++i) {
-      threads_.emplace_back([this] { work(); });
-    }
+  explicit TaskPool(int threads) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
   }
-
-  ~ChatServiceImpl() override {
+  ~TaskPool() {
     tasks_.close();
     for (auto& thread : threads_) thread.join();
   }
 
-  bool post(std::function<void()> task) override { return tasks_.push(std::move(task)); }
-  const ServiceConfig& config() const override { return config_; }
-
-  std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
-    auto shared = std::make_shared<ChatRequest>(std::move(request));
-    return begin(std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
-      run(generation, arrival, shared->options, shared->reasoning_max_tokens,
-          config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
-            auto prompt = build_chat_prompt(*shared, parts_, config_, generation.cancelled());
-            if (!prompt) return prompt.error();
-            return std::vector<PromptPtr>{*prompt};
-          });
-    });
-  }
-
-  std::shared_ptr<Generation> complete(CompletionRequest request,
-                                       std::shared_ptr<OutputSink> sink) override {
-    auto shared = std::make_shared<CompletionRequest>(std::move(request));
-    return begin(std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
-      run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
-          [&]() -> Result<std::vector<PromptPtr>> {
-            std::vector<PromptPtr> prompts;
-            for (auto& prompt : shared->prompts) {
-              auto built = build_completion_prompt(std::move(prompt), shared->options.cache_salt,
-                                                   parts_, config_);
-              if (!built) return built.error();
-              prompts.push_back(*built);
-            }
-            return prompts;
-          });
-    });
-  }
+  bool post(std::function<void()> task) { return tasks_.push(std::move(task)); }
 
  private:
-  using Arrival = engine::Clock::time_point;
-
   // What fails in a task ends that task alone.
   void work() {
     while (auto task = tasks_.pop()) {
@@ -76,19 +42,78 @@ class ChatServiceImpl : public ChatService {
     }
   }
 
+  Queue<std::function<void()>> tasks_;
+  std::vector<std::thread> threads_;
+};
+
+bool has_media(const ChatRequest& request) {
+  return std::any_of(request.messages.begin(), request.messages.end(), [](const Message& message) {
+    return std::any_of(message.content.begin(), message.content.end(),
+                       [](const ContentPart& part) { return part.kind != PartKind::kText; });
+  });
+}
+
+class ChatServiceImpl : public ChatService {
+ public:
+  ChatServiceImpl(Parts parts, ServiceConfig config)
+      : parts_(std::move(parts)),
+        config_(std::move(config)),
+        media_(config_.media_threads),
+        text_(config_.threads) {}
+
+  bool post(std::function<void()> task) override { return text_.post(std::move(task)); }
+  const ServiceConfig& config() const override { return config_; }
+
+  std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
+    auto shared = std::make_shared<ChatRequest>(std::move(request));
+    TaskPool& pool = has_media(*shared) ? media_ : text_;
+    return begin(
+        pool, std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
+          run(generation, arrival, shared->options, shared->reasoning_max_tokens,
+              config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
+                auto prompt = build_chat_prompt(*shared, parts_, config_, generation.cancelled());
+                if (!prompt) return prompt.error();
+                return std::vector<PromptPtr>{*prompt};
+              });
+        });
+  }
+
+  std::shared_ptr<Generation> complete(CompletionRequest request,
+                                       std::shared_ptr<OutputSink> sink) override {
+    auto shared = std::make_shared<CompletionRequest>(std::move(request));
+    return begin(text_, std::move(sink),
+                 [this, shared](GenerationState& generation, Arrival arrival) {
+                   run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
+                       [&]() -> Result<std::vector<PromptPtr>> {
+                         std::vector<PromptPtr> prompts;
+                         for (auto& prompt : shared->prompts) {
+                           auto built = build_completion_prompt(
+                               std::move(prompt), shared->options.cache_salt, parts_, config_);
+                           if (!built) return built.error();
+                           prompts.push_back(*built);
+                         }
+                         return prompts;
+                       });
+                 });
+  }
+
+ private:
+  using Arrival = engine::Clock::time_point;
+
   // `work` runs on the pool unless the request was cancelled before its turn.
   template <typename Work>
-  std::shared_ptr<Generation> begin(std::shared_ptr<OutputSink> sink, Work work) {
+  std::shared_ptr<Generation> begin(TaskPool& pool, std::shared_ptr<OutputSink> sink, Work work) {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
-    const bool queued = post([generation, work = std::move(work), arrival = engine::Clock::now()] {
-      if (generation->cancelled()) return;
-      try {
-        work(*generation, arrival);
-      } catch (const std::exception& e) {
-        generation->fail(failure_of_request(e));
-      }
-    });
+    const bool queued =
+        pool.post([generation, work = std::move(work), arrival = engine::Clock::now()] {
+          if (generation->cancelled()) return;
+          try {
+            work(*generation, arrival);
+          } catch (const std::exception& e) {
+            generation->fail(failure_of_request(e));
+          }
+        });
     if (!queued) {
       generation->fail(
           {ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
@@ -182,8 +207,8 @@ class ChatServiceImpl : public ChatService {
 
   Parts parts_;
   ServiceConfig config_;
-  Queue<std::function<void()>> tasks_;
-  std::vector<std::thread> threads_;
+  TaskPool media_;
+  TaskPool text_;  // goes first: its tasks post to the other
 };
 
 }  // namespace

@@ -44,7 +44,8 @@ struct ServiceConfig {
   size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
   RequestMemory memory;                         // of all requests of the process
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
-  int threads = 8;  // of the pool for templates, tokenising and media; they mostly wait for fetches
+  int threads = 8;        // for parsing, templates and tokenising
+  int media_threads = 8;  // for requests with media; they mostly wait for fetches
 };
 
 struct RequestRecord {
@@ -69,10 +70,11 @@ class ChatService {
   static std::unique_ptr<ChatService> create(Parts parts, ServiceConfig config);
   virtual ~ChatService() = default;
 
-  // Runs `task` on the pool; false when the service is closing.
+  // Runs `task` on the pool for text; false when the service is closing.
   virtual bool post(std::function<void()> task) = 0;
 
-  // Both return at once; the prompt is prepared on the pool. Every failure goes to the sink.
+  // Both return at once; the prompt is prepared on the pool for text, or on that for media, so that
+  // text waits for no picture. Every failure goes to the sink.
   virtual std::shared_ptr<Generation> chat(ChatRequest request,
                                            std::shared_ptr<OutputSink> sink) = 0;
   virtual std::shared_ptr<Generation> complete(CompletionRequest request,

@@ -300,7 +300,7 @@ class SilentServer {
 
 TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   SilentServer media;
-  ServiceConfig config{.threads = 1};
+  ServiceConfig config{.media_threads = 1};
   config.fetch.allow_private_media = true;
   config.fetch.timeout_ms = 60'000;
   config.fetch.low_speed_s = 60;
@@ -311,12 +311,35 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   const auto generation = service.service->chat(std::move(request), sink);
   const int client = media.wait_for_client();
   generation->cancel();
-  std::promise<void> done;
-  service.service->post([&] { done.set_value(); });
-  EXPECT_EQ(done.get_future().wait_for(seconds(5)), std::future_status::ready)
-      << "the pool's only thread still waits for the picture";
+  ChatRequest next = say("And this?");
+  next.messages[0].content.push_back(image("data:,"));
+  const auto refused = new_sink();
+  service.service->chat(std::move(next), refused);
+  EXPECT_TRUE(refused->error()) << "the pool's only thread still waits for the picture";
   EXPECT_TRUE(service.engine->requests().empty());
   EXPECT_FALSE(sink->ended());
+  close(client);
+}
+
+TEST(ChatService, TextWaitsForNoPicture) {
+  SilentServer media;
+  ServiceConfig config{.media_threads = 1};
+  config.fetch.allow_private_media = true;
+  config.fetch.timeout_ms = 60'000;
+  config.fetch.low_speed_s = 60;
+  TestService service(always(text_script("a")), config);
+  std::vector<std::shared_ptr<Generation>> waiting;
+  for (int i = 0; i < 20; ++i) {
+    ChatRequest request = say("What is this?");
+    request.messages[0].content.push_back(image(media.url()));
+    waiting.push_back(service.service->chat(std::move(request), new_sink()));
+  }
+  const int client = media.wait_for_client();
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  EXPECT_FALSE(sink->error());
+  EXPECT_EQ(service.engine->requests().size(), 1u);
+  for (const auto& generation : waiting) generation->cancel();
   close(client);
 }
 
