@@ -24,7 +24,7 @@ struct Limits {
   size_t max_body_bytes = size_t{64} << 20;     // 413, before the rest is read
   size_t max_stream_backlog = size_t{4} << 20;  // bytes of a stream not yet taken by the client
   milliseconds header_timeout{20'000};          // 408, from the first byte of a request
-  milliseconds body_timeout{30'000};            // 408; each 16 KiB received adds one second
+  milliseconds body_timeout{30'000};            // 408; 16 KiB/s must come over so long a time
   milliseconds idle_timeout{75'000};            // between requests: closed without an answer
   milliseconds write_timeout{30'000};  // no byte taken by the client for this long: cut off
   milliseconds linger_timeout{3'000};  // after an error: unread input is still dropped

@@ -59,6 +59,21 @@ TEST(ServerTimeouts, A14SlowBodyGets408) {
   EXPECT_EQ(client.read_all(), "");
 }
 
+// Without it, whoever sends a body but for its last byte would hold its memory for an hour.
+TEST(ServerTimeouts, A14ABodyThatStopsGets408HoweverMuchCame) {
+  ServerOptions options;
+  options.limits.body_timeout = 200ms;
+  TestServer server(options);
+  RawClient client = server.connect();
+  client.send(
+      "POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+      "Content-Length: 4000000\r\n\r\n" +
+      std::string(3'999'999, ' '));
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(error_code_of(client.read_response().body), "body_timeout");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+}
+
 TEST(ServerTimeouts, IdleConnectionsAreClosedSilently) {
   ServerOptions options;
   options.limits.idle_timeout = 100ms;
