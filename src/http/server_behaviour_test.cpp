@@ -45,33 +45,22 @@ TEST(ServerTimeouts, A13SlowHeadersGet408WhileOthersAreServed) {
   }
 }
 
+// However much came: whoever sends all but the last byte would hold its memory for an hour.
 TEST(ServerTimeouts, A14SlowBodyGets408) {
   ServerOptions options;
   options.limits.body_timeout = 200ms;
   TestServer server(options);
-  RawClient client = server.connect();
-  client.send(
-      "POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-      "Content-Length: 1000\r\n\r\n{");
-  const RawClient::Response response = client.read_response();
-  EXPECT_EQ(response.status, 408);
-  EXPECT_EQ(error_code_of(response.body), "body_timeout");
-  EXPECT_EQ(client.read_all(), "");
-}
-
-// Without it, whoever sends a body but for its last byte would hold its memory for an hour.
-TEST(ServerTimeouts, A14ABodyThatStopsGets408HoweverMuchCame) {
-  ServerOptions options;
-  options.limits.body_timeout = 200ms;
-  TestServer server(options);
-  RawClient client = server.connect();
-  client.send(
-      "POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-      "Content-Length: 4000000\r\n\r\n" +
-      std::string(3'999'999, ' '));
-  const auto begin = std::chrono::steady_clock::now();
-  EXPECT_EQ(error_code_of(client.read_response().body), "body_timeout");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  for (const size_t bytes : {1, 3'999'999}) {
+    RawClient client = server.connect();
+    client.send(
+        "POST /v1/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Content-Length: 4000000\r\n\r\n" +
+        std::string(bytes, '{'));
+    const RawClient::Response response = client.read_response();
+    EXPECT_EQ(response.status, 408);
+    EXPECT_EQ(error_code_of(response.body), "body_timeout");
+    EXPECT_EQ(client.read_all(), "");
+  }
 }
 
 TEST(ServerTimeouts, IdleConnectionsAreClosedSilently) {

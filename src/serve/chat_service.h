@@ -44,7 +44,7 @@ struct ServiceConfig {
   size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
   RequestMemory memory;                         // of all requests of the process
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
-  int threads = 8;        // for parsing, templates and tokenising
+  int threads = 8;                              // for parsing, templates and tokenising
   int media_threads = 8;  // for requests with media; they mostly wait for fetches
 };
 
