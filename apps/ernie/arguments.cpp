@@ -56,6 +56,28 @@ void append_flag(const std::string& name, const YAML::Node& node, std::vector<st
   }
 }
 
+bool is_number(const std::string& text, bool whole) {
+  int integer = 0;
+  double real = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] =
+      whole ? std::from_chars(text.data(), end, integer) : std::from_chars(text.data(), end, real);
+  return error == std::errc() && rest == end;
+}
+
+// CLI11 takes "" for 0 and says of what it does not take only that.
+void check_numbers(const CLI::App& app) {
+  for (const CLI::Option* option : app.get_options()) {
+    const bool whole = option->get_type_name() == "INT";
+    if (!whole && option->get_type_name() != "FLOAT") continue;
+    for (const std::string& text : option->results()) {
+      if (is_number(text, whole)) continue;
+      throw StartError(option->get_name() + " is \"" + text + "\"; it must be a " +
+                       (whole ? "whole number up to 2147483647" : "number"));
+    }
+  }
+}
+
 std::string positive_name(std::string name) {
   return name.rfind("no-", 0) == 0 ? name.substr(3) : name;
 }
@@ -94,9 +116,13 @@ void parse_arguments(CLI::App& app, std::vector<std::string> args, const char* c
     app.parse(std::move(args));
   } catch (const CLI::CallForHelp&) {
     throw;
+  } catch (const CLI::ConversionError& e) {
+    check_numbers(app);
+    throw StartError(std::string(e.what()) + " (see ernie " + command + " --help)");
   } catch (const CLI::ParseError& e) {
     throw StartError(std::string(e.what()) + " (see ernie " + command + " --help)");
   }
+  check_numbers(app);
 }
 
 std::string check_uint64(const std::string& text) {

@@ -407,6 +407,15 @@ max-waiting-time: -1
               testing::ElementsAre("k3"));
 }
 
+TEST(ServeOptions, WhatIsNoNumberIsRefusedWithItsFlag) {
+  for (const char* text : {"", " 1", "0x10", "1.5", "abc", "2147483648", "1e308"}) {
+    EXPECT_THAT(refusal({"--cpu-threads", text}),
+                testing::AllOf(HasSubstr("--cpu-threads is \""), HasSubstr("whole number")))
+        << text;
+  }
+  EXPECT_THAT(refusal({"--gpu-memory-utilization", ""}), HasSubstr("must be a number"));
+}
+
 TEST(ServeOptions, KeysMayComeFromAFile) {
   {
     const TempFile keys("\n first \r\nsecond\n\n");

@@ -64,12 +64,14 @@ class BoundedMemory : public json::memory_resource {
   explicit BoundedMemory(std::shared_ptr<Account> account) : account_(std::move(account)) {}
 
  private:
-  void* do_allocate(size_t bytes, size_t align) override {
+  // Boost.JSON names another alignment when it frees a key than when it allocated it; all of them
+  // are within what `new` gives.
+  void* do_allocate(size_t bytes, size_t) override {
     account_->take(bytes);
-    return ::operator new(bytes, std::align_val_t(align));
+    return ::operator new(bytes);
   }
-  void do_deallocate(void* memory, size_t bytes, size_t align) override {
-    ::operator delete(memory, std::align_val_t(align));
+  void do_deallocate(void* memory, size_t bytes, size_t) override {
+    ::operator delete(memory);
     account_->give_back(bytes);
   }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
