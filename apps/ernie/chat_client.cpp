@@ -7,10 +7,10 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
-#include <sstream>
+
+#include "text/json_file.h"
 
 namespace ernie::app {
 namespace {
@@ -180,10 +180,9 @@ Result<json::object> image_part(const std::string& path) {
   if (size > kMaxImageBytes)
     return invalid_argument(path + " is larger than " + std::to_string(kMaxImageBytes >> 20) +
                             " MiB");
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream content;
-  content << file.rdbuf();
-  const std::string bytes = content.str();
+  const Result<std::string> file = text::read_file(path);
+  if (!file) return file.error();
+  const std::string& bytes = *file;
   const char* type = image_type(bytes);
   if (!type) return invalid_argument(path + " is no JPEG, PNG, WebP or GIF");
   return json::object{{"type", "image_url"},

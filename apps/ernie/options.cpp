@@ -7,7 +7,6 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <sstream>
 
@@ -68,11 +67,9 @@ std::string read_template(const std::string& text) {
             "a readable file or a Jinja template");
     return text;
   }
-  std::ifstream file(text, std::ios::binary);
-  std::ostringstream content;
-  content << file.rdbuf();
-  if (!file) throw StartError("--chat-template: cannot read " + text);
-  return content.str();
+  const Result<std::string> content = text::read_file(text);
+  if (!content) throw StartError("--chat-template: " + content.error().message);
+  return *content;
 }
 
 // Appends the keys of a file, one on each line; blank lines are none.

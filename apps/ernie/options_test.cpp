@@ -307,7 +307,7 @@ TEST(ServeOptions, NumericFlagsTakeOrRefuseAnyNumber) {
       const std::string argument = flag + "=" + value;
       const std::string message = refusal({argument});
       if (message.empty()) continue;
-      EXPECT_THAT(message, HasSubstr("--")) << argument;
+      EXPECT_THAT(message, HasSubstr(flag)) << argument;
     }
   }
   EXPECT_GE(numeric, 20);

@@ -298,23 +298,31 @@ class SilentServer {
   std::string url_;
 };
 
-TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
-  SilentServer media;
+// One thread for media, which may wait for them a minute.
+ServiceConfig patient() {
   ServiceConfig config{.media_threads = 1};
   config.fetch.allow_private_media = true;
   config.fetch.timeout_ms = 60'000;
   config.fetch.low_speed_s = 60;
-  TestService service(always(text_script("a")), config);
+  return config;
+}
+
+ChatRequest ask_about(const std::string& url) {
   ChatRequest request = say("What is this?");
-  request.messages[0].content.push_back(image(media.url()));
+  request.messages[0].content.push_back(image(url));
+  return request;
+}
+
+TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
+  SilentServer media;
+  TestService service(always(text_script("a")), patient());
+  ChatRequest request = ask_about(media.url());
   const auto sink = new_sink();
   const auto generation = service.service->chat(std::move(request), sink);
   const int client = media.wait_for_client();
   generation->cancel();
-  ChatRequest next = say("And this?");
-  next.messages[0].content.push_back(image("data:,"));
   const auto refused = new_sink();
-  service.service->chat(std::move(next), refused);
+  service.service->chat(ask_about("data:,"), refused);
   EXPECT_TRUE(refused->error()) << "the pool's only thread still waits for the picture";
   EXPECT_TRUE(service.engine->requests().empty());
   EXPECT_FALSE(sink->ended());
@@ -323,16 +331,10 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
 
 TEST(ChatService, TextWaitsForNoPicture) {
   SilentServer media;
-  ServiceConfig config{.media_threads = 1};
-  config.fetch.allow_private_media = true;
-  config.fetch.timeout_ms = 60'000;
-  config.fetch.low_speed_s = 60;
-  TestService service(always(text_script("a")), config);
+  TestService service(always(text_script("a")), patient());
   std::vector<std::shared_ptr<Generation>> waiting;
   for (int i = 0; i < 20; ++i) {
-    ChatRequest request = say("What is this?");
-    request.messages[0].content.push_back(image(media.url()));
-    waiting.push_back(service.service->chat(std::move(request), new_sink()));
+    waiting.push_back(service.service->chat(ask_about(media.url()), new_sink()));
   }
   const int client = media.wait_for_client();
   const auto sink = new_sink();

@@ -2,6 +2,7 @@
 import json
 import math
 import os
+import pathlib
 import signal
 import subprocess
 import time
@@ -172,3 +173,19 @@ def test_an_output_that_is_lost_is_no_success(redirection):
     run = subprocess.run(f"{ERNIE} plan --model ERNIE-4.5-0.3B {redirection}", shell=True, timeout=20,
                          stderr=subprocess.PIPE, text=True)
     assert run.returncode == 1 and "cannot write the output" in run.stderr
+
+
+def test_no_file_takes_the_place_of_a_closed_stream():
+    run = subprocess.Popen(f"exec {ERNIE} serve --model {MODEL} --port 0 --num-gpu-blocks-override 16 "
+                           "--max-model-len 128 <&- >&- 2>&-", shell=True)
+    try:
+        threads = pathlib.Path(f"/proc/{run.pid}/task")
+        for _ in range(200):
+            if any((t / "comm").read_text() == "ernie-engine\n" for t in threads.iterdir()):
+                break
+            assert run.poll() is None
+            time.sleep(0.05)
+        assert {os.readlink(f"/proc/{run.pid}/fd/{fd}") for fd in range(3)} == {"/dev/null"}
+    finally:
+        run.kill()
+        run.wait()

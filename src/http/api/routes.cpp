@@ -153,7 +153,7 @@ void serve_completion(const ApiContext& context, HttpRequest& request,
 using Serve = void (*)(const ApiContext&, HttpRequest&, const std::shared_ptr<ResponseWriter>&,
                        const std::shared_ptr<Watch>&);
 
-// Parsing and media work belong to the service's pool, not to the threads that move bytes.
+// Parsing belongs to the service's pool for text, not to the threads that move bytes.
 Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
   return [context, serve](HttpRequest request, std::shared_ptr<ResponseWriter> writer) {
     auto watch = Watch::over(*writer);
