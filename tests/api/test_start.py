@@ -45,7 +45,7 @@ def broken(tmp_path):
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "circle", "folder", "huge"])
 @pytest.mark.parametrize("name", ["config.json", "added_tokens.json", "generation_config.json", "tokenizer_config.json",
-                                  "model.safetensors.index.json", "tokenizer.model"])
+                                  "model.safetensors.index.json", "tokenizer.model", "model.safetensors"])
 def test_what_is_no_file_is_refused_by_name(broken, name, kind):
     path = broken(name, None) / name
     if kind == "pipe":
