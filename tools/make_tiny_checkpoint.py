@@ -77,19 +77,39 @@ def bell(seed, name, shape):
     return ((total - 1020) / 209.0).astype(np.float32).reshape(shape)
 
 
-def logical_weights(g, seed):
-    """All tensors under the names and shapes of the `pt` layout, as float32."""
-    out = {}
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """One tensor of the `pt` layout: base + scale * a bell-shaped value that `key` and the seed decide."""
+
+    name: str
+    shape: tuple
+    key: str
+    scale: float
+    base: int = 0
+    transposed: bool = False  # made as the turned `shape`
+
+    def make(self, seed):
+        shape = self.shape[::-1] if self.transposed else self.shape
+        values = self.base + bell(seed, self.key, shape) * np.float32(self.scale)
+        return values.T if self.transposed else values
+
+
+def tensors_of(g):
+    """All tensors under the names and shapes of the `pt` layout."""
+    out = []
+
+    def add(name, shape, scale, key=None, **more):
+        out.append(Tensor(name, shape, key or name, scale, **more))
 
     def linear(name, rows, cols, gain=1.0, bias=False):
-        out[name + ".weight"] = bell(seed, name, (rows, cols)) * np.float32(gain / cols**0.5)
+        add(name + ".weight", (rows, cols), gain / cols**0.5, name)
         if bias:
-            out[name + ".bias"] = bell(seed, name + ".bias", (rows,)) * np.float32(0.1)
+            add(name + ".bias", (rows,), 0.1)
 
     def norm(name, width, bias=False):
-        out[name + ".weight"] = 1 + bell(seed, name, (width,)) * np.float32(0.1)
+        add(name + ".weight", (width,), 0.1, name, base=1)
         if bias:
-            out[name + ".bias"] = bell(seed, name + ".bias", (width,)) * np.float32(0.05)
+            add(name + ".bias", (width,), 0.05)
 
     def mlp(name, width):
         linear(name + ".gate_proj", width, g.hidden, 1.5)
@@ -99,20 +119,19 @@ def logical_weights(g, seed):
     def moe(name):
         modalities = len(g.expert_width)
         for m, width in enumerate(g.expert_width):
-            router = bell(seed, f"{name}.gate.{m}", (g.experts, g.hidden)) * np.float32(
-                1.5 / g.hidden**0.5
-            )
             # Text-only checkpoints keep the router [experts, hidden], VL ones [hidden, experts].
+            shape = (g.experts, g.hidden) if modalities == 1 else (g.hidden, g.experts)
             suffix = ".gate.weight" + (f"_{m}" if m else "")
-            out[name + suffix] = router if modalities == 1 else router.T
+            scale = 1.5 / g.hidden**0.5
+            add(name + suffix, shape, scale, f"{name}.gate.{m}", transposed=modalities > 1)
             for e in range(g.experts):
                 mlp(f"{name}.experts.{m * g.experts + e}", width)
-        bias = bell(seed, name + ".statics", (modalities, g.experts)) * np.float32(0.03)
-        out[name + ".moe_statics.e_score_correction_bias"] = bias
+        bias = name + ".moe_statics.e_score_correction_bias"
+        add(bias, (modalities, g.experts), 0.03, name + ".statics")
         if g.shared:
             mlp(name + ".shared_experts", g.shared * g.expert_width[0])
 
-    out["model.embed_tokens.weight"] = bell(seed, "embed", (g.vocab, g.hidden)) * np.float32(0.3)
+    add("model.embed_tokens.weight", (g.vocab, g.hidden), 0.3, "embed")
     for n in range(g.layers):
         layer = f"model.layers.{n}"
         norm(layer + ".input_layernorm", g.hidden)
@@ -124,7 +143,7 @@ def logical_weights(g, seed):
         moe(layer + ".mlp") if g.is_moe(n) else mlp(layer + ".mlp", g.intermediate)
     norm("model.norm", g.hidden)
     if not g.tied:
-        out["lm_head.weight"] = bell(seed, "lm_head", (g.vocab, g.hidden)) * np.float32(0.3)
+        add("lm_head.weight", (g.vocab, g.hidden), 0.3, "lm_head")
     if not g.depth:
         return out
 
@@ -148,6 +167,11 @@ def logical_weights(g, seed):
     linear("model.resampler_model.mlp", g.hidden, merged, bias=True)
     norm("model.resampler_model.after_norm", g.hidden)
     return out
+
+
+def logical_weights(g, seed):
+    """All tensors of the `pt` layout by name, as float32."""
+    return {tensor.name: tensor.make(seed) for tensor in tensors_of(g)}
 
 
 def stays_float32(name):

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """Writes a folder that `ernie serve --load-choices dummy` can serve: the geometry of ERNIE-4.5-VL-28B-A3B or
 ERNIE-4.5-VL-424B-A47B with the vocabulary and the picture sizes' files of the demo model, so that answers have text.
+With --weights a bfloat16 checkpoint of random numbers, too (28b: 57 GB; needs numpy and sentencepiece).
 
-  dummy_model.py OUT [--geometry 28b|424b] [--layers 28]
+  dummy_model.py OUT [--geometry 28b|424b] [--layers 28] [--vocab 103424] [--weights]
 """
 import argparse
 import json
 import pathlib
 import shutil
+import sys
+import zlib
 
-DEMO = pathlib.Path(__file__).resolve().parents[2] / "models/demo"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEMO = ROOT / "models/demo"
 GEOMETRIES = {
     "28b": {"hidden_size": 2560, "num_attention_heads": 20, "num_key_value_heads": 4, "intermediate_size": 12288,
             "moe_num_experts": [64, 64], "moe_intermediate_size": [1536, 512], "moe_k": 6, "moe_num_shared_experts": 2,
@@ -20,6 +24,64 @@ GEOMETRIES = {
 }
 FIRST_MOE_LAYER = {"28b": 1, "424b": 3}
 TOWER = {"depth": 32, "embed_dim": 1280, "hidden_size": 1280, "num_heads": 16, "mlp_ratio": 4}
+SHARD_BYTES = 4 << 30
+
+
+def shards_of(sizes):
+    """Lists of names, each of at least SHARD_BYTES but the last."""
+    shards, filled = [[]], 0
+    for name, size in sizes.items():
+        if filled >= SHARD_BYTES:
+            shards.append([])
+            filled = 0
+        shards[-1].append(name)
+        filled += size
+    return shards
+
+
+def write_weights(out, config):
+    sys.path.insert(0, str(ROOT / "tools"))
+    import numpy as np
+
+    import make_tiny_checkpoint as tiny
+
+    heads = config["num_attention_heads"]
+    geometry = tiny.Geometry(
+        config["model_type"], config["hidden_size"], config["num_hidden_layers"], heads, config["num_key_value_heads"],
+        config.get("head_dim", config["hidden_size"] // heads), config["intermediate_size"],
+        config["tie_word_embeddings"], config["moe_num_experts"][0], config["moe_k"],
+        tuple(config["moe_intermediate_size"]), config["moe_num_shared_experts"], config["moe_layer_start_index"][0],
+        config["freq_allocation"], TOWER["depth"], TOWER["embed_dim"], TOWER["num_heads"],
+        TOWER["embed_dim"] * TOWER["mlp_ratio"], config["vocab_size"])
+    tensors = {tensor.name: tensor for tensor in tiny.tensors_of(geometry)}
+    pool = {"BF16": tiny.to_bf16_bits(tiny.bell(1, "pool", (1 << 25,)) * np.float32(0.02)),
+            "F32": tiny.bell(1, "pool", (1 << 23,)) * np.float32(0.02)}
+    kind = {name: "F32" if tiny.stays_float32(name) else "BF16" for name in tensors}
+    size = {name: int(np.prod(t.shape)) * pool[kind[name]].itemsize for name, t in tensors.items()}
+    shards = shards_of(size)
+    weight_map = {}
+    for i, names in enumerate(shards):
+        file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
+        header, offset = {}, 0
+        for name in names:
+            span = [offset, offset + size[name]]
+            header[name] = {"dtype": kind[name], "shape": list(tensors[name].shape), "data_offsets": span}
+            offset += size[name]
+            weight_map[name] = file
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with open(out / file, "wb") as shard:
+            shard.write(len(text).to_bytes(8, "little") + text)
+            for name in names:
+                values, left, at = pool[kind[name]], size[name], zlib.crc32(name.encode()) % (1 << 20)
+                while left > 0:
+                    piece = memoryview(values[at:]).cast("B")[:left]
+                    shard.write(piece)
+                    left -= len(piece)
+                    at = 0
+        print(f"{file}: {offset / 1e9:.1f} GB", flush=True)
+    index = {"metadata": {"total_size": sum(size.values())}, "weight_map": weight_map}
+    (out / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
 def main():
@@ -27,11 +89,15 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--geometry", choices=GEOMETRIES, default="28b")
     parser.add_argument("--layers", type=int, help="default: all of the geometry's")
+    parser.add_argument("--vocab", type=int, help="rows of the embedding, at least the demo model's (default)")
+    parser.add_argument("--weights", action="store_true", help="write random weights, too")
     args = parser.parse_args()
     config = json.loads((DEMO / "config.json").read_text())
     config.update(GEOMETRIES[args.geometry], max_position_embeddings=131072, pixel_hidden_size=1280)
     if args.layers:
         config["num_hidden_layers"] = args.layers
+    if args.vocab:
+        config["vocab_size"] = args.vocab
     config["moe_layer_start_index"] = [FIRST_MOE_LAYER[args.geometry]] * 2
     config["moe_layer_end_index"] = [config["num_hidden_layers"] - 1] * 2
     config["vision_config"].update(TOWER)
@@ -40,6 +106,8 @@ def main():
     for path in DEMO.iterdir():
         if path.suffix in (".json", ".model") and path.name not in ("config.json", "model.safetensors.index.json"):
             shutil.copy(path, args.out / path.name)
+    if args.weights:
+        write_weights(args.out, config)
 
 
 if __name__ == "__main__":

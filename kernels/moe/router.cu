@@ -7,14 +7,16 @@
 #include "kernels/moe/mma.cuh"
 #include "kernels/moe/router.h"
 
-// A block has one warp for each of the 16 slices of hidden and a tile of tokens (rows of the matrix
-// product) by experts (columns). Small batches take 16 tokens x 8 experts a block, so that many
-// multiprocessors share the reading of the weights; large ones 32 x 64. One block of a token tile
-// gets the logits of all and chooses the experts: where the blocks form a cluster, the first one,
-// through its shared memory; else the one that is the last to write them.
+// hidden is cut into quarters and each into 16 slices, one for each warp of a block; a logit is the
+// sum of the quarters' sums of slices, each in order. A block has a tile of tokens (rows of the
+// matrix product) by experts (columns). Small batches take 16 tokens x 8 experts, so that many
+// multiprocessors share the reading of the weights, and where there are clusters a block for each
+// quarter; large ones 32 x 64. The block that is the last to write its logits of a token tile
+// chooses the experts.
 namespace ernie::kernels {
 namespace {
 
+constexpr int kQuarters = 4;
 constexpr int kSlices = 16;
 constexpr int kThreads = kSlices * 32;
 constexpr int kChunk = 32;  // of hidden: two matrix products; a lane holds 8 neighbours of each row
@@ -139,40 +141,74 @@ template <int kTokenTiles, int kExpertTiles>
 constexpr size_t kSharedBytes = size_t{kSlices} * 16 * kTokenTiles * 8 * kExpertTiles *
                                 sizeof(float);
 
+// sum += x of 16 tokens * weights of 8 experts, for one chunk of hidden.
+template <int kParts>
+__device__ __forceinline__ void multiply_chunk(const Parts<kParts> (&a)[2], const Parts<3>& b,
+                                               float (&sum)[4]) {
+#pragma unroll
+  for (int step = 0; step < 4; step += 2) {
+#pragma unroll
+    for (int i = kParts - 1; i >= 0; --i) {
+#pragma unroll
+      for (int j = 2; j >= 0; --j) {
+        multiply_add(sum, a[0].v[i][step], a[1].v[i][step], a[0].v[i][step + 1],
+                     a[1].v[i][step + 1], b.v[j][step], b.v[j][step + 1]);
+      }
+    }
+  }
+}
+
+// kCluster: a cluster of blocks, one for each quarter of hidden, whose first block adds them up.
+// Else a block goes through all quarters.
 template <class T, int kTokenTiles, int kExpertTiles, bool kCluster>
 __global__ __launch_bounds__(kThreads) void router_kernel(
     const __grid_constant__ MoeRouterParams p) {
   constexpr int kTokens = 16 * kTokenTiles;
   constexpr int kExperts = 8 * kExpertTiles;
+  constexpr int kLogits = kTokens * kExperts;
+  constexpr int kPerThread = (kLogits + kThreads - 1) / kThreads;
+  constexpr int kBlocks = kCluster ? kQuarters : 1;
   extern __shared__ float4 shared_memory[];
   float* partial = reinterpret_cast<float*>(shared_memory);  // [slice][token][expert]
+  __shared__ float quarter_sums[kCluster ? kQuarters : 1][kCluster ? kLogits : 1];
   __shared__ bool is_last;
-  __shared__ float all_logits[kCluster ? kTokens : 1][kMaxRouterExperts];
   let_next_kernel_start();
 
+  const int tile = static_cast<int>(blockIdx.x) / kBlocks;
+  const int tiles = static_cast<int>(gridDim.x) / kBlocks;
+  const int my_quarter = static_cast<int>(blockIdx.x) % kBlocks;
   const int text_tiles = static_cast<int>(ceil_div(p.experts[0], kExperts));
-  const int modality = static_cast<int>(blockIdx.x) < text_tiles ? 0 : 1;
+  const int modality = tile < text_tiles ? 0 : 1;
   const int experts = p.experts[modality];
-  const int first_expert =
-      (static_cast<int>(blockIdx.x) - (modality == 1 ? text_tiles : 0)) * kExperts;
+  const int first_expert = (tile - (modality == 1 ? text_tiles : 0)) * kExperts;
   const int first_token = static_cast<int>(blockIdx.y) * kTokens;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const int g = lane / 4;
   const int q = lane % 4;
   const int chunks = static_cast<int>(ceil_div(p.hidden, kChunk));
-  const int begin = warp * chunks / kSlices;
-  const int end = (warp + 1) * chunks / kSlices;
+  const auto slice_begin = [&](int quarter, int slice) {
+    return (quarter * kSlices + slice) * chunks / (kQuarters * kSlices);
+  };
+  const float* weights = p.router[modality] + 8 * q;
+  const auto load_weights = [&](int e, int c, int end) {
+    const int expert = min(first_expert + 8 * e + g, experts - 1);
+    const int k = c * kChunk;
+    return load_parts(weights + static_cast<size_t>(expert) * p.hidden + k,
+                      c < end && k + 8 * q < p.hidden);
+  };
 
-  // Weights depend on no other kernel: they can be on their way while the one before still runs.
-  if constexpr (kExpertTiles == 1) {
-    const int expert = min(first_expert + g, experts - 1);
-    const float* row = p.router[modality] + static_cast<size_t>(expert) * p.hidden;
-    for (int c = begin + q; c < end; c += 4) {
-      asm volatile("prefetch.global.L2 [%0];" ::"l"(row + c * kChunk));
-    }
+  // Weights depend on no other kernel: a block that has one quarter of few experts holds its first
+  // chunks when the kernel before ends.
+  constexpr int kHeld = !kCluster ? 1 : std::is_same_v<T, float> ? 2 : 4;
+  Parts<3> held[kHeld];
+  if constexpr (kCluster) {
+    const int begin = slice_begin(my_quarter, warp);
+    const int end = slice_begin(my_quarter, warp + 1);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) held[i] = load_weights(0, begin + i, end);
+    cluster_arrive();
   }
-  if constexpr (kCluster) cluster_sync();  // the first block is there
   wait_for_previous_kernel();
 
   const int stride = max(p.experts[0], p.experts[1]);
@@ -181,52 +217,43 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
   };
   const bool work =
       __syncthreads_or(threadIdx.x < kTokens && is_mine(first_token + threadIdx.x)) != 0;
-  if (work) {
-    const T* x = static_cast<const T*>(p.x);
-    const T* rows[kTokenTiles][2];
+  using Tokens = Parts<kActivationParts<T>>[2];
+  const auto load_tokens = [&](int t, int c, int end, Tokens& out) {
 #pragma unroll
-    for (int t = 0; t < kTokenTiles; ++t) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int token = min(first_token + 16 * t + 8 * half + g, p.tokens - 1);
-        rows[t][half] = x + static_cast<size_t>(token) * p.hidden + 8 * q;
-      }
+    for (int half = 0; half < 2; ++half) {
+      const int token = min(first_token + 16 * t + 8 * half + g, p.tokens - 1);
+      const int k = c * kChunk + 8 * q;
+      out[half] = load_parts(static_cast<const T*>(p.x) + static_cast<size_t>(token) * p.hidden + k,
+                             c < end && k < p.hidden);
     }
-    const float* weights = p.router[modality] + 8 * q;
+  };
+  float logits[kPerThread] = {};
+  for (int quarter = my_quarter; work && quarter < my_quarter + kQuarters / kBlocks; ++quarter) {
     float sums[kTokenTiles][kExpertTiles][4] = {};
-    constexpr int kUnroll = kExpertTiles == 1 && !std::is_same_v<T, float> ? 5 : 1;
-#pragma unroll kUnroll
-    for (int c = begin; c < end; ++c) {
-      const int k = c * kChunk;
-      const bool valid = k + 8 * q < p.hidden;
-      Parts<kActivationParts<T>> a[kTokenTiles][2];
+    const int end = slice_begin(quarter, warp + 1);
+    int c = slice_begin(quarter, warp);
+    if constexpr (kCluster) {
+      Tokens a[kHeld];
 #pragma unroll
-      for (int t = 0; t < kTokenTiles; ++t) {
+      for (int i = 0; i < kHeld; ++i) load_tokens(0, c + i, end, a[i]);
 #pragma unroll
-        for (int half = 0; half < 2; ++half) a[t][half] = load_parts(rows[t][half] + k, valid);
+      for (int i = 0; i < kHeld; ++i) {
+        if (c + i < end) multiply_chunk(a[i], held[i], sums[0][0]);
       }
+      c += kHeld;
+    }
+    for (; c < end; ++c) {
+      Tokens a[kTokenTiles];
+#pragma unroll
+      for (int t = 0; t < kTokenTiles; ++t) load_tokens(t, c, end, a[t]);
 #pragma unroll
       for (int e = 0; e < kExpertTiles; ++e) {
-        const int expert = min(first_expert + 8 * e + g, experts - 1);
-        const Parts<3> b = load_parts(weights + static_cast<size_t>(expert) * p.hidden + k, valid);
+        const Parts<3> b = load_weights(e, c, end);
 #pragma unroll
-        for (int step = 0; step < 4; step += 2) {
-#pragma unroll
-          for (int i = kActivationParts<T> - 1; i >= 0; --i) {
-#pragma unroll
-            for (int j = 2; j >= 0; --j) {
-#pragma unroll
-              for (int t = 0; t < kTokenTiles; ++t) {
-                multiply_add(sums[t][e], a[t][0].v[i][step], a[t][1].v[i][step],
-                             a[t][0].v[i][step + 1], a[t][1].v[i][step + 1], b.v[j][step],
-                             b.v[j][step + 1]);
-              }
-            }
-          }
-        }
+        for (int t = 0; t < kTokenTiles; ++t) multiply_chunk(a[t], b, sums[t][e]);
       }
     }
-    float* slice = partial + warp * kTokens * kExperts;
+    float* slice = partial + warp * kLogits;
 #pragma unroll
     for (int t = 0; t < kTokenTiles; ++t) {
 #pragma unroll
@@ -237,70 +264,78 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
       }
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < kTokens * kExperts; i += kThreads) {
-      const int token = first_token + i / kExperts;
-      const int expert = first_expert + i % kExperts;
-      if (expert >= experts || !is_mine(token)) continue;
+#pragma unroll
+    for (int n = 0; n < kPerThread; ++n) {
+      const int i = n * kThreads + static_cast<int>(threadIdx.x);
+      if (i >= kLogits) break;
       float sum = 0;
 #pragma unroll
-      for (int s = 0; s < kSlices; ++s) sum += partial[s * kTokens * kExperts + i];
-      if constexpr (kCluster) {
-        *cluster_address(&all_logits[i / kExperts][expert], 0) = sum;
-      } else {
-        p.logits[static_cast<size_t>(token) * stride + expert] = sum;
-      }
+      for (int s = 0; s < kSlices; ++s) sum += partial[s * kLogits + i];
+      logits[n] += sum;
+    }
+    if constexpr (!kCluster) __syncthreads();  // before the next quarter is written
+  }
+  if constexpr (kCluster) {
+    const int i = static_cast<int>(threadIdx.x);
+    cluster_wait();  // the first block is there
+    if (i < kLogits) *cluster_address(&quarter_sums[my_quarter][i], 0) = logits[0];
+    cluster_sync();
+    if (my_quarter != 0) return;
+    if (i < kLogits) {
+      logits[0] = 0;
+#pragma unroll
+      for (int quarter = 0; quarter < kQuarters; ++quarter) logits[0] += quarter_sums[quarter][i];
     }
   }
-  const auto choose_all = [&](auto logit) {
-    for (int t = warp; t < kTokens; t += kSlices) {
-      const int token = first_token + t;
-      if (token >= p.tokens) break;
-      choose_experts<T>(p, token, p.any_vision && p.is_vision[token] != 0 ? 1 : 0,
-                        [&](int expert) { return logit(t, expert); });
-    }
-  };
-  if constexpr (kCluster) {
-    cluster_sync();
-    if (blockIdx.x == 0) choose_all([&](int t, int expert) { return all_logits[t][expert]; });
-    return;
+#pragma unroll
+  for (int n = 0; n < kPerThread; ++n) {
+    const int i = n * kThreads + static_cast<int>(threadIdx.x);
+    const int token = first_token + i / kExperts;
+    const int expert = first_expert + i % kExperts;
+    if (i >= kLogits || expert >= experts || !is_mine(token)) continue;
+    p.logits[static_cast<size_t>(token) * stride + expert] = logits[n];
   }
 
   // The block that arrives last sees the logits of all. Which one that is changes nothing.
   __syncthreads();
-  if (gridDim.x > 1) {
+  if (tiles > 1) {
     if (threadIdx.x == 0) {
       __threadfence();
-      is_last = atomicAdd(p.arrivals + blockIdx.y, 1u) == gridDim.x - 1;
+      is_last = atomicAdd(p.arrivals + blockIdx.y, 1u) == static_cast<unsigned>(tiles) - 1;
       if (is_last) p.arrivals[blockIdx.y] = 0;
       __threadfence();
     }
     __syncthreads();
     if (!is_last) return;
   }
-  choose_all([&](int t, int expert) {
-    return __ldcg(p.logits + static_cast<size_t>(first_token + t) * stride + expert);
-  });
+  for (int t = warp; t < kTokens; t += kSlices) {
+    const int token = first_token + t;
+    if (token >= p.tokens) break;
+    choose_experts<T>(p, token, p.any_vision && p.is_vision[token] != 0 ? 1 : 0, [&](int expert) {
+      return __ldcg(p.logits + static_cast<size_t>(token) * stride + expert);
+    });
+  }
 }
 
 template <class T, int kTokenTiles, int kExpertTiles>
 cudaError_t launch_tiled(const MoeRouterParams& p, cudaStream_t stream) {
   constexpr size_t kBytes = kSharedBytes<kTokenTiles, kExpertTiles>;
-  constexpr unsigned kMostClusterBlocks = 8;
-  const auto blocks =
-      static_cast<unsigned>(ceil_div(p.experts[0], 8 * kExpertTiles) +
-                            (p.any_vision ? ceil_div(p.experts[1], 8 * kExpertTiles) : 0));
-  const bool cluster = kExpertTiles == 1 && arch() >= 90 && blocks <= kMostClusterBlocks;
+  const bool cluster = kExpertTiles == 1 && arch() >= 90;
   const auto kernel = cluster ? router_kernel<T, kTokenTiles, kExpertTiles, kExpertTiles == 1>
                               : router_kernel<T, kTokenTiles, kExpertTiles, false>;
   if (const cudaError_t error = allow_shared_memory(kernel, kBytes); error != cudaSuccess) {
     return error;
   }
+  const int64_t tiles = ceil_div(p.experts[0], 8 * kExpertTiles) +
+                        (p.any_vision ? ceil_div(p.experts[1], 8 * kExpertTiles) : 0);
+  const unsigned blocks = cluster ? kQuarters : 1;
   return launch(kernel,
-                {.grid = dim3(blocks, static_cast<unsigned>(ceil_div(p.tokens, 16 * kTokenTiles))),
+                {.grid = dim3(static_cast<unsigned>(tiles) * blocks,
+                              static_cast<unsigned>(ceil_div(p.tokens, 16 * kTokenTiles))),
                  .block = dim3(kThreads),
                  .shared_bytes = kBytes,
                  .overlap_previous = true,
-                 .cluster = cluster ? blocks : 1},
+                 .cluster = blocks},
                 stream, p);
 }
 

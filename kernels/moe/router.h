@@ -18,7 +18,7 @@ constexpr int kMaxTopK = 8;
 // weights = chosen probabilities / max(their sum, norm_min), rounded to T. All in float32: W and a
 // float32 x are multiplied as three bfloat16 parts each, which together hold all 24 bits.
 //
-// hidden is cut into 16 slices, and what is added in which order depends on hidden alone, so a
+// hidden is cut into 64 slices, and what is added in which order depends on hidden alone, so a
 // token's result has the same bits in every batch.
 struct MoeRouterParams {
   ElementType type = ElementType::kBF16;  // T

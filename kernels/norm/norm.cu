@@ -6,10 +6,9 @@
 namespace ernie::kernels {
 namespace {
 
-constexpr int kThreads = 256;
-
-// One block normalises one row. kPerThread vectors of kElements stay in registers; kPerThread = 0
-// stands for rows of any length, which are read again from memory for each pass.
+// One block of kThreads normalises one row. kPerThread vectors of kElements stay in registers;
+// kPerThread = 0 stands for rows of any length, which are read again from memory for each pass.
+// Threads and vectors follow from the width alone, and with them the order of additions.
 template <class T, int kElements>
 struct RowReader {
   const T* x;
@@ -33,7 +32,7 @@ struct RowReader {
   }
 };
 
-template <class T, int kElements, int kPerThread>
+template <class T, int kThreads, int kElements, int kPerThread>
 class Row {
  public:
   __device__ Row(const RowReader<T, kElements>& reader) : reader_(reader) {
@@ -82,19 +81,19 @@ class Row {
   float kept_[kPerThread > 0 ? kPerThread : 1][kElements];
 };
 
-template <class T, int kElements, int kPerThread, bool kLayerNorm>
+template <class T, int kThreads, int kElements, int kPerThread, bool kLayerNorm>
 __global__ __launch_bounds__(kThreads) void norm_kernel(NormParams p) {
   let_next_kernel_start();
   const T* weight = static_cast<const T*>(p.weight);
   Vector<T, kElements> weights[kPerThread > 0 ? kPerThread : 1];  // no kernel writes them
 #pragma unroll
   for (int v = 0; v < kPerThread; ++v) {
-    const int64_t at = Row<T, kElements, kPerThread>::position(v);
+    const int64_t at = Row<T, kThreads, kElements, kPerThread>::position(v);
     if (at < p.width) weights[v] = load_vector<T, kElements>(weight + at);
   }
   wait_for_previous_kernel();
   const int64_t start = static_cast<int64_t>(blockIdx.x) * p.width;
-  const Row<T, kElements, kPerThread> row(RowReader<T, kElements>{
+  const Row<T, kThreads, kElements, kPerThread> row(RowReader<T, kElements>{
       static_cast<const T*>(p.x) + start,
       p.residual != nullptr ? static_cast<T*>(p.residual) + start : nullptr, p.width});
   const float count = static_cast<float>(p.width);
@@ -134,20 +133,27 @@ __global__ __launch_bounds__(kThreads) void norm_kernel(NormParams p) {
   });
 }
 
+template <class T, bool kLayerNorm, int kThreads, int kElements, int kPerThread>
+cudaError_t launch_shape(const NormParams& p, cudaStream_t stream) {
+  return launch(norm_kernel<T, kThreads, kElements, kPerThread, kLayerNorm>,
+                {.grid = dim3(static_cast<unsigned>(p.rows)),
+                 .block = dim3(kThreads),
+                 .overlap_previous = true},
+                stream, p);
+}
+
 template <class T, bool kLayerNorm>
 cudaError_t launch_norm(const NormParams& p, cudaStream_t stream) {
   constexpr int kWide = kVectorElements<T>;
-  const LaunchShape shape{.grid = dim3(static_cast<unsigned>(p.rows)),
-                          .block = dim3(kThreads),
-                          .overlap_previous = true};
   const bool aligned = p.width % kWide == 0 && is_aligned16(p.x) && is_aligned16(p.residual) &&
                        is_aligned16(p.weight) && is_aligned16(p.bias) && is_aligned16(p.out);
-  if (!aligned) return launch(norm_kernel<T, 1, 0, kLayerNorm>, shape, stream, p);
-  const int64_t per_thread = ceil_div(p.width, int64_t{kThreads} * kWide);
-  if (per_thread <= 1) return launch(norm_kernel<T, kWide, 1, kLayerNorm>, shape, stream, p);
-  if (per_thread <= 2) return launch(norm_kernel<T, kWide, 2, kLayerNorm>, shape, stream, p);
-  if (per_thread <= 4) return launch(norm_kernel<T, kWide, 4, kLayerNorm>, shape, stream, p);
-  return launch(norm_kernel<T, kWide, 0, kLayerNorm>, shape, stream, p);
+  if (!aligned) return launch_shape<T, kLayerNorm, 256, 1, 0>(p, stream);
+  const int64_t vectors = p.width / kWide;
+  if (vectors <= 256) return launch_shape<T, kLayerNorm, 256, kWide, 1>(p, stream);
+  if (vectors <= 512) return launch_shape<T, kLayerNorm, 512, kWide, 1>(p, stream);
+  if (vectors <= 1024) return launch_shape<T, kLayerNorm, 1024, kWide, 1>(p, stream);
+  if (vectors <= 2048) return launch_shape<T, kLayerNorm, 1024, kWide, 2>(p, stream);
+  return launch_shape<T, kLayerNorm, 256, kWide, 0>(p, stream);
 }
 
 template <bool kLayerNorm>

@@ -124,11 +124,13 @@ void ModelRunner::run_prefill(int tokens) {
 
 void ModelRunner::rehearse() {
   if (!backend_.has_graphs()) return;
+  rehearsing_ = true;
   // The library of matrix products chooses other code for other numbers of rows.
   for (int tokens = sizes_.limits.max_tokens; tokens > 0; tokens = tokens * 3 / 4) {
     run_prefill(tokens);
   }
   for (const int seqs : capture_sizes(sizes_.max_graph_seqs)) run_empty(seqs, seqs, false);
+  rehearsing_ = false;
 }
 
 void ModelRunner::warm_up(const std::function<void(int, int)>& captured) {
@@ -221,6 +223,7 @@ std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch
   input.attention.host_query_start = batch.query_start;
   input.attention.host_context_len = batch.context_len;
   input.media = batch.media;
+  input.rehearsal = rehearsing_;
   input.encoder_cache =
       encoder_cache_.view(sizes_.activation, {sizes_.encoder_cache_rows, sizes_.hidden_size});
   model_.forward(input, cache_, logits(samples));

@@ -84,6 +84,7 @@ class ModelRunner {
   Buffer inputs_, logits_;
   Buffer drawn_;  // [max_seqs] int32: tokens of the last step, by sample
   std::vector<char> host_inputs_;
+  bool rehearsing_ = false;
   std::map<int, DecodeGraph> graphs_;  // by batch size
   std::shared_ptr<ops::PendingSamples> last_;
   std::vector<ops::SampleRow> draw_rows_;

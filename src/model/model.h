@@ -46,6 +46,9 @@ struct ModelInput {
   // StepLimits::max_seqs.
   TensorView logits_rows;
   int num_logits = 0;
+
+  // Runs only the first layers, until each kind of layer was there: enough to load all code.
+  bool rehearsal = false;
 };
 
 // The cache of one rank: one KvLayer per decoder layer, over buffers the engine owns.

@@ -22,6 +22,15 @@ TensorView rows_of(const TensorView& buffer, int64_t rows) {
   return rows_of(buffer, rows, buffer.shape[1]);
 }
 
+// The first layers that have both kinds of feed-forward networks, or the first alone where all are
+// alike.
+size_t layers_of_each_kind(const std::vector<DecoderLayer>& layers) {
+  const auto other = std::find_if(layers.begin(), layers.end(), [&](const DecoderLayer& layer) {
+    return layer.ffn.index() != layers[0].ffn.index();
+  });
+  return other == layers.end() ? 1 : static_cast<size_t>(other - layers.begin()) + 1;
+}
+
 // Frequencies theta^(-2i/d) of adjacent pairs. In vision-language models the lowest ones turn with
 // time, the others alternately with height and width (ERNIE's 3-D rotary embedding, transformers
 // ernie4_5_vl_moe); text models have one position on all axes.
@@ -89,7 +98,8 @@ void Decoder::run(const ModelInput& input, const KvCache& cache, TensorView logi
                          .weight = layers[0].input_norm,
                          .eps = a_.config.norm_eps,
                          .out = rows_of(a_.buffers.normed, n)});
-  for (size_t l = 0; l < layers.size(); ++l) {
+  const size_t count = input.rehearsal ? layers_of_each_kind(layers) : layers.size();
+  for (size_t l = 0; l < count; ++l) {
     const DecoderLayer& layer = layers[l];
     attention(layer, input, cache[l]);
     add_and_norm(sum_view(n), residual, layer.post_attention_norm);
@@ -98,7 +108,7 @@ void Decoder::run(const ModelInput& input, const KvCache& cache, TensorView logi
     } else {
       feed_forward(std::get<GatedMlp>(layer.ffn), n);
     }
-    if (l + 1 < layers.size()) {
+    if (l + 1 < count) {
       add_and_norm(sum_view(n), residual, layers[l + 1].input_norm);
     }
   }
