@@ -320,7 +320,9 @@ __global__ __launch_bounds__(kThreads) void router_kernel(
 template <class T, int kTokenTiles, int kExpertTiles>
 cudaError_t launch_tiled(const MoeRouterParams& p, cudaStream_t stream) {
   constexpr size_t kBytes = kSharedBytes<kTokenTiles, kExpertTiles>;
-  const bool cluster = kExpertTiles == 1 && arch() >= 90;
+  // With more tokens there are blocks enough without.
+  constexpr int kMostClusterTokens = 128;
+  const bool cluster = kExpertTiles == 1 && arch() >= 90 && p.tokens <= kMostClusterTokens;
   const auto kernel = cluster ? router_kernel<T, kTokenTiles, kExpertTiles, kExpertTiles == 1>
                               : router_kernel<T, kTokenTiles, kExpertTiles, false>;
   if (const cudaError_t error = allow_shared_memory(kernel, kBytes); error != cudaSuccess) {
@@ -341,9 +343,9 @@ cudaError_t launch_tiled(const MoeRouterParams& p, cudaStream_t stream) {
 
 template <class T>
 cudaError_t launch_typed(const MoeRouterParams& p, cudaStream_t stream) {
-  // From about 512 tokens on, 16 x 8 tiles would read the weights from L2 more often than they
+  // From about 1024 tokens on, 16 x 8 tiles would read the weights from L2 more often than they
   // compute.
-  if (p.tokens > 512) return launch_tiled < T, std::is_same_v<T, float> ? 1 : 2, 8 > (p, stream);
+  if (p.tokens > 1024) return launch_tiled < T, std::is_same_v<T, float> ? 1 : 2, 8 > (p, stream);
   return launch_tiled<T, 1, 1>(p, stream);
 }
 
