@@ -92,7 +92,7 @@ class EngineUnderTest {
     engine::GenerationRequest request;
     request.id = "bench";
     request.prompt = prompt;
-    request.sampling.temperature = 0;
+    request.sampling.options.temperature = 0;
     request.sampling.max_tokens = tokens;
     request.sink = sink;
     if (const auto handle = engine_->submit(std::move(request)); !handle)

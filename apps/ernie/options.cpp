@@ -163,12 +163,11 @@ void fill_encoder_cache(const ServeFlags& f, ServeOptions& out) {
                                   f.max_encoder_cache, least));
 }
 
-ops::SamplingClass sampling_class(const Environment& environment) {
-  const std::string name = environment("FD_SAMPLING_CLASS").value_or("base");
-  if (name == "rejection") return ops::SamplingClass::kRejection;
-  require(name == "base" || name == "base_non_truncated" || name == "air", "FD_SAMPLING_CLASS",
-          name, "base, base_non_truncated, air or rejection");
-  return ops::SamplingClass::kBase;
+// FastDeploy's sampling classes draw from one distribution; the one sampler here needs no choice.
+void check_sampling_class(const Environment& environment) {
+  const std::string name = environment("FD_SAMPLING_CLASS").value_or("rejection");
+  require(name == "base" || name == "base_non_truncated" || name == "air" || name == "rejection",
+          "FD_SAMPLING_CLASS", name, "base, base_non_truncated, air or rejection");
 }
 
 void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptions& out) {
@@ -208,7 +207,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   parse_graph_config(f.graph_optimization_config, engine, out.notes);
   if (f.scheduler_max_size > 0) engine.max_waiting_requests = f.scheduler_max_size;
   engine.seed = f.seed;
-  engine.sampling = sampling_class(environment);
+  check_sampling_class(environment);
   fill_batch_budget(f, engine);
   fill_encoder_cache(f, out);
   out.device = lowercase(f.device);

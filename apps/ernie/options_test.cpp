@@ -366,7 +366,6 @@ TEST(ServeOptions, EnvironmentVariablesCount) {
                                                         {"FD_SAMPLING_CLASS", "rejection"},
                                                         {"FD_DISABLE_CHUNKED_PREFILL", "1"}});
   EXPECT_THAT(o.server.api_keys, testing::ElementsAre("a", "b", "c", "d"));
-  EXPECT_EQ(o.engine.sampling, ops::SamplingClass::kRejection);
   EXPECT_FALSE(o.engine.enable_chunked_prefill);
   EXPECT_THAT(refusal({}, {{"FD_SAMPLING_CLASS", "best"}}), HasSubstr("FD_SAMPLING_CLASS is best"));
 }

@@ -193,18 +193,18 @@ void moe(benchmark::State& state) {
   count(state, 2 * elements * static_cast<double>(tokens * kTopK), elements * used * 2);
 }
 
-void sample(benchmark::State& state, ops::SamplingClass sampling, float temperature, float top_p) {
+void sample(benchmark::State& state, float temperature, float top_p) {
   constexpr int64_t kVocab = 103424;
   std::vector<float> source(kVocab);
   std::mt19937 random(1);
   std::normal_distribution<float> normal(0, 3);
   for (float& v : source) v = normal(random);
   const Tensor logits(DType::kF32, {1, kVocab});
-  ops::SampleRow row{.temperature = temperature, .top_p = top_p};
+  ops::SampleRow row{.options = {.temperature = temperature, .top_p = top_p}};
   for (auto _ : state) {
     std::copy(source.begin(), source.end(), logits.view().as<float>());
     ++row.position;
-    benchmark::DoNotOptimize(machine().backend->sample(logits, {&row, 1}, sampling));
+    benchmark::DoNotOptimize(machine().backend->sample(logits, {&row, 1}));
   }
 }
 
@@ -259,13 +259,10 @@ void register_all() {
       ->UseRealTime();
   benchmark::RegisterBenchmark("residual_norm", residual_norm)->Arg(1)->Arg(512)->UseRealTime();
   benchmark::RegisterBenchmark("sample_greedy", [](benchmark::State& s) {
-    sample(s, ops::SamplingClass::kBase, 0.0f, 1.0f);
+    sample(s, 0.0f, 1.0f);
   })->UseRealTime();
-  benchmark::RegisterBenchmark("sample_top_p_base", [](benchmark::State& s) {
-    sample(s, ops::SamplingClass::kBase, 1.0f, 0.8f);
-  })->UseRealTime();
-  benchmark::RegisterBenchmark("sample_top_p_rejection", [](benchmark::State& s) {
-    sample(s, ops::SamplingClass::kRejection, 1.0f, 0.8f);
+  benchmark::RegisterBenchmark("sample_top_p", [](benchmark::State& s) {
+    sample(s, 1.0f, 0.8f);
   })->UseRealTime();
 }
 

@@ -51,18 +51,21 @@ void add_sample(BatchInputs& batch, const sched::PlanRow& row, const BatchSource
                 const BatchInputs* before) {
   const sched::Sequence& s = *source.sequence;
   const int32_t last_row = batch.num_tokens() - 1;
-  int32_t previous = -1;
   if (row.last_token_pending) {
     CHECK(before, "a token is pending but no step is in flight");
     const auto& known = before->sample_sequences;
-    previous = static_cast<int32_t>(std::ranges::find(known, s.id) - known.begin());
+    const auto previous = static_cast<int32_t>(std::ranges::find(known, s.id) - known.begin());
     CHECK(previous < static_cast<int32_t>(known.size()), "the step before draws no such token");
     batch.pending.push_back({last_row, previous});
   }
   batch.logits_rows.push_back(last_row);
   batch.sample_sequences.push_back(s.id);
-  batch.samples.push_back(
-      source.sampler->next(std::span(s.tokens).subspan(s.prompt_length), previous));
+  if (row.last_token_pending && source.sampler->next_but_one_waits()) {
+    batch.late.push_back(static_cast<int32_t>(batch.samples.size()));
+    batch.samples.emplace_back();
+  } else {
+    batch.samples.push_back(source.sampler->next(row.last_token_pending));
+  }
 }
 
 }  // namespace

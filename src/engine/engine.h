@@ -10,11 +10,11 @@
 
 #include "base/result.h"
 #include "comm/communicator.h"
+#include "engine/sampling_params.h"
 #include "model/config.h"
 #include "model/model.h"
 #include "model/prompt.h"
 #include "ops/backend.h"
-#include "sched/sampling_params.h"
 #include "tensor/kv_type.h"
 
 namespace ernie::engine {
@@ -49,7 +49,6 @@ struct EngineConfig {
   int max_media_tokens = 6177;          // of the largest allowed unit
   int max_encoder_cache = -1;           // tokens of pictures kept encoded; 0 = none, -1 = plan
   uint64_t seed = 0;                    // of dummy weights
-  ops::SamplingClass sampling = ops::SamplingClass::kBase;
   int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
   bool use_graphs = true;   // where the backend has them
   int max_graph_seqs = 0;   // 0: max_num_seqs, at most 256
@@ -95,7 +94,7 @@ class EventSink {
 struct GenerationRequest {
   std::string id;
   std::shared_ptr<const model::Prompt> prompt;
-  sched::SamplingParams sampling;
+  SamplingParams sampling;
   std::optional<Clock::time_point> deadline;  // past it the request ends with kTimeout
   std::optional<Clock::time_point>
       queue_deadline;  // past it a request never scheduled ends with kTimeout

@@ -118,12 +118,12 @@ TEST(EngineEquivalence, CacheHitsAroundAPicture) {
 
 TEST(EngineEquivalence, SampledAnswersDependOnTheSeedOnly) {
   const auto sampled = [](uint64_t seed) {
-    sched::SamplingParams params;
-    params.temperature = 1.5f;
-    params.seed = seed;
+    SamplingParams params;
+    params.options.temperature = 1.5f;
+    params.options.seed = seed;
     params.max_tokens = 25;
-    params.repetition_penalty = 1.1f;
-    params.frequency_penalty = 0.3f;
+    params.options.repetition_penalty = 1.1f;
+    params.options.frequency_penalty = 0.3f;
     return params;
   };
   std::vector<std::vector<int32_t>> alone;

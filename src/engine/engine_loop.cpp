@@ -57,7 +57,7 @@ Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
                  "queue_full"};
   }
   const RequestHandle handle = next_handle_++;
-  SequenceSampler sampler(request.prompt, request.sampling);
+  SequenceSampler sampler(*request.prompt, request.sampling);
   auto open =
       std::make_unique<OpenRequest>(OpenRequest{std::move(request), {}, std::move(sampler), false});
   open->stats.arrival = Clock::now();
@@ -174,6 +174,19 @@ void EngineLoop::handle(StepDone& message) {
     results.push_back(result);
   }
   scheduler_.commit(std::move(step.reservation), results);
+  if (!in_flight_.empty()) say_late_samples(in_flight_.front());
+}
+
+void EngineLoop::say_late_samples(StepInFlight& step) {
+  if (step.batch->late.empty()) return;
+  std::vector<BatchInputs::LateSample> samples;
+  for (const int32_t i : step.batch->late) {
+    const auto open = open_.find(step.batch->sample_sequences[i]);
+    // Nobody reads the draw of a sequence that has ended.
+    samples.push_back({i, open == open_.end() ? SampleSpec{.row = {.forced_token = 0}}
+                                              : open->second->sampler.next()});
+  }
+  step.late_samples.set_value(std::move(samples));
 }
 
 sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle,
@@ -190,7 +203,7 @@ sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle
   }
   RequestStats& stats = open.stats;
   if (stats.generated_tokens == 0) stats.first_token = counters_.last_step;
-  const bool stop = open.sampler.accept(sample.token, stats.generated_tokens);
+  const bool stop = open.sampler.accept(sample.token);
   ++stats.generated_tokens;
   ++counters_.generated_tokens;
   events_.push_back({open.request.sink, TokenEvent{.token = sample.token,
@@ -272,8 +285,10 @@ void EngineLoop::launch_steps() {
           return BatchSource{scheduler_.find(id), &open.request.prompt, &open.sampler};
         });
     encoder_cache_.place(inputs.media);  // every rank runs this step, so what it says comes true
+    std::promise<std::vector<BatchInputs::LateSample>> late;
+    if (!inputs.late.empty()) inputs.late_samples = late.get_future().share();
     auto batch = std::make_shared<const BatchInputs>(std::move(inputs));
-    in_flight_.push_back({std::move(*reservation), batch, Clock::now()});
+    in_flight_.push_back({std::move(*reservation), batch, std::move(late), Clock::now()});
     start_on_ranks(std::move(batch));
   }
 }
@@ -303,11 +318,10 @@ void EngineLoop::start_on_ranks(std::shared_ptr<const BatchInputs> batch) {
   const bool all_sample = parts_.config.steps_in_flight > 1;
   for (size_t index = 0; index < parts_.ranks.size(); ++index) {
     const bool leads = index == 0;
-    parts_.ranks[index]->post([this, batch, leads, all_sample, index,
-                               sampling = parts_.config.sampling](RankWorker::Rank& rank) {
+    parts_.ranks[index]->post([this, batch, leads, all_sample, index](RankWorker::Rank& rank) {
       if (!rank.runner) return;  // it failed in the step before
       try {
-        auto samples = rank.runner->start(*batch, sampling, leads || all_sample);
+        auto samples = rank.runner->start(*batch, leads || all_sample);
         if (leads) report(std::move(samples));
       } catch (const std::exception& e) {
         rank.runner.reset();

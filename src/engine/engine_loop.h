@@ -68,6 +68,7 @@ class EngineLoop : public Engine {
   struct StepInFlight {
     sched::Reservation reservation;
     std::shared_ptr<const BatchInputs> batch;
+    std::promise<std::vector<BatchInputs::LateSample>> late_samples;
     Clock::time_point launched;
   };
 
@@ -91,6 +92,8 @@ class EngineLoop : public Engine {
   // On the lead rank's thread: brings the draws to the inbox when the device is done.
   void report(std::shared_ptr<ops::PendingSamples> samples);
   void finish_step(ops::PendingSamples& samples);  // there, or on the waiter's thread
+  // Tells the ranks how to draw what depends on the step that has just been committed.
+  void say_late_samples(StepInFlight& step);
   sched::RowResult take_sample(OpenRequest& open, RequestHandle handle, ops::SampleResult& sample);
   // Closes a request with its last event; the step's commit ends its sequence.
   void finish(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});

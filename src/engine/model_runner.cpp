@@ -110,8 +110,7 @@ TensorView ModelRunner::logits(int rows) const {
 }
 
 void ModelRunner::run_empty(int tokens, int seqs, bool vision) {
-  start(empty_step(tokens, seqs, vision, sizes_.kv.block_size), ops::SamplingClass::kBase, true)
-      ->wait();
+  start(empty_step(tokens, seqs, vision, sizes_.kv.block_size), true)->wait();
 }
 
 void ModelRunner::run_prefill(int tokens) {
@@ -154,7 +153,6 @@ void ModelRunner::warm_up(const std::function<void(int, int)>& captured) {
     run_empty(seqs, seqs, false);
     captured(static_cast<int>(i) + 1, static_cast<int>(sizes.size()));
   }
-  last_ = nullptr;
 }
 
 const ModelRunner::DecodeGraph* ModelRunner::graph_for(const BatchInputs& batch) const {
@@ -192,26 +190,27 @@ model::ModelInput ModelRunner::input_of(const StepArrays& arrays) const {
 }
 
 void ModelRunner::issue_decode(const StepArrays& arrays) {
-  const int rows = static_cast<int>(arrays.logits_rows.shape.elements());
-  const TensorView tokens = drawn_.view(DType::kI32, {rows});
   backend_.resolve_tokens(
       {drawn_.view(DType::kI32, {sizes_.limits.max_seqs}), arrays.token_sources, arrays.token_ids});
-  model_.forward(input_of(arrays), cache_, logits(rows));
-  backend_.draw(logits(rows), tokens);
+  const model::ModelInput input = input_of(arrays);
+  model_.forward(input, cache_, logits(input.num_logits));
 }
 
 std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch,
-                                                        ops::SamplingClass sampling,
                                                         bool wants_samples) {
   CHECK(batch.num_tokens() > 0, "a step without tokens");
-  const auto samples = static_cast<int>(batch.logits_rows.size());
   if (const DecodeGraph* decode = graph_for(batch)) {
     upload(batch, decode->shape);
-    prepare_draw(batch, decode->shape.samples, sampling);
     decode->graph->replay();
-    last_ = backend_.finish_step(samples);
-    return last_;
+  } else {
+    issue_forward(batch);
   }
+  const int drawn = wants_samples ? static_cast<int>(batch.logits_rows.size()) : 0;
+  if (drawn > 0) draw(batch);
+  return backend_.finish_step(drawn);
+}
+
+void ModelRunner::issue_forward(const BatchInputs& batch) {
   const StepArrays arrays = upload(batch, shape_of(batch));
   if (!batch.pending.empty()) {
     backend_.resolve_tokens({drawn_.view(DType::kI32, {sizes_.limits.max_seqs}),
@@ -226,35 +225,20 @@ std::shared_ptr<ops::PendingSamples> ModelRunner::start(const BatchInputs& batch
   input.rehearsal = rehearsing_;
   input.encoder_cache =
       encoder_cache_.view(sizes_.activation, {sizes_.encoder_cache_rows, sizes_.hidden_size});
-  model_.forward(input, cache_, logits(samples));
-  const int drawn = wants_samples ? samples : 0;
-  if (drawn > 0) {
-    prepare_draw(batch, drawn, sampling);
-    backend_.draw(logits(drawn), drawn_.view(DType::kI32, {drawn}));
-  }
-  last_ = backend_.finish_step(drawn);
-  return last_;
+  model_.forward(input, cache_, logits(input.num_logits));
 }
 
-void ModelRunner::prepare_draw(const BatchInputs& batch, int rows, ops::SamplingClass sampling) {
+void ModelRunner::draw(const BatchInputs& batch) {
   draw_rows_.clear();
-  histories_.clear();
-  histories_.reserve(batch.samples.size());  // rows point into them
-  for (const SampleSpec& spec : batch.samples) {
-    ops::SampleRow& row = draw_rows_.emplace_back(spec.row);
-    // What depends on the token before has to wait for the step that draws it.
-    const bool forced_perhaps = spec.forced_unless_previous >= 0;
-    if (spec.previous_sample < 0 || (!forced_perhaps && !spec.output_tokens)) continue;
-    const int32_t previous = std::max(last_->wait().at(spec.previous_sample).token, 0);
-    if (forced_perhaps && previous == spec.forced_unless_previous) row.forced_token = -1;
-    if (spec.output_tokens) {
-      histories_.push_back(*spec.output_tokens);
-      histories_.back().push_back(previous);
-      row.output_tokens = histories_.back();
+  for (const SampleSpec& spec : batch.samples) draw_rows_.push_back(spec.row);
+  if (batch.late_samples.valid()) {
+    for (const BatchInputs::LateSample& late : batch.late_samples.get()) {
+      draw_rows_[late.sample] = late.spec.row;
     }
   }
-  draw_rows_.resize(rows, {.forced_token = 0});
-  backend_.prepare_draw(draw_rows_, sampling);
+  const auto rows = static_cast<int>(draw_rows_.size());
+  backend_.prepare_draw(draw_rows_);
+  backend_.draw(logits(rows), drawn_.view(DType::kI32, {rows}));
 }
 
 }  // namespace ernie::engine

@@ -38,7 +38,7 @@ std::vector<int> capture_sizes(int most);
 // only.
 //
 // Decode steps of text are graphs where the backend has them: one graph for each captured batch
-// size, from the resolved tokens to the draw. A batch between two sizes is padded with rows that
+// size, from the resolved tokens to the logits. A batch between two sizes is padded with rows that
 // have no token, whose hidden state is zero: they write nothing, and share one choice of experts.
 class ModelRunner {
  public:
@@ -53,9 +53,8 @@ class ModelRunner {
   void warm_up(const std::function<void(int, int)>& captured);
 
   // Issues one step and returns what waits for its draws, one per entry of batch.samples; none when
-  // they are not asked for.
-  std::shared_ptr<ops::PendingSamples> start(const BatchInputs& batch, ops::SamplingClass sampling,
-                                             bool wants_samples);
+  // they are not asked for. Waits for late samples when all before them is issued.
+  std::shared_ptr<ops::PendingSamples> start(const BatchInputs& batch, bool wants_samples);
 
  private:
   // A step that changes nothing: of the first tokens of so many sequences.
@@ -69,9 +68,10 @@ class ModelRunner {
   StepShape decode_shape(int seqs) const;
   const DecodeGraph* graph_for(const BatchInputs& batch) const;
   StepArrays upload(const BatchInputs& batch, const StepShape& shape);
-  void prepare_draw(const BatchInputs& batch, int rows, ops::SamplingClass sampling);
-  // Everything of a decode step that is issued on the device.
+  void issue_forward(const BatchInputs& batch);
+  // What a decode step issues on the device before its draws.
   void issue_decode(const StepArrays& arrays);
+  void draw(const BatchInputs& batch);
   TensorView logits(int rows) const;
   model::ModelInput input_of(const StepArrays& arrays) const;
 
@@ -86,9 +86,7 @@ class ModelRunner {
   std::vector<char> host_inputs_;
   bool rehearsing_ = false;
   std::map<int, DecodeGraph> graphs_;  // by batch size
-  std::shared_ptr<ops::PendingSamples> last_;
   std::vector<ops::SampleRow> draw_rows_;
-  std::vector<std::vector<int32_t>> histories_;
 };
 
 }  // namespace ernie::engine

@@ -14,63 +14,80 @@ using toy::greedy;
 using toy::prompt;
 
 TEST(SequenceSampler, BansStopTokensBeforeMinTokens) {
-  sched::SamplingParams params = greedy(10, {5, 6});
+  SamplingParams params = greedy(10, {5, 6});
   params.min_tokens = 2;
   params.bad_token_ids = {9};
-  SequenceSampler sampler(prompt({1}), params);
-  const auto banned = [&](std::vector<int32_t> outputs) {
-    const SampleSpec spec = sampler.next(outputs);
+  SequenceSampler sampler(*prompt({1}), params);
+  const auto banned = [&](bool one_is_pending) {
+    const SampleSpec spec = sampler.next(one_is_pending);
     return std::vector<int32_t>(spec.row.banned_tokens.begin(), spec.row.banned_tokens.end());
   };
-  EXPECT_EQ(banned({}), (std::vector<int32_t>{9, 5, 6}));
-  EXPECT_EQ(banned({1}), (std::vector<int32_t>{9, 5, 6}));
-  EXPECT_EQ(banned({1, 1}), (std::vector<int32_t>{9}));
-  EXPECT_FALSE(sampler.accept(5, 1));
-  EXPECT_TRUE(sampler.accept(5, 2));
+  EXPECT_EQ(banned(false), (std::vector<int32_t>{5, 6, 9}));
+  EXPECT_FALSE(sampler.accept(1));
+  EXPECT_EQ(banned(false), (std::vector<int32_t>{5, 6, 9}));
+  EXPECT_EQ(banned(true), (std::vector<int32_t>{9}));
+  EXPECT_FALSE(sampler.accept(5));
+  EXPECT_EQ(banned(false), (std::vector<int32_t>{9}));
+  EXPECT_TRUE(sampler.accept(5));
 }
 
 TEST(SequenceSampler, PositionCountsGeneratedTokensKnownOrNot) {
-  SequenceSampler sampler(prompt(counting(30)), greedy(10));
-  const std::vector<int32_t> two = {4, 4};
-  EXPECT_EQ(sampler.next(two).row.position, 2u);
-  EXPECT_EQ(sampler.next(two, 0).row.position, 3u);
+  SequenceSampler sampler(*prompt(counting(30)), greedy(10));
+  sampler.accept(4);
+  sampler.accept(4);
+  EXPECT_EQ(sampler.next().row.position, 2u);
+  EXPECT_EQ(sampler.next(true).row.position, 3u);
 }
 
-TEST(SequenceSampler, PenaltiesSeePromptAndAnswer) {
-  sched::SamplingParams params = greedy(10);
-  const std::vector<int32_t> outputs = {8, 9};
-  EXPECT_TRUE(SequenceSampler(prompt({1, 2}), params).next(outputs).row.prompt_tokens.empty());
-  params.repetition_penalty = 1.2f;
-  const SampleSpec spec = SequenceSampler(prompt({1, 2}), params).next(outputs);
-  EXPECT_TRUE(std::ranges::equal(spec.row.prompt_tokens, std::vector{1, 2}));
-  EXPECT_TRUE(std::ranges::equal(spec.row.output_tokens, outputs));
+TEST(SequenceSampler, BiasesOfOneTokenAddUp) {
+  SamplingParams params = greedy(10);
+  params.logit_bias = {{7, 1.5f}, {3, 1}, {7, 2}};
+  const SampleSpec spec = SequenceSampler(*prompt({1}), params).next();
+  ASSERT_EQ(spec.row.biases.size(), 2u);
+  EXPECT_EQ(spec.row.biases[0].token, 3);
+  EXPECT_EQ(spec.row.biases[1].token, 7);
+  EXPECT_EQ(spec.row.biases[1].bias, 3.5f);
 }
 
-sched::SamplingParams thinking(int budget) {
-  sched::SamplingParams params = greedy(20);
+TEST(SequenceSampler, PenaltiesCountPromptAndAnswer) {
+  SamplingParams params = greedy(10);
+  const auto counts = [&] {
+    SequenceSampler sampler(*prompt({2, 1, 2}), params);
+    for (const int32_t token : {8, 2, 8}) sampler.accept(token);
+    const SampleSpec spec = sampler.next();
+    std::vector<std::pair<int32_t, int32_t>> out;
+    for (const auto& [token, in_output] : spec.row.counts) out.emplace_back(token, in_output);
+    return out;
+  };
+  EXPECT_TRUE(counts().empty());
+  params.options.repetition_penalty = 1.2f;
+  EXPECT_EQ(counts(), (std::vector<std::pair<int32_t, int32_t>>{{1, 0}, {2, 1}, {8, 2}}));
+}
+
+SamplingParams thinking(int budget) {
+  SamplingParams params = greedy(20);
   params.thinking = {.max_tokens = budget, .end_token = 2, .forced_tokens = {60, 2, 61}};
   return params;
 }
 
 TEST(SequenceSampler, ForcesTheEndOfThinkingAtTheBudget) {
-  SequenceSampler sampler(prompt({1}), thinking(3));
-  std::vector<int32_t> outputs;
+  SequenceSampler sampler(*prompt({1}), thinking(3));
   std::vector<int32_t> forced;
+  std::vector<bool> waits;
   for (int i = 0; i < 8; ++i) {
-    forced.push_back(sampler.next(outputs).row.forced_token);
-    outputs.push_back(forced.back() >= 0 ? forced.back() : 10);
-    sampler.accept(outputs.back(), i);
+    forced.push_back(sampler.next().row.forced_token);
+    waits.push_back(sampler.next_but_one_waits());
+    sampler.accept(forced.back() >= 0 ? forced.back() : 10);
   }
   EXPECT_EQ(forced, (std::vector<int32_t>{-1, -1, -1, 60, 2, 61, -1, -1}));
+  EXPECT_EQ(waits, (std::vector<bool>{false, false, true, false, false, false, false, false}));
 }
 
 TEST(SequenceSampler, ForcesNothingWhenThinkingEndedByItself) {
-  SequenceSampler sampler(prompt({1}), thinking(3));
-  sampler.accept(10, 0);
-  sampler.accept(2, 1);
-  sampler.accept(10, 2);
-  const std::vector<int32_t> outputs = {10, 2, 10};
-  EXPECT_EQ(sampler.next(outputs).row.forced_token, -1);
+  SequenceSampler sampler(*prompt({1}), thinking(3));
+  for (const int32_t token : {10, 2, 10}) sampler.accept(token);
+  EXPECT_EQ(sampler.next().row.forced_token, -1);
+  EXPECT_FALSE(sampler.next_but_one_waits());
 }
 
 // The same through the engine, where the token before may still be on its way.
@@ -81,7 +98,7 @@ TEST(SequenceSampler, ThinkingBudgetIsExactWhateverTheEngineDoes) {
     EngineConfig config = toy::small_config();
     config.steps_in_flight = steps_in_flight;
     toy::ToyEngine engine(config);
-    sched::SamplingParams params = thinking(4);
+    SamplingParams params = thinking(4);
     const auto answer = engine.run(p, params).tokens;
     EXPECT_TRUE(std::equal(answer.begin(), answer.begin() + 4, free_run.begin()));
     EXPECT_EQ(std::vector(answer.begin() + 4, answer.begin() + 7), (std::vector{60, 2, 61}));
@@ -96,7 +113,7 @@ TEST(SequenceSampler, MinTokensAndBadWordsHoldThroughTheEngine) {
   const auto p = prompt(counting(12));
   const auto free_run = toy::expected(*p, 20);
   toy::ToyEngine engine(toy::small_config());
-  sched::SamplingParams params = greedy(20, {free_run[2]});
+  SamplingParams params = greedy(20, {free_run[2]});
   const auto stop = std::ranges::find(free_run, free_run[2]);
   EXPECT_EQ(engine.run(p, params).tokens, std::vector(free_run.begin(), stop + 1));
   params.min_tokens = 6;

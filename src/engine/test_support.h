@@ -139,9 +139,9 @@ inline std::vector<int32_t> expected(const model::Prompt& p, int max_tokens,
   return out;
 }
 
-inline sched::SamplingParams greedy(int max_tokens, std::vector<int32_t> stops = {}) {
-  sched::SamplingParams params;
-  params.temperature = 0;
+inline SamplingParams greedy(int max_tokens, std::vector<int32_t> stops = {}) {
+  SamplingParams params;
+  params.options.temperature = 0;
   params.max_tokens = max_tokens;
   params.stop_token_ids = std::move(stops);
   return params;
@@ -184,7 +184,7 @@ class ToyEngine {
     Answer wait() const { return sink->wait(); }
   };
   Result<RequestHandle> try_submit(std::shared_ptr<const model::Prompt> prompt,
-                                   sched::SamplingParams params, std::shared_ptr<EventSink> sink,
+                                   SamplingParams params, std::shared_ptr<EventSink> sink,
                                    std::optional<Clock::time_point> deadline = {}) {
     return engine_->submit({.id = "id",
                             .prompt = std::move(prompt),
@@ -192,14 +192,14 @@ class ToyEngine {
                             .deadline = deadline,
                             .sink = std::move(sink)});
   }
-  Running submit(std::shared_ptr<const model::Prompt> prompt, sched::SamplingParams params,
+  Running submit(std::shared_ptr<const model::Prompt> prompt, SamplingParams params,
                  std::optional<Clock::time_point> deadline = {}) {
     auto sink = std::make_shared<Collector>();
     const auto handle = try_submit(std::move(prompt), std::move(params), sink, deadline);
     CHECK(handle.ok(), handle.ok() ? "" : handle.error().message);
     return {*handle, sink};
   }
-  Answer run(std::shared_ptr<const model::Prompt> prompt, sched::SamplingParams params) {
+  Answer run(std::shared_ptr<const model::Prompt> prompt, SamplingParams params) {
     return submit(std::move(prompt), std::move(params)).wait();
   }
 

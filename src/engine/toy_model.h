@@ -205,9 +205,7 @@ class Backend : public ops::Backend {
   void synchronize() override {}
   MemoryInfo memory_info() override { return {free_bytes_, free_bytes_}; }
 
-  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass) override {
-    rows_ = rows;
-  }
+  void prepare_draw(std::span<const ops::SampleRow> rows) override { rows_ = rows; }
   void draw(TensorView logits, TensorView tokens) override {
     drawn_.clear();
     for (size_t i = 0; i < rows_.size(); ++i) {
@@ -235,16 +233,18 @@ class Backend : public ops::Backend {
     ops::SampleResult result;
     if (std::isnan(raw[0])) return {.numeric_fault = true};
     std::vector<float> logits(raw.begin(), raw.end());
-    for (const auto& [token, bias] : row.logit_bias) logits[token] += bias;
-    for (const int32_t token : row.prompt_tokens) logits[token] /= row.repetition_penalty;
-    for (const int32_t token : row.output_tokens) {
-      logits[token] -= row.frequency_penalty + row.presence_penalty;
+    const ops::SamplingOptions& o = row.options;
+    for (const auto& [token, bias] : row.biases) logits[token] += bias;
+    for (const auto& [token, in_output] : row.counts) {
+      logits[token] /= o.repetition_penalty;
+      if (in_output == 0) continue;
+      logits[token] -= o.frequency_penalty * static_cast<float>(in_output) + o.presence_penalty;
     }
     for (const int32_t token : row.banned_tokens) logits[token] = -1e30f;
     for (int32_t v = 0; v < kVocab; ++v) {
-      const double uniform = (mix({row.seed, row.position, uint64_t(v)}) >> 11) * 0x1.0p-53;
-      if (row.temperature > 1e-6f) {
-        logits[v] = logits[v] / row.temperature - static_cast<float>(std::log(-std::log(uniform)));
+      const double uniform = (mix({o.seed, row.position, uint64_t(v)}) >> 11) * 0x1.0p-53;
+      if (o.temperature > 1e-6f) {
+        logits[v] = logits[v] / o.temperature - static_cast<float>(std::log(-std::log(uniform)));
       }
     }
     result.token = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());

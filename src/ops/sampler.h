@@ -15,7 +15,7 @@ class Sampler {
   virtual ~Sampler() = default;
 
   // `rows` say how to draw, within Sizing::sampler_limits(), and must stay valid until draw().
-  virtual void prepare_draw(std::span<const SampleRow> rows, SamplingClass sampling) = 0;
+  virtual void prepare_draw(std::span<const SampleRow> rows) = 0;
   // One token per row of logits [rows, vocab] float32, which may be overwritten, into tokens [rows]
   // int32 (-1 after a fault), or data == nullptr.
   virtual void draw(TensorView logits, TensorView tokens) = 0;
@@ -23,9 +23,8 @@ class Sampler {
   virtual std::shared_ptr<PendingSamples> finish_step(int rows) = 0;
 
   // All of it, and waits.
-  std::vector<SampleResult> sample(TensorView logits, std::span<const SampleRow> rows,
-                                   SamplingClass sampling) {
-    prepare_draw(rows, sampling);
+  std::vector<SampleResult> sample(TensorView logits, std::span<const SampleRow> rows) {
+    prepare_draw(rows);
     draw(logits, {});
     return finish_step(static_cast<int>(rows.size()))->wait();
   }

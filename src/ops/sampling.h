@@ -9,11 +9,6 @@
 
 namespace ernie::ops {
 
-enum class SamplingClass : uint8_t {
-  kBase,       // exact: sorts the kept tokens
-  kRejection,  // sort-free dual-pivot rejection (FlashInfer, arXiv 2501.01005); same distribution
-};
-
 // What a row may ask for at most; requests that want more are refused before they get here.
 struct SamplerLimits {
   int top_logprobs = 0;
@@ -21,9 +16,9 @@ struct SamplerLimits {
   int banned_tokens = 0;
 };
 
-// How to choose one token from one row of logits. All processing happens in this order: forced
-// token, logit bias, bad words, minimum length, penalties, temperature, min-p, top-k, top-p, draw.
-struct SampleRow {
+// How all tokens of one answer are drawn: without sorting, by rejection with two pivots
+// (FlashInfer, arXiv 2501.01005), from exactly the distribution that the options define.
+struct SamplingOptions {
   float temperature = 1.0f;  // below 1e-6: greedy, smallest id wins a tie
   float top_p = 1.0f;
   int top_k = 0;  // 0 = off
@@ -32,13 +27,34 @@ struct SampleRow {
   float frequency_penalty = 0.0f;   // over output tokens
   float presence_penalty = 0.0f;    // over output tokens
   uint64_t seed = 0;
+  int top_logprobs = -1;  // -1 = none; 0 = the sampled token only
+
+  bool has_penalties() const {
+    return repetition_penalty != 1.0f || frequency_penalty != 0.0f || presence_penalty != 0.0f;
+  }
+};
+
+struct TokenBias {
+  int32_t token = 0;
+  float bias = 0;
+};
+
+// A token of the prompt or the output, and how often it occurs in the output.
+struct TokenCount {
+  int32_t token = 0;
+  int32_t in_output = 0;
+};
+
+// How to choose one token from one row of logits. All processing happens in this order: forced
+// token, logit bias, bad words, minimum length, penalties, temperature, min-p, top-k, top-p, draw.
+// A token occurs at most once in each list; ids outside the vocabulary are skipped.
+struct SampleRow {
+  SamplingOptions options;
   uint64_t position = 0;  // index of the generated token; (seed, position) fixes the random numbers
   int32_t forced_token = -1;
-  std::span<const int32_t> prompt_tokens;
-  std::span<const int32_t> output_tokens;
-  std::span<const std::pair<int32_t, float>> logit_bias;
+  std::span<const TokenCount> counts;  // read when there are penalties
+  std::span<const TokenBias> biases;
   std::span<const int32_t> banned_tokens;  // bad words and, before min_tokens, the stop tokens
-  int top_logprobs = -1;                   // -1 = none; 0 = the sampled token only
 };
 
 struct TokenLogprob {

@@ -160,7 +160,7 @@ class ChatServiceImpl : public ChatService {
         request.id = options.request_id;
         request.prompt = prompt;
         request.sampling = *sampling;
-        request.sampling.seed = choice_seed(sampling->seed, index);
+        request.sampling.options.seed = choice_seed(sampling->options.seed, index);
         if (options.timeout_ms)
           request.deadline = arrival + std::chrono::milliseconds(*options.timeout_ms);
         if (config_.max_waiting_time) request.queue_deadline = arrival + *config_.max_waiting_time;
@@ -191,7 +191,7 @@ class ChatServiceImpl : public ChatService {
 
   // Refuses answers that could not be held in memory: about 100 bytes for each token or
   // alternative.
-  Status check_output_size(const GenerationOptions& options, const sched::SamplingParams& sampling,
+  Status check_output_size(const GenerationOptions& options, const engine::SamplingParams& sampling,
                            size_t prompts) const {
     const double entries = options.top_logprobs >= 0 ? options.top_logprobs + 2.0 : 1.0;
     const double bytes =

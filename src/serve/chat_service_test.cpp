@@ -117,7 +117,7 @@ TEST(ChatService, ChoicesHaveTheirOwnSeedsAndTexts) {
   int completion = 0;
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(sink->choice(i).content, "answer " + std::to_string(i));
-    EXPECT_EQ(requests[i].sampling.seed, choice_seed(7, i));
+    EXPECT_EQ(requests[i].sampling.options.seed, choice_seed(7, i));
     EXPECT_EQ(requests[i].prompt, requests[0].prompt) << "the prompt is shared";
     completion += static_cast<int>(ids("answer " + std::to_string(i)).size());
   }

@@ -75,10 +75,10 @@ Error context_error(int prompt_tokens, const SamplingContext& context) {
 
 }  // namespace
 
-Result<sched::SamplingParams> make_sampling_params(const GenerationOptions& options,
-                                                   std::span<const int32_t> prompt,
-                                                   std::optional<int> reasoning_max_tokens,
-                                                   const SamplingContext& context) {
+Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& options,
+                                                    std::span<const int32_t> prompt,
+                                                    std::optional<int> reasoning_max_tokens,
+                                                    const SamplingContext& context) {
   const GenerationDefaults& defaults = *context.defaults;
   const int prompt_tokens = static_cast<int>(prompt.size());
   const int room = context.max_model_len - prompt_tokens;
@@ -106,19 +106,20 @@ Result<sched::SamplingParams> make_sampling_params(const GenerationOptions& opti
                             "logit_bias");
   }
 
-  sched::SamplingParams params;
-  params.temperature = options.temperature.value_or(defaults.temperature);
-  params.top_p = options.top_p.value_or(defaults.top_p);
-  if (params.top_p == 0.0f) params.temperature = 0.0f;  // FastDeploy: top_p 0 is greedy
-  params.top_k = options.top_k.value_or(defaults.top_k);
-  params.min_p = options.min_p.value_or(0.0f);
-  params.repetition_penalty = options.repetition_penalty.value_or(defaults.repetition_penalty);
-  params.frequency_penalty = options.frequency_penalty.value_or(0.0f);
-  params.presence_penalty = options.presence_penalty.value_or(0.0f);
-  params.seed = options.seed ? *options.seed : random_seed();
+  engine::SamplingParams params;
+  ops::SamplingOptions& draw = params.options;
+  draw.temperature = options.temperature.value_or(defaults.temperature);
+  draw.top_p = options.top_p.value_or(defaults.top_p);
+  if (draw.top_p == 0.0f) draw.temperature = 0.0f;  // FastDeploy: top_p 0 is greedy
+  draw.top_k = options.top_k.value_or(defaults.top_k);
+  draw.min_p = options.min_p.value_or(0.0f);
+  draw.repetition_penalty = options.repetition_penalty.value_or(defaults.repetition_penalty);
+  draw.frequency_penalty = options.frequency_penalty.value_or(0.0f);
+  draw.presence_penalty = options.presence_penalty.value_or(0.0f);
+  draw.seed = options.seed ? *options.seed : random_seed();
+  draw.top_logprobs = options.top_logprobs;
   params.max_tokens = std::min(options.max_tokens.value_or(room), room);
   params.min_tokens = std::min(options.min_tokens, params.max_tokens);
-  params.top_logprobs = options.top_logprobs;
 
   if (auto s = check_ids(options.stop_token_ids, context.vocab_size, "stop_token_ids"); !s)
     return s.error();

@@ -4,7 +4,7 @@
 #include <span>
 
 #include "base/result.h"
-#include "sched/sampling_params.h"
+#include "engine/sampling_params.h"
 #include "serve/chat_service.h"
 #include "serve/request.h"
 
@@ -23,10 +23,10 @@ struct SamplingContext {
 // Resolves defaults and limits; `max_tokens` is clamped to what the context leaves. Thinking that
 // the prompt opened is limited to reasoning_max_tokens, by default 80 % of max_tokens (as in
 // FastDeploy).
-Result<sched::SamplingParams> make_sampling_params(const GenerationOptions& options,
-                                                   std::span<const int32_t> prompt,
-                                                   std::optional<int> reasoning_max_tokens,
-                                                   const SamplingContext& context);
+Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& options,
+                                                    std::span<const int32_t> prompt,
+                                                    std::optional<int> reasoning_max_tokens,
+                                                    const SamplingContext& context);
 
 // The seed of choice `index` of a request.
 uint64_t choice_seed(uint64_t seed, int index);

@@ -15,9 +15,9 @@ constexpr int kMaxLen = 512;
 
 class Sampling : public testing::Test {
  protected:
-  Result<sched::SamplingParams> make(const GenerationOptions& options,
-                                     const std::string& prompt = "Hi",
-                                     std::optional<int> reasoning = {}) const {
+  Result<engine::SamplingParams> make(const GenerationOptions& options,
+                                      const std::string& prompt = "Hi",
+                                      std::optional<int> reasoning = {}) const {
     return make_sampling_params(
         options, ids(prompt), reasoning,
         {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, max_logprobs_, limits_});
@@ -38,12 +38,12 @@ class Sampling : public testing::Test {
 
 TEST_F(Sampling, AbsentOptionsTakeTheModelsDefaults) {
   const auto params = *make({});
-  EXPECT_EQ(params.temperature, 0.8f);
-  EXPECT_EQ(params.top_p, 0.9f);
-  EXPECT_EQ(params.top_k, 5);
-  EXPECT_EQ(params.repetition_penalty, 1.1f);
+  EXPECT_EQ(params.options.temperature, 0.8f);
+  EXPECT_EQ(params.options.top_p, 0.9f);
+  EXPECT_EQ(params.options.top_k, 5);
+  EXPECT_EQ(params.options.repetition_penalty, 1.1f);
   EXPECT_EQ(params.stop_token_ids, (std::vector<int32_t>{2, 643}));
-  EXPECT_EQ(params.top_logprobs, -1);
+  EXPECT_EQ(params.options.top_logprobs, -1);
   EXPECT_EQ(params.max_tokens, kMaxLen - static_cast<int>(ids("Hi").size()));
 }
 
@@ -63,27 +63,29 @@ TEST_F(Sampling, OptionsOfTheRequestCount) {
   options.stop_token_ids = {7};
   options.ignore_eos = true;
   const auto params = *make(options);
-  EXPECT_EQ(params.temperature, 0.5f);
-  EXPECT_EQ(params.top_p, 0.6f);
-  EXPECT_EQ(params.top_k, 7);
-  EXPECT_EQ(params.min_p, 0.1f);
-  EXPECT_EQ(params.repetition_penalty, 1.2f);
-  EXPECT_EQ(params.frequency_penalty, 0.3f);
-  EXPECT_EQ(params.presence_penalty, 0.4f);
-  EXPECT_EQ(params.seed, 11u);
+  EXPECT_EQ(params.options.temperature, 0.5f);
+  EXPECT_EQ(params.options.top_p, 0.6f);
+  EXPECT_EQ(params.options.top_k, 7);
+  EXPECT_EQ(params.options.min_p, 0.1f);
+  EXPECT_EQ(params.options.repetition_penalty, 1.2f);
+  EXPECT_EQ(params.options.frequency_penalty, 0.3f);
+  EXPECT_EQ(params.options.presence_penalty, 0.4f);
+  EXPECT_EQ(params.options.seed, 11u);
   EXPECT_EQ(params.max_tokens, 20);
   EXPECT_EQ(params.min_tokens, 20) << "no more than max_tokens";
-  EXPECT_EQ(params.top_logprobs, 3);
+  EXPECT_EQ(params.options.top_logprobs, 3);
   EXPECT_EQ(params.stop_token_ids, (std::vector<int32_t>{7}));
 }
 
 TEST_F(Sampling, TopPZeroIsGreedy) {
   GenerationOptions options;
   options.top_p = 0.0f;
-  EXPECT_EQ(make(options)->temperature, 0.0f);
+  EXPECT_EQ(make(options)->options.temperature, 0.0f);
 }
 
-TEST_F(Sampling, WithoutASeedEachRequestDrawsItsOwn) { EXPECT_NE(make({})->seed, make({})->seed); }
+TEST_F(Sampling, WithoutASeedEachRequestDrawsItsOwn) {
+  EXPECT_NE(make({})->options.seed, make({})->options.seed);
+}
 
 TEST_F(Sampling, ChoicesHaveSeedsOfTheirOwn) {
   std::set<uint64_t> seeds;

@@ -139,10 +139,10 @@ class EngineCheckpoint : public ::testing::TestWithParam<std::tuple<const char*,
 
   std::shared_ptr<Collector> submit(Engine& engine, const PromptPtr& prompt) const {
     auto sink = std::make_shared<Collector>();
-    sched::SamplingParams params;
-    params.temperature = 0;
+    engine::SamplingParams params;
+    params.options.temperature = 0;
     params.max_tokens = kNewTokens;
-    if (!exact()) params.top_logprobs = 2;
+    if (!exact()) params.options.top_logprobs = 2;
     const auto handle =
         engine.submit({.id = "t", .prompt = prompt, .sampling = params, .sink = sink});
     EXPECT_TRUE(handle.ok()) << (handle.ok() ? "" : handle.error().message);
@@ -337,7 +337,7 @@ TEST_P(EngineCheckpoint, CancellingARequestLeavesItsPictureWhole) {
       void on_finish(engine::FinishReason, const engine::RequestStats&,
                      const std::optional<Error>&) override {}
     };
-    sched::SamplingParams params;
+    engine::SamplingParams params;
     params.max_tokens = 100;
     const uint64_t queries = engine->stats().encoder_cache_queries;
     const auto handle = engine->submit(

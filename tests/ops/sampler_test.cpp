@@ -9,21 +9,18 @@ namespace {
 
 using ops::SampleResult;
 using ops::SampleRow;
-using ops::SamplingClass;
 
 class SamplerTest : public testing::TestWithParam<OpCase> {
  protected:
   SamplerTest() : backend_(GetParam().make_backend()) {}
 
-  std::vector<SampleResult> run(std::vector<float> logits, const std::vector<SampleRow>& rows,
-                                SamplingClass sampling = SamplingClass::kBase) {
+  std::vector<SampleResult> run(std::vector<float> logits, const std::vector<SampleRow>& rows) {
     const int64_t n = static_cast<int64_t>(rows.size());
     const int64_t vocab = static_cast<int64_t>(logits.size()) / n;
-    return backend_->sample({logits.data(), DType::kF32, {n, vocab}}, rows, sampling);
+    return backend_->sample({logits.data(), DType::kF32, {n, vocab}}, rows);
   }
-  SampleResult run_one(const std::vector<float>& logits, const SampleRow& row,
-                       SamplingClass sampling = SamplingClass::kBase) {
-    return run(logits, {row}, sampling)[0];
+  SampleResult run_one(const std::vector<float>& logits, const SampleRow& row) {
+    return run(logits, {row})[0];
   }
   static std::vector<float> random_logits(size_t n, double scale = 2.0, unsigned seed = 1) {
     std::mt19937 random(seed);
@@ -38,7 +35,7 @@ class SamplerTest : public testing::TestWithParam<OpCase> {
 
 SampleRow greedy() {
   SampleRow row;
-  row.temperature = 0;
+  row.options.temperature = 0;
   return row;
 }
 
@@ -48,20 +45,20 @@ std::vector<double> exact_distribution(const std::vector<float>& logits, const S
   std::vector<double> p(n);
   const float top = *std::max_element(logits.begin(), logits.end());
   for (size_t i = 0; i < n; ++i) {
-    p[i] = std::exp(static_cast<double>(logits[i] - top) / row.temperature);
-    if (p[i] < row.min_p) p[i] = 0;
+    p[i] = std::exp(static_cast<double>(logits[i] - top) / row.options.temperature);
+    if (p[i] < row.options.min_p) p[i] = 0;
   }
   std::vector<size_t> order(n);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] > p[b]; });
-  if (row.top_k > 0) {
-    for (size_t i = static_cast<size_t>(row.top_k); i < n; ++i) p[order[i]] = 0;
+  if (row.options.top_k > 0) {
+    for (size_t i = static_cast<size_t>(row.options.top_k); i < n; ++i) p[order[i]] = 0;
   }
   const double mass = std::accumulate(p.begin(), p.end(), 0.0);
   double ahead = 0;
   for (size_t i : order) {
     const double v = p[i];
-    if (row.top_p < 1 && ahead >= row.top_p * mass) p[i] = 0;
+    if (row.options.top_p < 1 && ahead >= row.options.top_p * mass) p[i] = 0;
     ahead += v;
   }
   const double kept = std::accumulate(p.begin(), p.end(), 0.0);
@@ -69,7 +66,7 @@ std::vector<double> exact_distribution(const std::vector<float>& logits, const S
   return p;
 }
 
-TEST_P(SamplerTest, BothClassesDrawFromTheExactDistribution) {
+TEST_P(SamplerTest, DrawsFromTheExactDistribution) {
   struct Setting {
     float temperature, top_p, min_p;
     int top_k;
@@ -82,59 +79,55 @@ TEST_P(SamplerTest, BothClassesDrawFromTheExactDistribution) {
   std::vector<float> logits = random_logits(kVocab);
   for (size_t i = 0; i < 12; ++i) logits[i * 3] = logits[0];  // ties, as bfloat16 gives
   for (const Setting& s : settings) {
-    SampleRow row{.temperature = s.temperature,
-                  .top_p = s.top_p,
-                  .top_k = s.top_k,
-                  .min_p = s.min_p,
-                  .seed = 42};
+    const SampleRow row{.options = {.temperature = s.temperature,
+                                    .top_p = s.top_p,
+                                    .top_k = s.top_k,
+                                    .min_p = s.min_p,
+                                    .seed = 42}};
     const std::vector<double> p = exact_distribution(logits, row);
-    for (SamplingClass sampling : {SamplingClass::kBase, SamplingClass::kRejection}) {
-      std::vector<int> counts(kVocab);
-      constexpr int kBatch = 500;
-      std::vector<float> batch;
-      for (int i = 0; i < kBatch; ++i) batch.insert(batch.end(), logits.begin(), logits.end());
-      for (int first = 0; first < kDraws; first += kBatch) {
-        std::vector<SampleRow> rows(kBatch, row);
-        for (int i = 0; i < kBatch; ++i) {
-          rows[static_cast<size_t>(i)].position = static_cast<uint64_t>(first + i);
-        }
-        for (const SampleResult& r : run(batch, rows, sampling)) {
-          ASSERT_FALSE(r.numeric_fault);
-          ++counts[static_cast<size_t>(r.token)];
-        }
+    std::vector<int> counts(kVocab);
+    constexpr int kBatch = 500;
+    std::vector<float> batch;
+    for (int i = 0; i < kBatch; ++i) batch.insert(batch.end(), logits.begin(), logits.end());
+    for (int first = 0; first < kDraws; first += kBatch) {
+      std::vector<SampleRow> rows(kBatch, row);
+      for (int i = 0; i < kBatch; ++i) {
+        rows[static_cast<size_t>(i)].position = static_cast<uint64_t>(first + i);
       }
-      // Pearson's statistic is about normal(n, 2n) for n degrees of freedom: 5 sigma.
-      double statistic = 0;
-      int cells = 0;
-      for (size_t i = 0; i < kVocab; ++i) {
-        if (p[i] == 0) {
-          ASSERT_EQ(counts[i], 0) << "token " << i << " was cut off but drawn";
-          continue;
-        }
-        const double expected = p[i] * kDraws;
-        statistic += std::pow(counts[i] - expected, 2) / expected;
-        ++cells;
+      for (const SampleResult& r : run(batch, rows)) {
+        ASSERT_FALSE(r.numeric_fault);
+        ++counts[static_cast<size_t>(r.token)];
       }
-      const double freedom = std::max(1, cells - 1);
-      EXPECT_LT(statistic, freedom + 5 * std::sqrt(2 * freedom))
-          << "temperature " << s.temperature << ", top_p " << s.top_p << ", top_k " << s.top_k
-          << ", min_p " << s.min_p << ", class " << static_cast<int>(sampling);
     }
+    // Pearson's statistic is about normal(n, 2n) for n degrees of freedom: 5 sigma.
+    double statistic = 0;
+    int cells = 0;
+    for (size_t i = 0; i < kVocab; ++i) {
+      if (p[i] == 0) {
+        ASSERT_EQ(counts[i], 0) << "token " << i << " was cut off but drawn";
+        continue;
+      }
+      const double expected = p[i] * kDraws;
+      statistic += std::pow(counts[i] - expected, 2) / expected;
+      ++cells;
+    }
+    const double freedom = std::max(1, cells - 1);
+    EXPECT_LT(statistic, freedom + 5 * std::sqrt(2 * freedom))
+        << "temperature " << s.temperature << ", top_p " << s.top_p << ", top_k " << s.top_k
+        << ", min_p " << s.min_p;
   }
 }
 
 TEST_P(SamplerTest, TiesAtTheEdgeOfTheNucleusGoToTheSmallerIds) {
   const std::vector<float> logits(8, 1.0f);
-  SampleRow row{.top_p = 0.5f, .seed = 11};
-  for (SamplingClass sampling : {SamplingClass::kBase, SamplingClass::kRejection}) {
-    int seen = 0;
-    for (row.position = 0; row.position < 200; ++row.position) {
-      const int32_t token = run_one(logits, row, sampling).token;
-      ASSERT_LT(token, 4);
-      seen |= 1 << token;
-    }
-    EXPECT_EQ(seen, 15);
+  SampleRow row{.options = {.top_p = 0.5f, .seed = 11}};
+  int seen = 0;
+  for (row.position = 0; row.position < 200; ++row.position) {
+    const int32_t token = run_one(logits, row).token;
+    ASSERT_LT(token, 4);
+    seen |= 1 << token;
   }
+  EXPECT_EQ(seen, 15);
 }
 
 TEST_P(SamplerTest, LargeVocabularyStaysInsideTheNucleus) {
@@ -142,13 +135,11 @@ TEST_P(SamplerTest, LargeVocabularyStaysInsideTheNucleus) {
   const std::vector<float> logits = random_logits(kVocab, 3.0);
   for (float top_p : {0.2f, 0.9f, 0.999f}) {
     for (int top_k : {0, 1000}) {
-      SampleRow row{.top_p = top_p, .top_k = top_k, .seed = 7};
+      SampleRow row{.options = {.top_p = top_p, .top_k = top_k, .seed = 7}};
       const std::vector<double> p = exact_distribution(logits, row);
-      for (SamplingClass sampling : {SamplingClass::kBase, SamplingClass::kRejection}) {
-        for (row.position = 0; row.position < 10; ++row.position) {
-          const SampleResult r = run_one(logits, row, sampling);
-          ASSERT_GT(p[static_cast<size_t>(r.token)], 0) << top_p << " " << top_k;
-        }
+      for (row.position = 0; row.position < 10; ++row.position) {
+        const SampleResult r = run_one(logits, row);
+        ASSERT_GT(p[static_cast<size_t>(r.token)], 0) << top_p << " " << top_k;
       }
     }
   }
@@ -156,21 +147,19 @@ TEST_P(SamplerTest, LargeVocabularyStaysInsideTheNucleus) {
 
 TEST_P(SamplerTest, DependsOnlyOnLogitsParametersSeedAndPosition) {
   const std::vector<float> logits = random_logits(1000);
-  for (SamplingClass sampling : {SamplingClass::kBase, SamplingClass::kRejection}) {
-    std::vector<float> batch;
-    std::vector<SampleRow> rows;
-    for (uint64_t i = 0; i < 16; ++i) {
-      batch.insert(batch.end(), logits.begin(), logits.end());
-      rows.push_back({.top_p = 0.95f, .seed = 5 + i % 3, .position = i / 3});
-    }
-    const auto together = run(batch, rows, sampling);
-    std::map<int32_t, int> seen;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      EXPECT_EQ(run_one(logits, rows[i], sampling).token, together[i].token);
-      ++seen[together[i].token];
-    }
-    EXPECT_GT(seen.size(), 8u) << "seed or position is ignored";
+  std::vector<float> batch;
+  std::vector<SampleRow> rows;
+  for (uint64_t i = 0; i < 16; ++i) {
+    batch.insert(batch.end(), logits.begin(), logits.end());
+    rows.push_back({.options = {.top_p = 0.95f, .seed = 5 + i % 3}, .position = i / 3});
   }
+  const auto together = run(batch, rows);
+  std::map<int32_t, int> seen;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(run_one(logits, rows[i]).token, together[i].token);
+    ++seen[together[i].token];
+  }
+  EXPECT_GT(seen.size(), 8u) << "seed or position is ignored";
 }
 
 TEST_P(SamplerTest, GreedyTakesTheSmallestIdOnATie) {
@@ -178,11 +167,11 @@ TEST_P(SamplerTest, GreedyTakesTheSmallestIdOnATie) {
   logits[4321] = logits[1234] = logits[1235] = 2.0f;
   EXPECT_EQ(run_one(logits, greedy()).token, 1234);
   SampleRow zero_top_p;
-  zero_top_p.top_p = 0;
+  zero_top_p.options.top_p = 0;
   EXPECT_EQ(run_one(logits, zero_top_p).token, 1234);
   SampleRow one;
-  one.top_k = 1;
-  EXPECT_EQ(run_one(logits, one, SamplingClass::kRejection).token, 1234);
+  one.options.top_k = 1;
+  EXPECT_EQ(run_one(logits, one).token, 1234);
 }
 
 TEST_P(SamplerTest, ProcessesInTheDocumentedOrder) {
@@ -197,33 +186,32 @@ TEST_P(SamplerTest, ProcessesInTheDocumentedOrder) {
   row.banned_tokens = banned;
   EXPECT_EQ(run_one(logits, row).token, 4);
 
-  const std::vector<std::pair<int32_t, float>> bias = {{3, 100.0f}, {7, 3.6f}};
-  row.logit_bias = bias;  // cannot save a banned token
+  const std::vector<ops::TokenBias> bias = {{3, 100.0f}, {7, 3.6f}};
+  row.biases = bias;  // cannot save a banned token
   EXPECT_EQ(run_one(logits, row).token, 7);
 
   row = greedy();
-  const std::vector<int32_t> prompt = {3, 3}, output = {4, 4, 4};
-  row.prompt_tokens = prompt;
-  row.output_tokens = output;
-  row.repetition_penalty = 1.2f;  // 4 / 1.2 = 3.33, 3.5 / 1.2 = 2.92, once each
+  std::vector<ops::TokenCount> counts = {{3, 0}, {4, 3}};
+  row.counts = counts;
+  row.options.repetition_penalty = 1.2f;  // 4 / 1.2 = 3.33, 3.5 / 1.2 = 2.92, once each
   EXPECT_EQ(run_one(logits, row).token, 3);
-  const std::vector<std::pair<int32_t, float>> between = {{9, 3.2f}};
-  row.logit_bias = between;
+  const std::vector<ops::TokenBias> between = {{9, 3.2f}};
+  row.biases = between;
   EXPECT_EQ(run_one(logits, row).token, 3);
-  row.repetition_penalty = 1.3f;
+  row.options.repetition_penalty = 1.3f;
   EXPECT_EQ(run_one(logits, row).token, 9);
 
   row = greedy();
-  row.prompt_tokens = output;  // frequency and presence look at the output only
-  row.output_tokens = std::span<const int32_t>(prompt);
-  row.frequency_penalty = 0.2f;  // 4 - 0.4
+  counts = {{3, 2}, {4, 0}};  // frequency and presence look at the output only
+  row.counts = counts;
+  row.options.frequency_penalty = 0.2f;  // 4 - 0.4
   EXPECT_EQ(run_one(logits, row).token, 3);
-  row.frequency_penalty = 0.3f;  // 4 - 0.6
+  row.options.frequency_penalty = 0.3f;  // 4 - 0.6
   EXPECT_EQ(run_one(logits, row).token, 4);
-  row.frequency_penalty = 0;
-  row.presence_penalty = 0.4f;
+  row.options.frequency_penalty = 0;
+  row.options.presence_penalty = 0.4f;
   EXPECT_EQ(run_one(logits, row).token, 3);
-  row.presence_penalty = 0.6f;
+  row.options.presence_penalty = 0.6f;
   EXPECT_EQ(run_one(logits, row).token, 4);
 
   row = greedy();
@@ -235,9 +223,9 @@ TEST_P(SamplerTest, ProcessesInTheDocumentedOrder) {
 TEST_P(SamplerTest, NegativeLogitsAreRepeatedLessLikelyToo) {
   std::vector<float> logits = {-1.0f, -1.1f};
   SampleRow row = greedy();
-  const std::vector<int32_t> prompt = {0};
-  row.prompt_tokens = prompt;
-  row.repetition_penalty = 1.5f;
+  const std::vector<ops::TokenCount> counts = {{0, 0}};
+  row.counts = counts;
+  row.options.repetition_penalty = 1.5f;
   EXPECT_EQ(run_one(logits, row).token, 1);
 }
 
@@ -250,9 +238,9 @@ TEST_P(SamplerTest, LogprobsAreOfTheRawLogits) {
   std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
     return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
   });
-  SampleRow row{.temperature = 0.3f, .top_p = 0.5f, .seed = 3, .top_logprobs = 7};
-  const std::vector<std::pair<int32_t, float>> bias = {{500, 50.0f}};
-  row.logit_bias = bias;
+  SampleRow row{.options = {.temperature = 0.3f, .top_p = 0.5f, .seed = 3, .top_logprobs = 7}};
+  const std::vector<ops::TokenBias> bias = {{500, 50.0f}};
+  row.biases = bias;
   const SampleResult r = run_one(logits, row);
   EXPECT_EQ(r.token, 500);
   EXPECT_NEAR(r.logprob, logits[500] - std::log(sum), 1e-5);
@@ -261,7 +249,7 @@ TEST_P(SamplerTest, LogprobsAreOfTheRawLogits) {
     EXPECT_EQ(r.top[i].token, order[i]);
     EXPECT_NEAR(r.top[i].logprob, logits[static_cast<size_t>(order[i])] - std::log(sum), 1e-5);
   }
-  row.top_logprobs = 0;
+  row.options.top_logprobs = 0;
   EXPECT_TRUE(run_one(logits, row).top.empty());
   EXPECT_NEAR(run_one(logits, row).logprob, r.logprob, 0);
   row.forced_token = 2;
@@ -269,43 +257,39 @@ TEST_P(SamplerTest, LogprobsAreOfTheRawLogits) {
 }
 
 TEST_P(SamplerTest, FaultsAreReportedForTheirRowOnly) {
-  for (SamplingClass sampling : {SamplingClass::kBase, SamplingClass::kRejection}) {
-    for (float temperature : {0.0f, 1.0f}) {
-      for (size_t vocab : {3u, 33u, 4100u}) {
-        for (size_t at : {size_t{0}, vocab / 2, vocab - 1}) {
-          std::vector<float> logits = random_logits(2 * vocab);
-          logits[at] = std::nanf("");
-          SampleRow row;
-          row.temperature = temperature;
-          const auto r = run(logits, {row, row}, sampling);
-          EXPECT_TRUE(r[0].numeric_fault) << vocab << " " << at;
-          EXPECT_EQ(r[0].token, -1);
-          EXPECT_FALSE(r[1].numeric_fault);
-          EXPECT_GE(r[1].token, 0);
-          row.top_logprobs = 1;
-          EXPECT_TRUE(run(logits, {row, row}, sampling)[0].numeric_fault);
-        }
+  for (float temperature : {0.0f, 1.0f}) {
+    for (size_t vocab : {3u, 33u, 4100u}) {
+      for (size_t at : {size_t{0}, vocab / 2, vocab - 1}) {
+        std::vector<float> logits = random_logits(2 * vocab);
+        logits[at] = std::nanf("");
+        SampleRow row;
+        row.options.temperature = temperature;
+        const auto r = run(logits, {row, row});
+        EXPECT_TRUE(r[0].numeric_fault) << vocab << " " << at;
+        EXPECT_EQ(r[0].token, -1);
+        EXPECT_FALSE(r[1].numeric_fault);
+        EXPECT_GE(r[1].token, 0);
+        row.options.top_logprobs = 1;
+        EXPECT_TRUE(run(logits, {row, row})[0].numeric_fault);
       }
-      SampleRow row;
-      row.temperature = temperature;
-      const std::vector<int32_t> all = {0, 1, 2};
-      row.banned_tokens = all;
-      EXPECT_TRUE(run_one({1, 2, 3}, row, sampling).numeric_fault);
-      EXPECT_FALSE(run_one({1, 2, 3, 4}, row, sampling).numeric_fault);
-      EXPECT_EQ(run_one({1, 2, 3, -50}, row, sampling).token, 3);
     }
+    SampleRow row;
+    row.options.temperature = temperature;
+    const std::vector<int32_t> all = {0, 1, 2};
+    row.banned_tokens = all;
+    EXPECT_TRUE(run_one({1, 2, 3}, row).numeric_fault);
+    EXPECT_FALSE(run_one({1, 2, 3, 4}, row).numeric_fault);
+    EXPECT_EQ(run_one({1, 2, 3, -50}, row).token, 3);
   }
 }
 
 TEST_P(SamplerTest, MinusInfinityIsAnOrdinaryLogit) {
   std::vector<float> logits(70, -INFINITY);
   logits[66] = -2;
-  for (SamplingClass sampling : {SamplingClass::kBase, SamplingClass::kRejection}) {
-    SampleRow row{.top_p = 0.9f, .top_k = 4, .top_logprobs = 2};
-    const SampleResult r = run_one(logits, row, sampling);
-    EXPECT_EQ(r.token, 66);
-    EXPECT_NEAR(r.logprob, 0, 1e-6);
-  }
+  const SampleRow row{.options = {.top_p = 0.9f, .top_k = 4, .top_logprobs = 2}};
+  const SampleResult r = run_one(logits, row);
+  EXPECT_EQ(r.token, 66);
+  EXPECT_NEAR(r.logprob, 0, 1e-6);
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SamplerTest);  // as ERNIE_OP_TABLE

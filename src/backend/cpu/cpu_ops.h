@@ -53,7 +53,7 @@ class CpuBackend final : public ops::Backend {
   std::unique_ptr<Weight> pack_quantized(std::span<const QuantizedHostMatrix> parts,
                                          const ops::PackSpec& spec) override;
 
-  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
+  void prepare_draw(std::span<const ops::SampleRow> rows) override;
   void draw(TensorView logits, TensorView tokens) override;
   std::shared_ptr<ops::PendingSamples> finish_step(int rows) override;
 
@@ -98,7 +98,6 @@ class CpuBackend final : public ops::Backend {
   std::vector<AttentionTask> attention_tasks_;
   std::vector<RowSampler> samplers_;  // one per thread
   std::span<const ops::SampleRow> draw_rows_;
-  ops::SamplingClass sampling_ = ops::SamplingClass::kBase;
   std::vector<ops::SampleResult> drawn_;
   Scratch packed_, hidden_, packed_hidden_, keys_, values_, threads_;
 };

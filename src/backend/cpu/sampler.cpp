@@ -20,22 +20,22 @@ bool precedes(float a, int32_t a_token, float b, int32_t b_token) {
 }
 
 bool is_greedy(const ops::SampleRow& row) {
-  return row.temperature < kGreedyBelow || row.top_p <= 0.0f || row.top_k == 1;
+  const ops::SamplingOptions& o = row.options;
+  return o.temperature < kGreedyBelow || o.top_p <= 0.0f || o.top_k == 1;
 }
 
 }  // namespace
 
-ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::SampleRow& row,
-                                     ops::SamplingClass sampling) {
+ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::SampleRow& row) {
   ops::SampleResult result;
   const auto fault = [] { return ops::SampleResult{.numeric_fault = true}; };
-  const bool wants_logprobs = row.top_logprobs >= 0;
+  const bool wants_logprobs = row.options.top_logprobs >= 0;
   if (wants_logprobs) {
     const RowMaximum m = kernels_->row_maximum(logits, vocab);
     if (m.fault || m.index < 0) return fault();
     log_sum_ = static_cast<double>(m.value) +
                std::log(kernels_->exp_sum(logits, vocab, m.value, 1.0f, nullptr));
-    raw_logprobs(logits, vocab, row.top_logprobs);
+    raw_logprobs(logits, vocab, row.options.top_logprobs);
     raw_.assign(logits, logits + vocab);
   }
 
@@ -47,11 +47,8 @@ ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::Sa
     if (is_greedy(row)) {
       token = m.index;
     } else {
-      const double total =
-          kernels_->exp_sum(logits, vocab, m.value, 1.0f / row.temperature, logits);
-      token = sampling == ops::SamplingClass::kRejection
-                  ? draw_by_rejection(logits, vocab, total, row)
-                  : draw_exact(logits, vocab, total, row);
+      kernels_->exp_sum(logits, vocab, m.value, 1.0f / row.options.temperature, logits);
+      token = draw_one(logits, vocab, row);
     }
   }
   result.token = token;
@@ -91,36 +88,21 @@ void RowSampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
 
 void RowSampler::adjust(float* logits, int64_t vocab, const ops::SampleRow& row) {
   const auto known = [vocab](int32_t token) { return token >= 0 && token < vocab; };
-  for (const auto& [token, bias] : row.logit_bias) {
+  for (const auto& [token, bias] : row.biases) {
     if (known(token)) logits[token] += bias;
   }
   for (int32_t token : row.banned_tokens) {
     if (known(token)) logits[token] = -std::numeric_limits<float>::infinity();
   }
-  counts_.resize(static_cast<size_t>(vocab));
-  if (row.repetition_penalty != 1.0f) {
-    for (const auto& tokens : {row.prompt_tokens, row.output_tokens}) {
-      for (int32_t token : tokens) {
-        if (!known(token) || counts_[static_cast<size_t>(token)]++ > 0) continue;
-        float& v = logits[token];
-        v = v > 0 ? v / row.repetition_penalty : v * row.repetition_penalty;
-      }
+  const ops::SamplingOptions& o = row.options;
+  for (const auto& [token, in_output] : row.counts) {
+    if (!known(token)) continue;
+    float& v = logits[token];
+    if (o.repetition_penalty != 1.0f) {
+      v = v > 0 ? v / o.repetition_penalty : v * o.repetition_penalty;
     }
-    for (const auto& tokens : {row.prompt_tokens, row.output_tokens}) {
-      for (int32_t token : tokens) {
-        if (known(token)) counts_[static_cast<size_t>(token)] = 0;
-      }
-    }
-  }
-  if (row.frequency_penalty != 0.0f || row.presence_penalty != 0.0f) {
-    for (int32_t token : row.output_tokens) {
-      if (known(token)) ++counts_[static_cast<size_t>(token)];
-    }
-    for (int32_t token : row.output_tokens) {
-      if (!known(token) || counts_[static_cast<size_t>(token)] == 0) continue;
-      int32_t& count = counts_[static_cast<size_t>(token)];
-      logits[token] -= row.frequency_penalty * static_cast<float>(count) + row.presence_penalty;
-      count = 0;
+    if (in_output > 0) {
+      v -= o.frequency_penalty * static_cast<float>(in_output) + o.presence_penalty;
     }
   }
 }
@@ -154,78 +136,17 @@ int32_t RowSampler::draw_all(const float* weights, int64_t vocab, double target)
   return last;  // rounding carried the target past the end
 }
 
-int32_t RowSampler::draw_exact(float* weights, int64_t vocab, double total,
-                               const ops::SampleRow& row) {
-  const double u = counter_uniform(row.seed, row.position, 0);
-  const bool top_k = row.top_k > 0 && row.top_k < vocab;
-  const bool top_p = row.top_p < 1.0f;
-  if (row.min_p > 0.0f) {
-    kernels_->drop_below(weights, vocab, row.min_p);
-    total = kernels_->mass_above(weights, vocab, 0.0f);
-  }
-  if (!top_k && !top_p) return draw_all(weights, vocab, u * total);
-
-  // Without top-k, tokens lighter than the cut weigh together less than what top-p leaves out.
-  const float cut =
-      top_k ? 0.0f : static_cast<float>((1.0 - row.top_p) * total / static_cast<double>(vocab));
-  candidates_.clear();
-  for (int64_t i = 0; i < vocab; ++i) {
-    if (weights[i] > 0 && weights[i] >= cut) {
-      candidates_.push_back({weights[i], static_cast<int32_t>(i)});
-    }
-  }
-  const auto before = [](const Candidate& a, const Candidate& b) {
-    return precedes(a.value, a.token, b.value, b.token);
-  };
-  const auto mass = [&](size_t first, size_t last) {
-    double sum = 0;
-    for (size_t i = first; i < last; ++i) sum += candidates_[i].value;
-    return sum;
-  };
-  if (top_k && candidates_.size() > static_cast<size_t>(row.top_k)) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + row.top_k, candidates_.end(),
-                     before);
-    candidates_.resize(static_cast<size_t>(row.top_k));
-  }
-  if (top_k) total = mass(0, candidates_.size());
-  const double wanted = top_p ? row.top_p * total : total;
-  // Sort only as much as top-p can reach.
-  size_t sorted = candidates_.size();
-  if (top_p) {
-    double held = 0;
-    size_t begin = 0;
-    for (size_t part = 256; begin < candidates_.size() && held < wanted; part *= 8) {
-      const size_t end = std::min(part, candidates_.size());
-      std::nth_element(candidates_.begin() + static_cast<int64_t>(begin),
-                       candidates_.begin() + static_cast<int64_t>(end), candidates_.end(), before);
-      held += mass(begin, end);
-      begin = end;
-    }
-    sorted = begin;
-  }
-  std::sort(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(sorted), before);
-  double kept = 0;
-  size_t count = 0;
-  while (count < sorted && (kept < wanted || count == 0)) kept += candidates_[count++].value;
-  double sum = 0;
-  for (size_t i = 0; i < count; ++i) {
-    sum += candidates_[i].value;
-    if (sum > u * kept) return candidates_[i].token;
-  }
-  return candidates_[count - 1].token;
-}
-
-int32_t RowSampler::draw_by_rejection(float* weights, int64_t vocab, double total,
-                                      const ops::SampleRow& row) {
-  if (row.min_p > 0.0f) kernels_->drop_below(weights, vocab, row.min_p);
-  if (row.top_k > 0 && row.top_k < vocab) keep_top_k(weights, vocab, row.top_k);
-  total = kernels_->mass_above(weights, vocab, 0.0f);
-  const double wanted = row.top_p < 1.0f ? row.top_p * total : total;
+int32_t RowSampler::draw_one(float* weights, int64_t vocab, const ops::SampleRow& row) {
+  const ops::SamplingOptions& o = row.options;
+  if (o.min_p > 0.0f) kernels_->drop_below(weights, vocab, o.min_p);
+  if (o.top_k > 0 && o.top_k < vocab) keep_top_k(weights, vocab, o.top_k);
+  double total = kernels_->mass_above(weights, vocab, 0.0f);
+  const double wanted = o.top_p < 1.0f ? o.top_p * total : total;
   float high = 1.0f;  // no weight is larger
   for (uint32_t round = 0;; ++round) {
-    const double u = counter_uniform(row.seed, row.position, round);
+    const double u = counter_uniform(o.seed, row.position, round);
     const int32_t token = draw_all(weights, vocab, u * total);
-    if (row.top_p >= 1.0f) return token;
+    if (o.top_p >= 1.0f) return token;
     const float pivot = weights[token];
     double ahead = kernels_->mass_above(weights, vocab, pivot);
     for (int32_t i = 0; i < token && ahead < wanted; ++i) {
@@ -283,10 +204,7 @@ void CpuBackend::do_resolve_tokens(const ops::ResolveTokensArgs& a) {
   }
 }
 
-void CpuBackend::prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) {
-  draw_rows_ = rows;
-  sampling_ = sampling;
-}
+void CpuBackend::prepare_draw(std::span<const ops::SampleRow> rows) { draw_rows_ = rows; }
 
 void CpuBackend::draw(TensorView logits, TensorView tokens) {
   CHECK(logits.dtype == DType::kF32 && logits.rows() == static_cast<int64_t>(draw_rows_.size()),
@@ -297,7 +215,7 @@ void CpuBackend::draw(TensorView logits, TensorView tokens) {
   pool_.parallel_for(logits.rows(), [&](int64_t i, int thread) {
     const size_t at = static_cast<size_t>(i);
     drawn_[at] = samplers_[static_cast<size_t>(thread)].sample(logits.as<float>() + i * vocab,
-                                                               vocab, draw_rows_[at], sampling_);
+                                                               vocab, draw_rows_[at]);
     if (tokens.data != nullptr) tokens.as<int32_t>()[i] = drawn_[at].token;
   });
 }

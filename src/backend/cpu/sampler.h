@@ -19,8 +19,7 @@ class RowSampler {
   explicit RowSampler(const Kernels& kernels) : kernels_(&kernels) {}
 
   // logits [vocab], overwritten.
-  ops::SampleResult sample(float* logits, int64_t vocab, const ops::SampleRow& row,
-                           ops::SamplingClass sampling);
+  ops::SampleResult sample(float* logits, int64_t vocab, const ops::SampleRow& row);
 
  private:
   struct Candidate {
@@ -31,12 +30,10 @@ class RowSampler {
   void raw_logprobs(const float* logits, int64_t vocab, int top);
   void adjust(float* logits, int64_t vocab, const ops::SampleRow& row);
   int32_t draw_all(const float* weights, int64_t vocab, double target) const;
-  int32_t draw_exact(float* weights, int64_t vocab, double total, const ops::SampleRow& row);
-  int32_t draw_by_rejection(float* weights, int64_t vocab, double total, const ops::SampleRow& row);
+  int32_t draw_one(float* weights, int64_t vocab, const ops::SampleRow& row);
   void keep_top_k(float* weights, int64_t vocab, int k);
 
   const Kernels* kernels_;
-  std::vector<int32_t> counts_;  // [vocab], all zero between calls
   std::vector<Candidate> candidates_;
   std::vector<ops::TokenLogprob> top_;
   std::vector<float> raw_;  // the logits as they came; when log-probabilities are wanted

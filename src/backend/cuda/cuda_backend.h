@@ -39,7 +39,7 @@ class CudaBackend final : public ops::Backend {
                                          const ops::PackSpec& spec) override;
   std::unique_ptr<ExpertSet> make_experts(ExpertWeights weights) override;
 
-  void prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass sampling) override;
+  void prepare_draw(std::span<const ops::SampleRow> rows) override;
   void draw(TensorView logits, TensorView tokens) override;
   std::shared_ptr<ops::PendingSamples> finish_step(int rows) override;
 

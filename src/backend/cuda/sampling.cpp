@@ -20,77 +20,32 @@ struct Lists {
   std::vector<kernels::TokenCount> penalties;
 };
 
-// Biases of the same token add up.
-void add_biases(const ops::SampleRow& row, std::vector<kernels::TokenBias>& out) {
-  const size_t begin = out.size();
-  for (const auto& [token, bias] : row.logit_bias) out.push_back({token, bias});
-  std::stable_sort(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
-                   [](const auto& a, const auto& b) { return a.token < b.token; });
-  size_t end = begin;
-  for (size_t i = begin; i < out.size(); ++i) {
-    if (end > begin && out[end - 1].token == out[i].token) {
-      out[end - 1].bias += out[i].bias;
-    } else {
-      out[end++] = out[i];
-    }
-  }
-  out.resize(end);
-}
-
-void add_banned(const ops::SampleRow& row, std::vector<int32_t>& out) {
-  const auto begin = static_cast<std::ptrdiff_t>(out.size());
-  out.insert(out.end(), row.banned_tokens.begin(), row.banned_tokens.end());
-  std::sort(out.begin() + begin, out.end());
-  out.erase(std::unique(out.begin() + begin, out.end()), out.end());
-}
-
-bool has_penalties(const ops::SampleRow& row) {
-  return row.repetition_penalty != 1.0f || row.frequency_penalty != 0.0f ||
-         row.presence_penalty != 0.0f;
-}
-
-void add_penalties(const ops::SampleRow& row, std::vector<kernels::TokenCount>& out) {
-  if (!has_penalties(row)) return;
-  const size_t begin = out.size();
-  for (const int32_t token : row.prompt_tokens) out.push_back({token, 0});
-  for (const int32_t token : row.output_tokens) out.push_back({token, 1});
-  std::sort(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
-            [](const auto& a, const auto& b) { return a.token < b.token; });
-  size_t end = begin;
-  for (size_t i = begin; i < out.size(); ++i) {
-    if (end > begin && out[end - 1].token == out[i].token) {
-      out[end - 1].output_count += out[i].output_count;
-    } else {
-      out[end++] = out[i];
-    }
-  }
-  out.resize(end);
-}
-
 kernels::SamplingRow make_row(const ops::SampleRow& row, Lists& lists) {
-  CHECK(row.top_logprobs <= kernels::kMaxTopLogprobs,
-        "sample: " + std::to_string(row.top_logprobs) + " log-probabilities wanted, at most " +
-            std::to_string(kernels::kMaxTopLogprobs) + " can be had");
-  kernels::SamplingRow out{.temperature = row.temperature,
-                           .top_p = row.top_p,
-                           .min_p = row.min_p,
-                           .repetition_penalty = row.repetition_penalty,
-                           .frequency_penalty = row.frequency_penalty,
-                           .presence_penalty = row.presence_penalty,
-                           .top_k = row.top_k,
+  CHECK(row.options.top_logprobs <= kernels::kMaxTopLogprobs,
+        "sample: " + std::to_string(row.options.top_logprobs) +
+            " log-probabilities wanted, at most " + std::to_string(kernels::kMaxTopLogprobs) +
+            " can be had");
+  const ops::SamplingOptions& o = row.options;
+  kernels::SamplingRow out{.temperature = o.temperature,
+                           .top_p = o.top_p,
+                           .min_p = o.min_p,
+                           .repetition_penalty = o.repetition_penalty,
+                           .frequency_penalty = o.frequency_penalty,
+                           .presence_penalty = o.presence_penalty,
+                           .top_k = o.top_k,
                            .forced_token = row.forced_token,
-                           .top_logprobs = row.top_logprobs,
-                           .seed = row.seed,
+                           .top_logprobs = o.top_logprobs,
+                           .seed = o.seed,
                            .position = row.position};
   const auto length = [](const auto& list) { return static_cast<int32_t>(list.size()); };
   out.bias_begin = length(lists.biases);
-  add_biases(row, lists.biases);
+  for (const auto& [token, bias] : row.biases) lists.biases.push_back({token, bias});
   out.bias_count = length(lists.biases) - out.bias_begin;
   out.banned_begin = length(lists.banned);
-  add_banned(row, lists.banned);
+  lists.banned.insert(lists.banned.end(), row.banned_tokens.begin(), row.banned_tokens.end());
   out.banned_count = length(lists.banned) - out.banned_begin;
   out.penalty_begin = length(lists.penalties);
-  add_penalties(row, lists.penalties);
+  for (const auto& [token, in_output] : row.counts) lists.penalties.push_back({token, in_output});
   out.penalty_count = length(lists.penalties) - out.penalty_begin;
   return out;
 }
@@ -114,8 +69,7 @@ void CudaBackend::reserve_draws(const ops::WorkShape& shape) {
   sampling_.get(sizes.workspace);
 }
 
-// Both sampling classes have one kernel: it draws from the exact distribution without sorting.
-void CudaBackend::prepare_draw(std::span<const ops::SampleRow> rows, ops::SamplingClass) {
+void CudaBackend::prepare_draw(std::span<const ops::SampleRow> rows) {
   if (rows.empty()) return;
   Lists lists;
   std::vector<kernels::SamplingRow> device_rows;

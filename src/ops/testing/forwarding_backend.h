@@ -36,9 +36,7 @@ class ForwardingBackend : public Backend {
     return to_->make_experts(std::move(weights));
   }
 
-  void prepare_draw(std::span<const SampleRow> rows, SamplingClass sampling) override {
-    to_->prepare_draw(rows, sampling);
-  }
+  void prepare_draw(std::span<const SampleRow> rows) override { to_->prepare_draw(rows); }
   void draw(TensorView logits, TensorView tokens) override { to_->draw(logits, tokens); }
   std::shared_ptr<PendingSamples> finish_step(int rows) override { return to_->finish_step(rows); }
 

@@ -4,7 +4,9 @@
 #include <utility>
 #include <vector>
 
-namespace ernie::sched {
+#include "ops/sampling.h"
+
+namespace ernie::engine {
 
 // A limit on thinking: after max_tokens generated tokens without end_token, the forced tokens
 // follow.
@@ -16,22 +18,14 @@ struct ThinkingBudget {
 
 // How one sequence is generated. Ranges are checked where requests are parsed.
 struct SamplingParams {
-  float temperature = 1.0f;
-  float top_p = 1.0f;
-  int top_k = 0;
-  float min_p = 0.0f;
-  float repetition_penalty = 1.0f;
-  float frequency_penalty = 0.0f;
-  float presence_penalty = 0.0f;
-  uint64_t seed = 0;
+  ops::SamplingOptions options;
   int max_tokens = 16;
   int min_tokens = 0;
-  std::vector<int32_t>
-      stop_token_ids;  // includes the model's end tokens unless the request ignores them
+  // Includes the model's end tokens unless the request ignores them.
+  std::vector<int32_t> stop_token_ids;
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<int32_t> bad_token_ids;
-  int top_logprobs = -1;  // -1 = no logprobs
   ThinkingBudget thinking;
 };
 
-}  // namespace ernie::sched
+}  // namespace ernie::engine
