@@ -242,20 +242,26 @@ __device__ void adjust(const G& group, const SamplingParams& params, const Sampl
   }
 }
 
-// Applies the grammar mask, if any, and finds the largest element.
+// Removes the tokens without a bit and finds the largest of this thread's elements.
 template <class G>
-__device__ uint64_t mask_and_find_best(G& group, const uint32_t* allowed, int vocab) {
+__device__ Best keep_allowed(G& group, const uint32_t* allowed, int vocab) {
   Best best;
   group.template for_each_four<true>([&](float4& four, int id) {
-    if (allowed != nullptr && id < vocab) {
-      const uint32_t bits = allowed[id / 32] >> (id % 32);  // id is a multiple of 4
-      if (!(bits & 1)) four.x = -INFINITY;
-      if (!(bits & 2)) four.y = -INFINITY;
-      if (!(bits & 4)) four.z = -INFINITY;
-      if (!(bits & 8)) four.w = -INFINITY;
-    }
+    const uint32_t bits = id < vocab ? allowed[id / 32] >> (id % 32) : 0;  // id is a multiple of 4
+    // Not a number stays what it is, so that it is found.
+    if (!(bits & 1) && four.x == four.x) four.x = -INFINITY;
+    if (!(bits & 2) && four.y == four.y) four.y = -INFINITY;
+    if (!(bits & 4) && four.z == four.z) four.z = -INFINITY;
+    if (!(bits & 8) && four.w == four.w) four.w = -INFINITY;
     best.see(four, id);
   });
+  return best;
+}
+
+template <class G>
+__device__ uint64_t find_best(G& group) {
+  Best best;
+  group.template for_each_four<false>([&](const float4& four, int id) { best.see(four, id); });
   return group.largest(best.packed());
 }
 
@@ -340,11 +346,16 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   if (forced && !wants_logprobs) return finish(row.forced_token, false, 0, 0);
 
   if (reports) shared->top_count = 0;
-  const Best own = load_row(group, params.logits + r * params.row_stride, params.vocab);
+  Best own = load_row(group, params.logits + r * params.row_stride, params.vocab);
   group.sync();  // the row is there, and so is every block
+  if (row.allowed_row >= 0 && !forced) {
+    const int64_t words = (params.vocab + 31) / 32;
+    own = keep_allowed(group, params.allowed + row.allowed_row * words, params.vocab);
+    group.sync();
+  }
 
-  const bool adjusted = !forced && (row.bias_count > 0 || row.banned_count > 0 ||
-                                    row.penalty_count > 0 || row.use_allowed != 0);
+  const bool adjusted =
+      !forced && (row.bias_count > 0 || row.banned_count > 0 || row.penalty_count > 0);
   uint64_t best = 0;
   double log_sum = 0;
   int top_count = 0;
@@ -365,9 +376,7 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   }
   if (adjusted) {
     adjust(group, params, row);
-    const int64_t mask_words = (params.vocab + 31) / 32;
-    best = mask_and_find_best(
-        group, row.use_allowed != 0 ? params.allowed + r * mask_words : nullptr, params.vocab);
+    best = find_best(group);
     if (best == kFaulty || packed_value(best) == -INFINITY) return finish(-1, true, 0, 0);
   }
   if (row.temperature < kGreedyBelow || row.top_p <= 0.0f || row.top_k == 1) {

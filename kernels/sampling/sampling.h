@@ -8,11 +8,11 @@
 #include "kernels/sampling/sampling_rows.h"
 
 // Chooses one token per row of logits, on the device, in one launch. The rules are those of
-// src/ops/sampling.h, in its order: forced token, logit bias, banned tokens and grammar mask,
-// penalties, temperature, min-p, top-k, top-p, draw. Nothing is sorted: top-k is a radix selection
-// and top-p is rejection with two pivots (FlashInfer, arXiv 2501.01005), with the random numbers
-// and the order of decisions of the CPU backend's rejection class, so both draw the same token
-// unless a decision falls within float rounding.
+// src/ops/sampling.h, in its order: forced token, allowed tokens, logit bias, banned
+// tokens, penalties, temperature, min-p, top-k, top-p, draw. Nothing is sorted: top-k is a radix
+// selection and top-p is rejection with two pivots (FlashInfer, arXiv 2501.01005), with the random
+// numbers and the order of decisions of the CPU backend's rejection class, so both draw the same
+// token unless a decision falls within float rounding.
 namespace ernie::kernels {
 
 struct SamplingParams {
@@ -25,7 +25,7 @@ struct SamplingParams {
   const TokenBias* biases = nullptr;
   const int32_t* banned = nullptr;
   const TokenCount* penalties = nullptr;
-  const uint32_t* allowed = nullptr;  // [max_rows, ceil(vocab / 32)]: bit i % 32 of word i / 32
+  const uint32_t* allowed = nullptr;  // [rows, ceil(vocab / 32)]: bit i % 32 of word i / 32
   void* workspace = nullptr;          // sampling_workspace_bytes(), 16-byte aligned
   int32_t* tokens =
       nullptr;  // out [max_rows]: SampledRow::token, as the next step's input; may be null

@@ -46,6 +46,10 @@ class Reference {
  public:
   Reference(std::vector<float> logits, const Request& request) : request_(request) {
     const SamplingRow& row = request.row;
+    for (size_t i = 0; i < logits.size() && !request.allowed.empty() && row.forced_token < 0; ++i) {
+      const bool allowed = (request.allowed[i / 32] >> (i % 32) & 1) != 0;
+      if (!allowed && !std::isnan(logits[i])) logits[i] = -kInfinity;
+    }
     raw_ = logits;
     raw_order_ = order(logits);
     if (row.top_logprobs >= 0) {
@@ -148,9 +152,6 @@ class Reference {
         const float frequency = row.frequency_penalty * static_cast<float>(c.output_count);
         v -= frequency + row.presence_penalty;
       }
-    }
-    for (size_t i = 0; i < logits.size() && !request_.allowed.empty(); ++i) {
-      if ((request_.allowed[i / 32] >> (i % 32) & 1) == 0) logits[i] = -kInfinity;
     }
   }
   // The CPU backend's rejection class in float64.

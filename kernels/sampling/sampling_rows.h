@@ -21,7 +21,7 @@ struct SamplingRow {
   int32_t top_k = 0;          // 0 = off
   int32_t forced_token = -1;  // at least 0: this token, below vocab
   int32_t top_logprobs = -1;  // -1 = none; 0 = the sampled token only; at most kMaxTopLogprobs
-  int32_t use_allowed = 0;    // 1 = this row's bits of SamplingParams::allowed count
+  int32_t allowed_row = -1;   // row of SamplingParams::allowed; -1 = every token is allowed
   uint64_t seed = 0;
   uint64_t position = 0;
   int32_t bias_begin = 0;
@@ -46,7 +46,7 @@ struct TokenCount {
 struct SampledRow {
   int32_t token;  // -1 after a fault
   int32_t fault;  // 1: NaN or infinity among the logits, or every token banned
-  float logprob;  // of the raw logits; when asked for
+  float logprob;  // of the raw logits of allowed tokens; when asked for
   int32_t top_count;
   int32_t top_tokens[kMaxTopLogprobs];  // by falling probability, smaller id first on a tie
   float top_logprobs[kMaxTopLogprobs];

@@ -49,7 +49,7 @@ std::vector<SampledRow> run(const std::vector<float>& logits, int vocab,
     row.penalty_begin = static_cast<int32_t>(counts.size());
     row.penalty_count = static_cast<int32_t>(request.counts.size());
     counts.insert(counts.end(), request.counts.begin(), request.counts.end());
-    row.use_allowed = request.allowed.empty() ? 0 : 1;
+    row.allowed_row = request.allowed.empty() ? -1 : r;
     std::copy(request.allowed.begin(), request.allowed.end(),
               allowed.begin() + static_cast<int64_t>(words) * r);
     std::copy_n(logits.begin() + int64_t{r} * vocab, vocab, padded.begin() + int64_t{r} * stride);

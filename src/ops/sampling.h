@@ -46,12 +46,14 @@ struct TokenCount {
 };
 
 // How to choose one token from one row of logits. All processing happens in this order: forced
-// token, logit bias, bad words, minimum length, penalties, temperature, min-p, top-k, top-p, draw.
-// A token occurs at most once in each list; ids outside the vocabulary are skipped.
+// token, allowed tokens, logit bias, bad words, minimum length, penalties, temperature, min-p,
+// top-k, top-p, draw. A token occurs at most once in each list; ids outside the vocabulary are
+// skipped.
 struct SampleRow {
   SamplingOptions options;
   uint64_t position = 0;  // index of the generated token; (seed, position) fixes the random numbers
   int32_t forced_token = -1;
+  std::span<const uint32_t> allowed;  // a bit for each logit, bit i % 32 of word i / 32; empty: all
   std::span<const TokenCount> counts;  // read when there are penalties
   std::span<const TokenBias> biases;
   std::span<const int32_t> banned_tokens;  // bad words and, before min_tokens, the stop tokens
@@ -65,8 +67,8 @@ struct TokenLogprob {
 struct SampleResult {
   int32_t token = -1;
   bool numeric_fault = false;     // the logits held NaN, or every token was banned
-  float logprob = 0;              // of the raw logits; when asked for
-  std::vector<TokenLogprob> top;  // by falling probability; when asked for
+  float logprob = 0;              // of the raw logits of allowed tokens; when asked for
+  std::vector<TokenLogprob> top;  // by falling probability, above 0; when asked for
 };
 
 // The draws of a step that the device may still be computing. Any thread may call it.

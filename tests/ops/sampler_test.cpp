@@ -256,6 +256,54 @@ TEST_P(SamplerTest, LogprobsAreOfTheRawLogits) {
   EXPECT_NEAR(run_one(logits, row).logprob, logits[2] - std::log(sum), 1e-5);
 }
 
+TEST_P(SamplerTest, DrawsAllowedTokensOnlyAndTheirLogprobsAreOfThem) {
+  constexpr size_t kVocab = 1003;
+  const std::vector<float> logits = random_logits(kVocab, 2.0, 3);
+  std::vector<uint32_t> allowed((kVocab + 31) / 32);
+  double sum = 0;
+  for (const size_t token : {5u, 31u, 32u, 700u, 1002u}) {
+    allowed[token / 32] |= 1u << (token % 32);
+    sum += std::exp(static_cast<double>(logits[token]));
+  }
+  const auto is_allowed = [&](int32_t token) {
+    return (allowed[static_cast<size_t>(token) / 32] >> (token % 32) & 1) != 0;
+  };
+  std::vector<float> batch;
+  std::vector<SampleRow> rows;
+  for (uint64_t i = 0; i < 40; ++i) {
+    batch.insert(batch.end(), logits.begin(), logits.end());
+    rows.push_back({.options = {.temperature = 3, .top_logprobs = 20}, .position = i});
+    if (i % 4 != 3) rows.back().allowed = allowed;
+  }
+  std::map<int32_t, int> seen;
+  int others = 0;
+  const auto results = run(batch, rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (rows[i].allowed.empty()) {
+      others += !is_allowed(results[i].token);
+      EXPECT_EQ(results[i].top.size(), 20u);
+      continue;
+    }
+    ASSERT_TRUE(is_allowed(results[i].token)) << results[i].token;
+    ++seen[results[i].token];
+    EXPECT_NEAR(results[i].logprob, logits[static_cast<size_t>(results[i].token)] - std::log(sum),
+                1e-5);
+    ASSERT_EQ(results[i].top.size(), 5u);
+    for (const auto& [token, logprob] : results[i].top) {
+      EXPECT_TRUE(is_allowed(token));
+      EXPECT_NEAR(logprob, logits[static_cast<size_t>(token)] - std::log(sum), 1e-5);
+    }
+  }
+  EXPECT_GE(seen.size(), 4u);
+  EXPECT_GE(others, 8);
+
+  SampleRow forced{.forced_token = 6, .allowed = allowed};
+  EXPECT_EQ(run_one(logits, forced).token, 6);
+  const std::vector<uint32_t> none(allowed.size());
+  const SampleRow nothing{.allowed = none};
+  EXPECT_TRUE(run_one(logits, nothing).numeric_fault);
+}
+
 TEST_P(SamplerTest, FaultsAreReportedForTheirRowOnly) {
   for (float temperature : {0.0f, 1.0f}) {
     for (size_t vocab : {3u, 33u, 4100u}) {

@@ -30,6 +30,7 @@ ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::Sa
   ops::SampleResult result;
   const auto fault = [] { return ops::SampleResult{.numeric_fault = true}; };
   const bool wants_logprobs = row.options.top_logprobs >= 0;
+  if (row.forced_token < 0 && !row.allowed.empty()) keep_allowed(logits, vocab, row.allowed);
   if (wants_logprobs) {
     const RowMaximum m = kernels_->row_maximum(logits, vocab);
     if (m.fault || m.index < 0) return fault();
@@ -61,6 +62,15 @@ ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::Sa
   return result;
 }
 
+void RowSampler::keep_allowed(float* logits, int64_t vocab, std::span<const uint32_t> allowed) {
+  CHECK(allowed.size() == (static_cast<size_t>(vocab) + 31) / 32, "a mask of another vocabulary");
+  for (int64_t i = 0; i < vocab; ++i) {
+    const bool is_allowed = (allowed[static_cast<size_t>(i) / 32] >> (i % 32) & 1) != 0;
+    // Not a number stays what it is, so that it is found.
+    if (!is_allowed && !std::isnan(logits[i])) logits[i] = -std::numeric_limits<float>::infinity();
+  }
+}
+
 void RowSampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
   const size_t wanted = static_cast<size_t>(std::min<int64_t>(top, vocab));
   const auto before = [](const Candidate& a, const Candidate& b) {
@@ -82,6 +92,7 @@ void RowSampler::raw_logprobs(const float* logits, int64_t vocab, int top) {
   std::sort_heap(candidates_.begin(), candidates_.end(), before);
   top_.clear();
   for (const Candidate& c : candidates_) {
+    if (c.value == -std::numeric_limits<float>::infinity()) break;
     top_.push_back({c.token, static_cast<float>(c.value - log_sum_)});
   }
 }

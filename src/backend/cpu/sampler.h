@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "backend/cpu/kernels.h"
@@ -27,6 +28,7 @@ class RowSampler {
     int32_t token;
   };
 
+  static void keep_allowed(float* logits, int64_t vocab, std::span<const uint32_t> allowed);
   void raw_logprobs(const float* logits, int64_t vocab, int top);
   void adjust(float* logits, int64_t vocab, const ops::SampleRow& row);
   int32_t draw_all(const float* weights, int64_t vocab, double target) const;

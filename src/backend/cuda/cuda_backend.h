@@ -82,6 +82,7 @@ class CudaBackend final : public ops::Backend {
   HostCopies host_copies_;
   WorkBuffer attention_, router_logits_, router_arrivals_, scratch_, segments_, sampling_rows_,
       sampling_lists_, sampling_results_, sampling_;
+  const uint32_t* masks_ = nullptr;  // in sampling_lists_, of the draws prepared last
   std::shared_ptr<ResultSlots> result_slots_ = std::make_shared<ResultSlots>();
   Buffer linear_workspace_, linear_sums_;
   std::unique_ptr<kernels::Linear> linear_;

@@ -1,6 +1,7 @@
 #include "kernels/sampling/sampling.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@ struct Lists {
   std::vector<kernels::TokenBias> biases;
   std::vector<int32_t> banned;
   std::vector<kernels::TokenCount> penalties;
+  std::vector<std::span<const uint32_t>> masks;
 };
 
 kernels::SamplingRow make_row(const ops::SampleRow& row, Lists& lists) {
@@ -37,6 +39,10 @@ kernels::SamplingRow make_row(const ops::SampleRow& row, Lists& lists) {
                            .top_logprobs = o.top_logprobs,
                            .seed = o.seed,
                            .position = row.position};
+  if (!row.allowed.empty()) {
+    out.allowed_row = static_cast<int32_t>(lists.masks.size());
+    lists.masks.push_back(row.allowed);
+  }
   const auto length = [](const auto& list) { return static_cast<int32_t>(list.size()); };
   out.bias_begin = length(lists.biases);
   for (const auto& [token, bias] : row.biases) lists.biases.push_back({token, bias});
@@ -53,7 +59,7 @@ kernels::SamplingRow make_row(const ops::SampleRow& row, Lists& lists) {
 ops::SampleResult make_result(const kernels::SampledRow& row) {
   ops::SampleResult result{
       .token = row.token, .numeric_fault = row.fault != 0, .logprob = row.logprob};
-  for (int i = 0; i < row.top_count; ++i) {
+  for (int i = 0; i < row.top_count && row.top_logprobs[i] > -INFINITY; ++i) {
     result.top.push_back({row.top_tokens[i], row.top_logprobs[i]});
   }
   return result;
@@ -74,7 +80,9 @@ void CudaBackend::prepare_draw(std::span<const ops::SampleRow> rows) {
   Lists lists;
   std::vector<kernels::SamplingRow> device_rows;
   for (const ops::SampleRow& row : rows) device_rows.push_back(make_row(row, lists));
-  const ListMemory memory(lists.biases.size(), lists.banned.size(), lists.penalties.size());
+  const size_t words = lists.masks.empty() ? 0 : lists.masks[0].size();
+  const ListMemory memory(lists.biases.size(), lists.banned.size(), lists.penalties.size(),
+                          words * lists.masks.size());
   char* base = static_cast<char*>(sampling_lists_.get(std::max<size_t>(memory.bytes, 16)));
   const auto place = [&](const auto& list, size_t offset) {
     if (!list.empty()) upload(base + offset, list.data(), list.size() * sizeof(list[0]));
@@ -83,6 +91,16 @@ void CudaBackend::prepare_draw(std::span<const ops::SampleRow> rows) {
   const int32_t biases = place(lists.biases, memory.biases);
   const int32_t banned = place(lists.banned, memory.banned);
   const int32_t penalties = place(lists.penalties, memory.penalties);
+  // One copy for all masks: each takes its time on the device.
+  staging_.upload(base + memory.masks, lists.masks.size(), words * sizeof(uint32_t),
+                  [&](void* pinned, size_t first, size_t count) {
+                    auto* out = static_cast<uint32_t*>(pinned);
+                    for (size_t i = first; i < first + count; ++i) {
+                      CHECK(lists.masks[i].size() == words, "masks of different vocabularies");
+                      out = std::ranges::copy(lists.masks[i], out).out;
+                    }
+                  });
+  masks_ = reinterpret_cast<const uint32_t*>(base + memory.masks);
   for (kernels::SamplingRow& row : device_rows) {
     row.bias_begin += biases;
     row.banned_begin += banned;
@@ -109,6 +127,7 @@ void CudaBackend::draw(TensorView logits, TensorView tokens) {
              .biases = static_cast<const kernels::TokenBias*>(lists),
              .banned = static_cast<const int32_t*>(lists),
              .penalties = static_cast<const kernels::TokenCount*>(lists),
+             .allowed = masks_,
              .workspace =
                  sampling_.get(kernels::sampling_workspace_bytes(count, vocab, kernels::arch())),
              .tokens = tokens.as<int32_t>(),

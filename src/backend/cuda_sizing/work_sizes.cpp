@@ -17,7 +17,7 @@ DrawSizes::DrawSizes(const ops::WorkShape& shape, int arch)
   };
   const int history = std::min(shape.max_context, shape.vocab);  // distinct tokens
   lists = ListMemory(of_all(kSamplerLimits.logit_biases), of_all(kSamplerLimits.banned_tokens),
-                     of_all(history))
+                     of_all(history), of_all((shape.vocab + 31) / 32))
               .bytes;
 }
 

@@ -23,14 +23,15 @@ inline size_t result_bytes(int rows) {
 // Lists of all kinds share one buffer, whose start a captured graph may hold; a list begins at a
 // multiple of its element.
 struct ListMemory {
-  ListMemory(size_t bias_count, size_t banned_count, size_t penalty_count) {
+  ListMemory(size_t bias_count, size_t banned_count, size_t penalty_count, size_t mask_words) {
     static_assert(sizeof(kernels::TokenBias) == 8 && sizeof(kernels::TokenCount) == 8);
     penalties = bias_count * sizeof(kernels::TokenBias);
     banned = penalties + penalty_count * sizeof(kernels::TokenCount);
-    bytes = banned + banned_count * sizeof(int32_t);
+    masks = banned + banned_count * sizeof(int32_t);
+    bytes = masks + mask_words * sizeof(uint32_t);
   }
   size_t bytes = 0;
-  size_t biases = 0, banned = 0, penalties = 0;  // where each kind begins, in bytes
+  size_t biases = 0, banned = 0, penalties = 0, masks = 0;  // where each kind begins, in bytes
 };
 
 struct DrawSizes {
