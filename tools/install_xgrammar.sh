@@ -18,30 +18,8 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 echo "install_xgrammar: fetching xgrammar $version (3 MB) and building it (a minute on 2 cores)"
 
-# pip asks the archive's build backend for its name and version before it keeps the file. This one answers without
-# building anything, so that none of the tools of the Python bindings is needed.
-mkdir -p "$work/backend/scikit_build_core"
-touch "$work/backend/scikit_build_core/__init__.py"
-cat >"$work/backend/scikit_build_core/build.py" <<PY
-import pathlib
-
-
-def prepare_metadata_for_build_wheel(folder, config_settings=None):
-    info = pathlib.Path(folder) / "xgrammar-$version.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: xgrammar\nVersion: $version\n")
-    return info.name
-
-
-def build_wheel(*args, **kwargs):
-    raise RuntimeError("only the archive is wanted")
-PY
-echo "xgrammar==$version --hash=sha256:$sha256" >"$work/requirements.txt"
-python3 -m venv "$work/venv"
-PYTHONPATH="$work/backend" "$work/venv/bin/pip" download -q --disable-pip-version-check --no-deps --no-binary xgrammar \
-  --no-build-isolation -d "$work" -r "$work/requirements.txt"
-tar -xzf "$work/xgrammar-$version.tar.gz" -C "$work"
-source="$work/xgrammar-$version"
+source="$work/source"
+"$root/tools/fetch_source_archive.sh" xgrammar "$version" "$sha256" scikit_build_core.build "$source"
 
 # The compiler computes one mask of tokens for each state of a grammar, without a way to end it. The mended one calls
 # compile_checkpoint of the calling thread before each, which ends a compilation by an exception.

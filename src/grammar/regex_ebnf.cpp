@@ -3,35 +3,40 @@
 #include "grammar/ebnf_text.h"
 #include "grammar/json_text.h"
 #include "grammar/regex.h"
-#include "text/utf8.h"
 
 namespace ernie::grammar {
 namespace {
 
-std::string class_ebnf(const CodeSet& set) {
-  const auto& ranges = set.ranges();
-  if (ranges.size() == 1 && ranges[0].first == ranges[0].last) {
-    std::string character;
-    text::append_utf8(ranges[0].first, character);
-    return ebnf_literal(character);
+// The dialect of XGrammar's own regular expressions, of which only what means the same everywhere
+// is used: groups, alternatives, counts and classes of escaped characters.
+
+std::string character_text(char32_t value) {
+  const auto number = static_cast<uint32_t>(value);
+  return value <= 0xFFFF ? fmt::format("\\u{:04x}", number) : fmt::format("\\u{{{:x}}}", number);
+}
+
+std::string class_text(const CodeSet& set) {
+  std::string out = "[";
+  for (const CodeSet::Range& range : set.ranges()) {
+    out += character_text(range.first);
+    if (range.last > range.first) out += "-" + character_text(range.last);
   }
-  return ebnf_class(set);
+  return out += ']';
 }
 
 // What may stand as itself in a JSON string as a class, the rest each as its escape.
-std::string json_class_ebnf(const CodeSet& set) {
+std::string json_class_text(const CodeSet& set) {
   const CodeSet plain = set.without(json_escaped_characters());
-  std::string out;
-  if (!plain.empty()) out = class_ebnf(plain);
-  size_t alternatives = plain.empty() ? 0 : 1;
   const CodeSet escaped = set.without(json_escaped_characters().complement());
+  if (escaped.empty()) return class_text(plain);
+  std::string out = plain.empty() ? "" : class_text(plain);
   for (const CodeSet::Range& range : escaped.ranges()) {
     for (char32_t value = range.first; value <= range.last; ++value) {
-      if (alternatives++ > 0) out += " | ";
-      out += ebnf_literal(json_escape(value));
+      if (!out.empty()) out += '|';
+      for (const char c : json_escape(value)) out += character_text(static_cast<unsigned char>(c));
     }
   }
-  return alternatives == 1 ? out : "(" + out + ")";
+  return "(" + out + ")";
 }
 
 std::string quantifier(const Regex& regex) {
@@ -44,43 +49,48 @@ std::string quantifier(const Regex& regex) {
   return fmt::format("{{{},{}}}", regex.min, regex.max);
 }
 
-}  // namespace
-
-std::string regex_ebnf(const Regex& regex, RegexText text) {
+// Empty for the empty text.
+std::string regex_text(const Regex& regex, RegexText text) {
   switch (regex.kind) {
     case Regex::Kind::kClass:
-      return text == RegexText::kPlain ? class_ebnf(regex.set) : json_class_ebnf(regex.set);
+      return text == RegexText::kPlain ? class_text(regex.set) : json_class_text(regex.set);
     case Regex::Kind::kSequence: {
       std::string out;
-      for (const Regex& part : regex.parts) {
-        if (part.kind == Regex::Kind::kBegin || part.kind == Regex::Kind::kEnd) continue;
-        if (!out.empty()) out += ' ';
-        const bool group = part.kind == Regex::Kind::kAlternatives;
-        out += group ? "(" + regex_ebnf(part, text) + ")" : regex_ebnf(part, text);
-      }
-      return out.empty() ? "\"\"" : out;
+      for (const Regex& part : regex.parts) out += regex_text(part, text);
+      return out;
     }
     case Regex::Kind::kAlternatives: {
       std::string out;
+      bool empty = false;
       for (const Regex& part : regex.parts) {
-        if (!out.empty()) out += " | ";
-        out += regex_ebnf(part, text);
+        const std::string alternative = regex_text(part, text);
+        empty = empty || alternative.empty();
+        if (alternative.empty()) continue;
+        if (!out.empty()) out += '|';
+        out += alternative;
       }
-      return out;
+      if (out.empty()) return "";
+      return "(" + out + ")" + (empty ? "?" : "");
     }
-    case Regex::Kind::kRepeat:
-      if (regex.max == 0) return "\"\"";
-      // A class without brackets around it is repeated in place, anything else by a rule.
-      if (regex.parts[0].kind == Regex::Kind::kClass) {
-        return regex_ebnf(regex.parts[0], text) + quantifier(regex);
-      }
-      return "(" + regex_ebnf(regex.parts[0], text) + ")" + quantifier(regex);
+    case Regex::Kind::kRepeat: {
+      const std::string repeated = regex_text(regex.parts[0], text);
+      if (regex.max == 0 || repeated.empty()) return "";
+      if (regex.parts[0].kind == Regex::Kind::kClass) return repeated + quantifier(regex);
+      return "(" + repeated + ")" + quantifier(regex);
+    }
     case Regex::Kind::kEmpty:
     case Regex::Kind::kBegin:
     case Regex::Kind::kEnd:
       break;
   }
-  return "\"\"";
+  return "";
+}
+
+}  // namespace
+
+std::string regex_ebnf(const Regex& regex, RegexText text) {
+  const std::string pattern = regex_text(regex, text);
+  return pattern.empty() ? "\"\"" : "Regex(" + ebnf_literal(pattern) + ")";
 }
 
 }  // namespace ernie::grammar

@@ -46,6 +46,7 @@ SchemaConverter::Expression SchemaConverter::array(const SchemaSet& flat) {
 
   // The schemas of the items from `from` on, of which `index` is one.
   const auto schemas_at = [&](size_t index) {
+    reader_.spend(flat.size());
     SchemaSet schemas;
     for (const SchemaRef& schema : flat) {
       const std::string_view keyword = prefix_keyword(schema);
@@ -59,7 +60,7 @@ SchemaConverter::Expression SchemaConverter::array(const SchemaSet& flat) {
     return schemas;
   };
   std::vector<std::string> items;
-  while (items.size() < std::min(prefix, max)) {
+  while (items.size() < std::min(prefix, max) && !reader_.failed()) {
     const Expression item = value(schemas_at(items.size()));
     if (!item) max = items.size();  // no array is longer
     if (item) items.push_back(*item);

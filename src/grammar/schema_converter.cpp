@@ -35,6 +35,9 @@ SchemaConverter::SchemaConverter(const json::value& root, bool strict,
 
 Result<std::string> SchemaConverter::convert() {
   add_basic_rules();
+  for (const char* name : {"json-string", "json-integer", "json-number", "json-object"}) {
+    rule_of_body_[name] = name;
+  }
   const Expression root = value({root_});
   if (reader_.failed()) return reader_.error();
   if (!root) return invalid_argument("schema at /: no value satisfies it");
@@ -107,14 +110,19 @@ SchemaConverter::Expression SchemaConverter::value(const SchemaSet& schemas) {
     key.emplace_back(schema.schema, schema.without_any_of, schema.without_one_of);
   }
   std::sort(key.begin(), key.end());
-  if (const auto known = known_.find(key); known != known_.end()) return known->second;
+  reader_.spend(key.size());
+  if (const auto found = known_.find(key); found != known_.end()) {
+    found->second.recursive = found->second.recursive || found->second.open;
+    return found->second.expression;
+  }
   if (++depth_ > limits_.depth) {
     reader_.fail(too_complex(fmt::format("the schema nests deeper than {}", limits_.depth)));
     return std::nullopt;
   }
   // A schema that holds itself finds this rule. That it can be satisfied is assumed.
   const std::string name = reserve_rule("value");
-  known_[key] = name;
+  Known& known = known_[key];
+  known = {name, true, false};
   Expression body;
   const auto choice = std::find_if(flat->begin(), flat->end(), [](const SchemaRef& schema) {
     return (!schema.without_any_of && schema.find("anyOf") != nullptr) ||
@@ -127,9 +135,18 @@ SchemaConverter::Expression SchemaConverter::value(const SchemaSet& schemas) {
     body = alternatives(*flat, choice - flat->begin(), any_of ? "anyOf" : "oneOf");
   }
   --depth_;
-  if (!body) return known_[key] = std::nullopt;
-  fill_rule(name, *body);
-  return name;
+  known.open = false;
+  if (!body) {
+    known.expression.reset();
+  } else if (known.recursive) {
+    fill_rule(name, *body);
+  } else {
+    // Schemas of the same meaning share a rule: each rule costs time for every state.
+    const auto [rule, is_new] = rule_of_body_.try_emplace(*body, name);
+    if (is_new) fill_rule(name, *body);
+    known.expression = rule->second;
+  }
+  return known.expression;
 }
 
 // One alternative for each option of anyOf or oneOf, each together with all else.

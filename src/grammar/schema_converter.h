@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -70,8 +71,15 @@ class SchemaConverter {
   size_t rule_count_ = 0;
   size_t depth_ = 0;
   size_t enumerated_ = 0;
+  // What a set of schemas became.
+  struct Known {
+    Expression expression;
+    bool open = false;       // its rule is being made
+    bool recursive = false;  // its rule was used meanwhile
+  };
   using Key = std::vector<std::tuple<const boost::json::value*, bool, bool>>;
-  std::map<Key, Expression> known_;
+  std::map<Key, Known> known_;
+  std::unordered_map<std::string, std::string> rule_of_body_;
 };
 
 }  // namespace ernie::grammar

@@ -9,9 +9,7 @@ namespace ernie::grammar {
 namespace json = boost::json;
 namespace {
 
-// What is not compared for its size counts as overlapping.
-constexpr size_t kMostComparisons = 1'000'000;
-constexpr size_t kMostOptions = 500;
+constexpr size_t kMostOptions = 500;  // more are not compared and count as overlapping
 
 using Values = std::vector<const json::value*>;
 
@@ -28,8 +26,9 @@ std::optional<Values> listed_values(const SchemaSet& flat) {
   return std::nullopt;
 }
 
-bool share_a_value(const Values& a, const Values& b) {
-  if (a.size() * b.size() > kMostComparisons) return true;
+bool share_a_value(const Values& a, const Values& b, SchemaReader& reader) {
+  reader.spend(a.size() * b.size());
+  if (reader.failed()) return true;
   return std::any_of(a.begin(), a.end(), [&](const json::value* value) {
     return std::any_of(b.begin(), b.end(),
                        [&](const json::value* other) { return json_equal(*value, *other); });
@@ -46,7 +45,7 @@ struct Option {
   bool closed = false;  // no object has other properties than the named ones
 };
 
-bool exclude_each_other(const Option& a, const Option& b) {
+bool exclude_each_other(const Option& a, const Option& b, SchemaReader& reader) {
   const uint8_t types = a.types & b.types;
   if (types == 0) return true;
   const auto values_of_other_types = [](const Option& with_values, uint8_t other) {
@@ -55,15 +54,16 @@ bool exclude_each_other(const Option& a, const Option& b) {
                         [&](const json::value* value) { return (type_of(*value) & other) != 0; });
   };
   if (values_of_other_types(a, b.types) || values_of_other_types(b, a.types)) return true;
-  if (a.values && b.values && !share_a_value(*a.values, *b.values)) return true;
+  if (a.values && b.values && !share_a_value(*a.values, *b.values, reader)) return true;
   if ((types & ~kObject) != 0) return false;
-  const auto told_apart_by_property = [](const Option& one, const Option& other) {
+  const auto told_apart_by_property = [&](const Option& one, const Option& other) {
+    reader.spend(one.required.size());
     return std::any_of(one.required.begin(), one.required.end(), [&](const std::string& name) {
       if (other.closed && !other.named.contains(name)) return true;
       const auto mine = one.properties.find(name);
       const auto others = other.properties.find(name);
       return mine != one.properties.end() && others != other.properties.end() &&
-             !share_a_value(mine->second, others->second);
+             !share_a_value(mine->second, others->second, reader);
     });
   };
   return told_apart_by_property(a, b) || told_apart_by_property(b, a);
@@ -110,7 +110,7 @@ bool SchemaConverter::disjoint(const SchemaSet& options) {
   if (reader_.failed()) return true;
   for (size_t i = 0; i < known.size(); ++i) {
     for (size_t j = i + 1; j < known.size(); ++j) {
-      if (!exclude_each_other(known[i], known[j])) return false;
+      if (!exclude_each_other(known[i], known[j], reader_)) return false;
     }
   }
   return true;

@@ -11,11 +11,14 @@
 #include <utility>
 
 #include "grammar/json_text.h"
+#include "grammar/to_ebnf.h"
 #include "text/utf8.h"
 
 namespace ernie::grammar {
 namespace json = boost::json;
 namespace {
+
+constexpr size_t kMostSteps = 10'000'000;  // about two seconds
 
 // Keywords that constrain values of any type and that no grammar is made of.
 constexpr std::array<std::string_view, 7> kUnsupported = {
@@ -128,6 +131,11 @@ JsonType type_of(const json::value& value) {
   }
 }
 
+void SchemaReader::spend(size_t steps) {
+  spent_ += steps;
+  if (spent_ > kMostSteps) fail(too_complex("the schema takes too long to be read"));
+}
+
 void SchemaReader::fail(const SchemaRef& at, std::string_view what) {
   fail(invalid_argument(
       fmt::format("schema at {}: {}", at.path.empty() ? "/" : at.path.c_str(), what)));
@@ -228,6 +236,7 @@ struct SchemaReader::Flattening {
 };
 
 void SchemaReader::flatten_into(const SchemaRef& schema, Flattening& state) {
+  spend(10);
   if (failed()) return;
   if (schema.schema->is_bool()) {
     state.satisfiable = state.satisfiable && schema.schema->get_bool();
@@ -317,6 +326,8 @@ bool SchemaReader::satisfies(const json::value& value, const SchemaRef& schema) 
     return false;
   }
   if (const json::array* values = array(schema, "enum")) {
+    spend(values->size());
+    if (failed()) return false;
     if (std::none_of(values->begin(), values->end(),
                      [&](const json::value& other) { return json_equal(value, other); })) {
       return false;

@@ -52,6 +52,8 @@ class SchemaReader {
   void fail(Error error) {
     if (!error_) error_ = std::move(error);
   }
+  // Counts work, and fails where a schema would take too much of it.
+  void spend(size_t steps);
   // "schema at PATH: what"
   void fail(const SchemaRef& at, std::string_view what);
   void fail_unsupported(const SchemaRef& at, std::string_view keyword);
@@ -82,6 +84,7 @@ class SchemaReader {
 
   const boost::json::value& root_;
   std::optional<Error> error_;
+  size_t spent_ = 0;
 };
 
 // The type of a value.

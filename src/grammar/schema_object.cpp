@@ -52,6 +52,7 @@ struct SchemaConverter::ObjectShape {
 
 // What the schemas say of a property together.
 SchemaSet SchemaConverter::schemas_of_property(const SchemaSet& flat, std::string_view name) {
+  reader_.spend(flat.size());
   SchemaSet schemas;
   for (const SchemaRef& schema : flat) {
     const json::object* named = reader_.members(schema, "properties");

@@ -4,7 +4,7 @@
 // among the tokens that the grammar allows; `cut` counts those that did not end.
 //
 // Usage: grammar_sampler [TOKENIZER_FOLDER [LOGITS]]; without a folder the tokens are single bytes
-// and a few pieces of JSON.
+// and a few pieces of JSON. Ids beyond the tokenizer's are given invented words.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,6 +19,7 @@
 #include "grammar/compiled_grammar.h"
 #include "grammar/grammar_compiler.h"
 #include "grammar/grammar_matcher.h"
+#include "text/utf8.h"
 
 namespace {
 
@@ -42,6 +43,24 @@ Vocabulary byte_vocabulary() {
     vocabulary.bytes.emplace_back(piece);
   }
   return vocabulary;
+}
+
+// Words like those of a large vocabulary: a space or none, letters, some Chinese, some punctuation.
+void invent_words(Vocabulary& vocabulary, size_t first) {
+  std::mt19937_64 random(5);
+  for (size_t id = first; id < vocabulary.bytes.size(); ++id) {
+    std::string word(random() % 2, ' ');
+    const bool chinese = random() % 3 == 0;
+    for (size_t length = 2 + random() % (chinese ? 3 : 9); length > 0; --length) {
+      if (chinese) {
+        text::append_utf8(0x4E00 + static_cast<char32_t>(random() % 0x5000), word);
+      } else {
+        word += static_cast<char>('a' + random() % 26);
+      }
+    }
+    if (random() % 20 == 0) word += ".,\":)}]"[random() % 7];
+    vocabulary.bytes[id] = word;
+  }
 }
 
 GrammarSpec read_spec(const json::object& request) {
@@ -173,6 +192,7 @@ int main(int argc, char** argv) {
     const auto tokenizer = take(text::Tokenizer::load(argv[1]));
     const size_t logits = argc > 2 ? std::stoul(argv[2]) : tokenizer.vocab_size();
     vocabulary = make_vocabulary(tokenizer, logits, {tokenizer.eos_id()});
+    invent_words(vocabulary, tokenizer.vocab_size());
   }
   GrammarCompiler compiler(vocabulary, 0);
   for (std::string line; std::getline(std::cin, line);) {
