@@ -15,6 +15,16 @@ pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 find_package(prometheus-cpp REQUIRED COMPONENTS core)
+# XGrammar has no package: tools/install_xgrammar.sh builds it into .cache.
+set(ERNIE_XGRAMMAR ${CMAKE_SOURCE_DIR}/.cache/xgrammar CACHE PATH "Where XGrammar is installed")
+if(NOT EXISTS ${ERNIE_XGRAMMAR}/ready)
+  message(FATAL_ERROR "XGrammar is not in ${ERNIE_XGRAMMAR}: run tools/install_xgrammar.sh")
+endif()
+add_library(xgrammar::xgrammar STATIC IMPORTED)
+set_target_properties(xgrammar::xgrammar PROPERTIES
+  IMPORTED_LOCATION ${ERNIE_XGRAMMAR}/lib/libxgrammar.a
+  INTERFACE_INCLUDE_DIRECTORIES ${ERNIE_XGRAMMAR}/include
+  INTERFACE_LINK_LIBRARIES Threads::Threads)
 if(ERNIE_TESTS)
   find_package(GTest 1.12 REQUIRED)
   find_library(RAPIDCHECK rapidcheck REQUIRED)

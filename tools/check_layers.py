@@ -25,11 +25,12 @@ ALLOWED = {
     "backend/no_cuda": {"backend", "ops", "comm", "tensor", "base"},
     "media": {"base"},
     "text": {"base"},
+    "grammar": {"text", "base"},
     "obs": {"base"},
     "sched": {"base"},
     "model": {"ops", "comm", "text", "media", "tensor", "base"},
-    "engine": {"sched", "model", "comm", "ops", "tensor", "base"},
-    "serve": {"engine", "sched", "model", "text", "media", "obs", "tensor", "base"},
+    "engine": {"sched", "grammar", "model", "comm", "ops", "tensor", "base"},
+    "serve": {"engine", "grammar", "sched", "model", "text", "media", "obs", "tensor", "base"},
     "http": {"serve", "engine", "obs", "base"},
 }
 # Tests may also use a backend to run what they test on, and text helpers to check what they get.

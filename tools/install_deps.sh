@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs every system package the CPU build, the demo and the tests need (Debian 12).
+# Installs every system package the CPU build, the demo and the tests need (Debian 12), and XGrammar, which has none.
 # Versions are pinned to the upstream release that docs/dependencies.md names.
 set -euo pipefail
 
@@ -27,7 +27,7 @@ for spec in "${packages[@]}"; do
 done
 if [ ${#missing[@]} -eq 0 ]; then
   echo "install_deps: all ${#packages[@]} packages are installed"
-  exit 0
+  exec "$(dirname "$0")/install_xgrammar.sh"
 fi
 if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
   echo "install_deps: needs root or sudo to install: ${missing[*]}" >&2
@@ -38,3 +38,4 @@ export DEBIAN_FRONTEND=noninteractive
 as_root apt-get update -qq
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 echo "install_deps: done"
+exec "$(dirname "$0")/install_xgrammar.sh"

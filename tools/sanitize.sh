@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 kind=${1:?"usage: tools/sanitize.sh address,undefined | thread"}
 case $kind in
   thread) tests=(base_test comm_test sched_test engine_test serve_test http_test) ;;
-  *) tests=(base_test media_test text_test sched_test model_test obs_test serve_test http_test backend_cpu_test) ;;
+  *) tests=(base_test media_test text_test grammar_test sched_test model_test obs_test serve_test http_test backend_cpu_test) ;;
 esac
 build=build-${kind%%,*}
 echo "sanitize: configuring $build for -fsanitize=$kind"

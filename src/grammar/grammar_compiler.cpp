@@ -1,0 +1,206 @@
+#include "grammar/grammar_compiler.h"
+
+#include <fmt/format.h>
+#include <xgrammar/xgrammar.h>
+
+#include <exception>
+#include <list>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "base/content_key.h"
+#include "grammar/compiled_grammar.h"
+#include "grammar/grammar_matcher.h"
+#include "grammar/structural_tag.h"
+#include "grammar/to_ebnf.h"
+
+namespace xgrammar {
+// Called before each mask that the compiler computes in this thread (tools/install_xgrammar.sh).
+extern thread_local void (*compile_checkpoint)();
+}  // namespace xgrammar
+
+namespace ernie::grammar {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Ends the compilation of the thread that it is thrown in.
+struct CompilationEnded {
+  Error error;
+};
+
+// What one compilation may still use.
+struct Budget {
+  const GrammarLimits& limits;
+  const std::atomic<bool>& cancelled;
+  Clock::time_point deadline = Clock::now() + limits.time;
+  size_t states = 0;
+
+  void check() {
+    if (cancelled) {
+      throw CompilationEnded{{ErrorKind::kTimeout, "the request was given up", {}, "cancelled"}};
+    }
+    if (Clock::now() > deadline) {
+      throw CompilationEnded{too_complex(
+          fmt::format("the grammar takes longer than {} ms to compile", limits.time.count()))};
+    }
+    if (++states > limits.states) {
+      throw CompilationEnded{
+          too_complex(fmt::format("the grammar has more than {} states", limits.states))};
+    }
+  }
+};
+
+thread_local Budget* current_budget = nullptr;
+
+// Has the budget checked while it lives.
+class Checkpoints {
+ public:
+  explicit Checkpoints(Budget& budget) {
+    current_budget = &budget;
+    xgrammar::compile_checkpoint = [] { current_budget->check(); };
+  }
+  ~Checkpoints() {
+    xgrammar::compile_checkpoint = nullptr;
+    current_budget = nullptr;
+  }
+};
+
+// XGrammar's message without time, source file and the condition that failed.
+std::string message_of(const std::exception& error) {
+  std::string message = error.what();
+  if (const size_t file = message.find(".cc:"); message.starts_with('[') && file != message.npos) {
+    message.erase(0, std::min(message.find(": ", file), message.size() - 2) + 2);
+  }
+  constexpr std::string_view kCondition = ") is false: ";
+  if (const size_t end = message.find(kCondition);
+      message.starts_with("Check failed: ") && end != message.npos) {
+    message.erase(0, end + kCondition.size());
+  }
+  while (message.ends_with('\n')) message.pop_back();
+  return message;
+}
+
+xgrammar::TokenizerInfo tokenizer_info(const Vocabulary& vocabulary) {
+  return {vocabulary.bytes, xgrammar::VocabType::RAW, std::nullopt, vocabulary.stop_ids};
+}
+
+ContentKey key_of(const GrammarSpec& spec) {
+  std::string content = fmt::format("{} {} {} {} ", static_cast<int>(spec.kind), spec.strict,
+                                    spec.text.size(), spec.whitespace.size());
+  content += spec.text + spec.whitespace;
+  for (const std::string& choice : spec.choices) {
+    content += fmt::format("{} ", choice.size()) + choice;
+  }
+  return content_key(content.data(), content.size());
+}
+
+using Compiled = std::shared_ptr<const CompiledGrammar>;
+
+// Grammars by the content of their specs; the longest unused go first.
+class Cache {
+ public:
+  explicit Cache(size_t limit) : limit_(limit) {}
+
+  Compiled find(const ContentKey& key) {
+    std::lock_guard lock(mutex_);
+    const auto found = places_.find(key);
+    if (found == places_.end()) return nullptr;
+    entries_.splice(entries_.begin(), entries_, found->second);
+    return entries_.front().grammar;
+  }
+
+  void insert(const ContentKey& key, Compiled grammar) {
+    std::lock_guard lock(mutex_);
+    if (grammar->bytes() > limit_ || places_.contains(key)) return;
+    bytes_ += grammar->bytes();
+    entries_.push_front({key, std::move(grammar)});
+    places_[key] = entries_.begin();
+    while (bytes_ > limit_) {
+      bytes_ -= entries_.back().grammar->bytes();
+      places_.erase(entries_.back().key);
+      entries_.pop_back();
+    }
+  }
+
+  size_t bytes() const {
+    std::lock_guard lock(mutex_);
+    return bytes_;
+  }
+
+ private:
+  struct Entry {
+    ContentKey key;
+    Compiled grammar;
+  };
+
+  const size_t limit_;
+  mutable std::mutex mutex_;
+  size_t bytes_ = 0;
+  std::list<Entry> entries_;  // the last used first
+  std::unordered_map<ContentKey, std::list<Entry>::iterator> places_;
+};
+
+}  // namespace
+
+struct GrammarCompiler::State {
+  // One thread and no cache of its own: the checkpoints are those of the calling thread, and what
+  // it would keep has no bound.
+  State(const Vocabulary& vocabulary, size_t cache_bytes, GrammarLimits grammar_limits)
+      : limits(grammar_limits),
+        tokenizer(tokenizer_info(vocabulary)),
+        compiler(tokenizer, 1, false),
+        cache(cache_bytes) {}
+
+  xgrammar::CompiledGrammar compile(const GrammarSpec& spec) {
+    if (spec.kind == GrammarKind::kStructuralTag) {
+      Result<std::string> tag = checked_structural_tag(spec, limits);
+      if (!tag) throw CompilationEnded{tag.error()};
+      return compiler.CompileStructuralTag(*tag);
+    }
+    Result<std::string> ebnf = to_ebnf(spec, limits);
+    if (!ebnf) throw CompilationEnded{ebnf.error()};
+    return compiler.CompileGrammar(*ebnf);
+  }
+
+  const GrammarLimits limits;
+  xgrammar::TokenizerInfo tokenizer;
+  xgrammar::GrammarCompiler compiler;
+  Cache cache;
+};
+
+GrammarCompiler::GrammarCompiler(const Vocabulary& vocabulary, size_t cache_bytes,
+                                 GrammarLimits limits)
+    : state_(std::make_unique<State>(vocabulary, cache_bytes, limits)) {}
+GrammarCompiler::~GrammarCompiler() = default;
+
+Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
+    const GrammarSpec& spec, const std::atomic<bool>& cancelled) {
+  const ContentKey key = key_of(spec);
+  if (Compiled known = state_->cache.find(key)) return known;
+  Budget budget{state_->limits, cancelled};
+  try {
+    const Checkpoints checkpoints(budget);
+    xgrammar::CompiledGrammar grammar = state_->compile(spec);
+    const size_t bytes = grammar.MemorySizeBytes();
+    auto compiled = std::make_shared<const CompiledGrammar>(std::move(grammar), bytes);
+    std::vector<uint32_t> mask(GrammarMatcher::mask_words(state_->tokenizer.GetVocabSize()));
+    if (!GrammarMatcher(compiled).fill_mask(mask)) {
+      return invalid_argument("no answer that the model can write matches the grammar");
+    }
+    state_->cache.insert(key, compiled);
+    return Compiled(compiled);
+  } catch (const CompilationEnded& ended) {
+    return ended.error;
+  } catch (const std::bad_alloc&) {
+    return too_complex("there is no memory for this grammar");
+  } catch (const std::exception& error) {
+    return invalid_argument("the grammar cannot be compiled: " + message_of(error));
+  }
+}
+
+size_t GrammarCompiler::cached_bytes() const { return state_->cache.bytes(); }
+
+}  // namespace ernie::grammar

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace ernie::grammar {
+
+// The tokens that a grammar can be spelled with.
+struct Vocabulary {
+  // The bytes of each token id, one for each logit. Empty for what a grammar never spells: special
+  // tokens and ids without a token.
+  std::vector<std::string> bytes;
+  // Tokens that end an answer; allowed only where the grammar is complete.
+  std::vector<int32_t> stop_ids;
+};
+
+// The vocabulary of a tokenizer for a model with `logits` outputs.
+Vocabulary make_vocabulary(const text::Tokenizer& tokenizer, size_t logits,
+                           std::vector<int32_t> stop_ids);
+
+}  // namespace ernie::grammar
