@@ -18,6 +18,7 @@ using asio::awaitable;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kBodyBytesPerSecond = 16 << 10;  // at least, over each body_timeout
+constexpr milliseconds kProbePause{1'000};        // doubles with each probe
 constexpr int kClientLeft = 499;
 
 Rejection too_slow(const char* what, const char* code) {
@@ -321,8 +322,9 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
 }
 
 awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& channel) {
-  bool told = false;     // the client left before its answer was complete
-  bool overrun = false;  // the client sent too much ahead; some of it is lost
+  bool overrun = false;            // the client sent too much ahead; some of it is lost
+  Clock::time_point next_probe{};  // once the client sends nothing more
+  milliseconds probe_pause = kProbePause;
   bool complete = false;
   int status = 0;
   bool keep_alive = false;
@@ -340,9 +342,10 @@ awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& 
     if (client_->closed()) break;
     complete = next.complete && client_->output.empty();
     if (complete) break;
-    if (client_->ended() && !told) {
-      told = true;
-      channel->peer_left();
+    if (client_->ended() && Clock::now() >= next_probe) {
+      next_probe = Clock::now() + probe_pause;
+      probe_pause *= 2;
+      channel->probe();
       continue;
     }
     if (client_->input.size() >= ClientSocket::kMaxInput) {
@@ -351,15 +354,15 @@ awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& 
       client_->input.clear();
       client_->read_on();
     }
-    auto deadline = Clock::time_point::max();
-    if (!client_->output.empty()) deadline = client_->write_deadline();
+    auto deadline = client_->ended() ? next_probe : Clock::time_point::max();
+    if (!client_->output.empty()) deadline = std::min(deadline, client_->write_deadline());
     const bool in_time = co_await client_->changed(deadline);
     if (!in_time && client_->stalled()) client_->cut();
   }
   channel->close();
-  access_.status = complete && !told ? status : kClientLeft;
+  access_.status = complete ? status : kClientLeft;
   record();
-  co_return complete&& keep_alive && !told && !overrun;
+  co_return complete&& keep_alive && !overrun;
 }
 
 awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {

@@ -52,9 +52,9 @@ class ResponseWriter {
   virtual void finish() = 0;
 
   // Calls `callback` once if the client leaves or is cut off before the answer is complete, on a
-  // server thread, or at once on this one if that has happened. A client that only closed its
-  // sending side counts as gone too, but can still be answered. At most one callback; it is dropped
-  // when the answer is complete. It must not block.
+  // server thread, or at once on this one if that has happened. A client that only shut down its
+  // sending side has not left. At most one callback; it is dropped when the answer is complete. It
+  // must not block.
   virtual void on_disconnect(std::function<void()> callback) = 0;
 };
 

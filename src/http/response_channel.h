@@ -62,8 +62,11 @@ class ResponseChannel {
   };
   Output take();
   void written(size_t bytes);  // counts against the backlog until then
-  void peer_left();            // calls the callback; output is still taken
-  void close();                // calls the callback; output goes nowhere from now on
+  // Puts something out for a client that sends nothing more, to find out whether it still listens
+  // (see ClientSocket): the next byte of what every answer begins with, or a comment in a stream of
+  // events. Nothing when the answer is there, or no such byte is left.
+  void probe();
+  void close();  // calls the callback; output goes nowhere from now on
 
  private:
   enum class State { kUnanswered, kStreaming, kComplete };
@@ -74,7 +77,6 @@ class ResponseChannel {
   // Returns what must be destroyed without the lock: its destructor may come back here.
   [[nodiscard]] std::function<void()> complete();
   void wake();
-  void notify_left();  // takes the lock itself
 
   std::mutex mutex_;
   Options options_;
@@ -83,9 +85,10 @@ class ResponseChannel {
   size_t backlog_ = 0;
   Limiter::Share share_;  // of the backlog
   int status_ = 0;
+  size_t probed_bytes_ = 0;  // of the head that are out already
+  bool sends_events_ = false;
   bool cut_ = false;
   bool closed_ = false;
-  bool left_ = false;
   bool woken_ = false;
   std::function<void()> callback_;
 };

@@ -65,6 +65,23 @@ def test_client_that_leaves_frees_its_row(server):
     assert wait_for(lambda: running(server) == 0, 2)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_client_that_shuts_down_its_sending_side_gets_its_answer(server, streamed):
+    client = send(server, temperature=0, stream=streamed)
+    client.shutdown(socket.SHUT_WR)
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    text = response.read().decode()
+    assert response.status == 200
+    if streamed:
+        events = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
+        got = "".join(event["choices"][0]["delta"].get("content", "") for event in events)
+        assert text.endswith("data: [DONE]\n\n")
+    else:
+        got = json.loads(text)["choices"][0]["message"]["content"]
+    assert got == server.chat(**LONG)[1]["choices"][0]["message"]["content"]
+
+
 def test_deadline_ends_a_running_request(server):
     status, body = server.chat(**{**LONG, "max_tokens": 480, "timeout_ms": 1})
     assert status == 408 and body["error"]["type"] == "timeout_error"

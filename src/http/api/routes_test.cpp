@@ -224,7 +224,7 @@ TEST(Routes, A87LeavingAtAnyMomentLocksNothingUp) {
         ResponseChannel::Options{.max_backlog = 1 << 20, .wake = [] {}});
     api.call("POST", "/v1/chat/completions", kStream, make_writer(channel));
     std::this_thread::sleep_for(std::chrono::microseconds(round * 20));
-    if (round % 2) channel->peer_left();
+    if (round % 2) channel->probe();
     channel->close();
   }
   ASSERT_TRUE(api.engine().idle());
