@@ -73,8 +73,10 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("model,--model", f.model,
                  "Checkpoint folder, or a hub name that is in a local cache")
       ->group(group);
-  app.add_option("--served-model-name", f.served_model_name,
-                 "Name of the model in the API; when set, requests must use it")
+  app.add_option(
+         "--served-model-name", f.served_model_name,
+         "Name of the model in the API, which requests must use then; without it, the last\n"
+         "part of the folder's path or the hub name, and requests may name any model")
       ->group(group);
   app.add_option("--tokenizer", f.tokenizer, "Must be the model's own; may be left out")
       ->group(group);

@@ -117,6 +117,11 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EXPECT_EQ(refused(prompt(counting(4)), 0).param, "max_tokens");
   EXPECT_EQ(refused(prompt(counting(60), {{1, 50, 1}}), 1).kind, ErrorKind::kInvalidArgument)
       << "a unit of more patches than the buffers hold";
+  sched::SamplingParams wanting = greedy(1);
+  wanting.top_logprobs = 21;  // the toy's sampler gives 20
+  const auto logprobs = engine.try_submit(prompt(counting(4)), wanting, sink);
+  ASSERT_FALSE(logprobs.ok());
+  EXPECT_EQ(logprobs.error().param, "top_logprobs");
 
   engine.controls().step_delay_us = 20000;
   const auto running = engine.submit(prompt(counting(4)), greedy(50));

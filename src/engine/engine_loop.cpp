@@ -42,7 +42,7 @@ EngineLoop::~EngineLoop() {
 
 Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
   if (const Status ok = check_request(request, parts_.config, parts_.model_config, parts_.limits,
-                                      parts_.scheduler);
+                                      parts_.scheduler, parts_.sampler_limits);
       !ok) {
     return ok.error();
   }

@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 #include <future>
+#include <limits>
 #include <thread>
 
 #include "http/response_channel.h"
@@ -119,6 +120,19 @@ TEST(Routes, ModelNamesAreHeldAgainstTheServedOne) {
   const auto writer = api.chat(R"(,"model":"other")");
   EXPECT_EQ(writer->status(), 404);
   EXPECT_EQ(writer->json().at("error").at("param"), json::value("model"));
+}
+
+// --max-logprobs -1 allows what the device gives, and what it gives is known at start.
+TEST(Routes, MoreLogprobsThanTheDeviceGivesAreA400) {
+  Api api(serve::always(text_script("a")), {.max_logprobs = std::numeric_limits<int>::max()});
+  api.engine().limits.top_logprobs = 32;
+  EXPECT_EQ(api.chat(R"(,"logprobs":true,"top_logprobs":32)")->status(), 200);
+  for (const char* fields : {R"(,"logprobs":true,"top_logprobs":33)",
+                             R"(,"logprobs":true,"top_logprobs":1000000,"stream":true)"}) {
+    const auto writer = api.chat(fields);
+    EXPECT_EQ(writer->status(), 400);
+    EXPECT_EQ(writer->json().at("error").at("param"), json::value("top_logprobs"));
+  }
 }
 
 TEST(Routes, ErrorsHaveFourKeysAndNoPaths) {
