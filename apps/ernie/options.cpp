@@ -91,6 +91,12 @@ void read_api_keys(const std::string& path, std::vector<std::string>& keys) {
 void fill_server(const ServeFlags& f, const Environment& environment, ServeOptions& out) {
   require(f.port >= 0 && f.port <= 65535, "--port", f.port, "0 to 65535");
   require(f.max_concurrency >= 1, "--max-concurrency", f.max_concurrency, "at least 1");
+  require(f.max_requests_per_client >= 0, "--max-requests-per-client", f.max_requests_per_client,
+          "0 (no limit) or more");
+  require(f.max_sequences_per_client >= 0, "--max-sequences-per-client", f.max_sequences_per_client,
+          "0 (no limit) or more");
+  require(f.max_tokens_per_client >= 0, "--max-tokens-per-client", f.max_tokens_per_client,
+          "0 (no limit) or more");
   require(f.max_connections >= 1, "--max-connections", f.max_connections, "at least 1");
   require(f.max_request_mb >= 1 && f.max_request_mb <= 1024, "--max-request-mb", f.max_request_mb,
           "1 to 1024");
@@ -99,6 +105,9 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   out.server.host = f.host;
   out.server.port = static_cast<uint16_t>(f.port);
   out.server.max_concurrency = f.max_concurrency;
+  out.server.max_requests_per_client = f.max_requests_per_client;
+  out.service.max_sequences_per_client = static_cast<size_t>(f.max_sequences_per_client);
+  out.service.max_tokens_per_client = static_cast<size_t>(f.max_tokens_per_client);
   out.server.max_connections = f.max_connections;
   out.server.limits.max_body_bytes = static_cast<size_t>(f.max_request_mb) << 20;
   const int inflight_mb =

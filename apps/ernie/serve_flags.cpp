@@ -133,6 +133,19 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--max-concurrency", f.max_concurrency, "Requests at once; more get 429")
       ->group(group)
       ->capture_default_str();
+  app.add_option("--max-requests-per-client", f.max_requests_per_client,
+                 "Requests at once of one key, or of one address without keys; more get 429;\n"
+                 "0: no limit")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--max-sequences-per-client", f.max_sequences_per_client,
+                 "The same of sequences: prompts x n")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--max-tokens-per-client", f.max_tokens_per_client,
+                 "The same of tokens: prompts, and max_tokens of each sequence")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--max-connections", f.max_connections, "Open connections at once")
       ->group(group)
       ->capture_default_str();

@@ -211,7 +211,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
   head_only_ = head.method == "HEAD";
 
   const auto router = core_->router();  // keeps `admission.route` alive
-  Admission admission = admit(core_->gate, core_->state, *router, head);
+  Admission admission = admit(core_->gate, core_->state, *router, head, peer_);
   if (admission.route) access_.path = admission.route->path;
   const bool keep_alive = head.keep_alive && core_->state != ServerState::kDraining;
   const Headers allow = admission.allow.empty() ? Headers{} : Headers{{"Allow", admission.allow}};
@@ -235,6 +235,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                       .query = head.query,
                       .headers = head.headers,
                       .body_bytes = *core_->options.memory.held->acquire(0),
+                      .client = admission.client,
                       .request_id = access_.request_id};
   if (head.has_body()) enter(Stage::kBody);
   const bool whole = co_await read_body(head, admission, request);
@@ -242,8 +243,8 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
   const RouteOptions& route = admission.route->options;
   const bool known = route.is_inference || (route.requires_key && !core_->gate.keys.empty());
   enter(known ? Stage::kServed : Stage::kOpenRoute);
-  std::optional<Limiter::Share> slot;
-  if (const auto rejection = take_slot(core_->gate, core_->state, *admission.route, slot)) {
+  std::optional<FairLimiter::Share> slot;
+  if (const auto rejection = take_slot(core_->gate, core_->state, admission, slot)) {
     queue_refusal(*rejection, keep_alive);
     co_await send_answer();
     co_return keep_alive;

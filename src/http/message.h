@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/client_id.h"
 #include "base/limiter.h"
 #include "base/result.h"
 
@@ -21,6 +22,7 @@ struct HttpRequest {
   Headers headers;
   std::string body;
   Limiter::Share body_bytes;  // accounts for `body`, and goes where its content goes
+  ClientId client = 0;
   std::string request_id;  // the client's X-Request-Id where that is 1..128 of [A-Za-z0-9._-], else
                            // one of ours; safe to log, and sent back as X-Request-Id
 

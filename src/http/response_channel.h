@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fair_limiter.h"
 #include "base/limiter.h"
 #include "base/request_memory.h"
 #include "http/message.h"
@@ -36,7 +37,7 @@ class ResponseChannel {
     bool can_chunk = true;   // false for HTTP/1.0: a stream ends with the connection
     size_t max_backlog = 0;
     std::function<void()> wake;  // tells the connection to look; must not block
-    Limiter::Share slot;         // given back when the answer is complete
+    FairLimiter::Share slot;     // given back when the answer is complete
     Limiter::Share open;         // given back with the channel
     RequestMemory memory;        // of all requests; bytes not sent yet take their share
   };

@@ -37,12 +37,13 @@ def stream(server, max_tokens=400, **extra):
         extra_body={"ignore_eos": True, "enable_thinking": False, **extra})
 
 
-def send(server, **fields):
+def send(server, headers=None, **fields):
     """Sends a chat request and returns the connection; closing it is leaving."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items()).encode()
     body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], **LONG, **fields}).encode()
     client = socket.create_connection(("127.0.0.1", server.port))
     client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                   b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                   b"Content-Type: application/json\r\n%bContent-Length: %d\r\n\r\n" % (lines, len(body)) + body)
     return client
 
 

@@ -218,12 +218,12 @@ TEST(Routes, A87AClientThatLeavesWhileTokensComeIsCancelled) {
 TEST(Routes, A87AClientThatLeavesWhileItsBodyWaitsCostsNothing) {
   Api api(serve::always(endless()), {.threads = 1});
   std::promise<void> go;
-  api.service().service->post([&] { go.get_future().wait(); });
+  api.service().service->post(0, [&] { go.get_future().wait(); });
   const auto writer = api.begin("/v1/chat/completions", kStream);
   writer->leave();
   go.set_value();
   std::promise<void> done;
-  api.service().service->post([&] { done.set_value(); });
+  api.service().service->post(0, [&] { done.set_value(); });
   done.get_future().wait();
   EXPECT_TRUE(api.engine().requests().empty());
   EXPECT_FALSE(writer->answered());
