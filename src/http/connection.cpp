@@ -81,6 +81,7 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   awaitable<void> send_answer();  // and records it
   awaitable<void> linger();
   void enter(Stage stage);
+  std::function<void()> waker() const;  // tells the coroutine to look, from any thread
   void record();
 
   const std::shared_ptr<ServerCore> core_;
@@ -102,6 +103,12 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
 void HttpConnection::enter(Stage stage) {
   stage_ = stage;
   since_ = Clock::now().time_since_epoch().count();
+}
+
+std::function<void()> HttpConnection::waker() const {
+  return [weak = std::weak_ptr(client_)] {
+    if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
+  };
 }
 
 void HttpConnection::record() {
@@ -256,9 +263,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                                    .can_chunk = head.minor_version == 1,
                                    .max_backlog = limits_.max_stream_backlog,
                                    .memory = core_->options.memory};
-  options.wake = [weak = std::weak_ptr(client_)] {
-    if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
-  };
+  options.wake = waker();
   if (slot) {
     options.slot = std::move(*slot);
     options.open = std::move(*core_->open_requests->acquire());
@@ -280,6 +285,7 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
     client_->output.push_back("HTTP/1.1 100 Continue\r\n\r\n");
     co_await client_->send_all();
   }
+  const auto arriving = core_->arriving_bodies->begin(peer_, waker());
   request.body.reserve(head.content_length);
   ChunkedBody chunks(admission.max_body_bytes);
   // Bytes that came fast buy no time to hold them back later.
@@ -298,13 +304,17 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
       request.body.append(client_->input, 0, taken);
     client_->input.erase(0, taken);
     client_->read_on();
-    if (!request.body_bytes.grow(request.body.size() - before)) {
+    const bool whole = head.chunked ? chunks.done() : request.body.size() == head.content_length;
+    if (!arriving->grow(request.body.size() - before, whole)) {
       rejection.emplace(core_->options.memory.exhausted());
       break;
     }
     rejection = chunks.rejection();
     if (rejection) break;
-    if (head.chunked ? chunks.done() : request.body.size() == head.content_length) co_return true;
+    if (whole) {
+      request.body_bytes = arriving->take();
+      co_return true;
+    }
     if (client_->ended()) co_return false;
     if (request.body.size() >= marked + window_bytes) {
       mark = Clock::now();
@@ -316,6 +326,7 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
     break;
   }
   if (rejection) {
+    std::string().swap(request.body);
     queue_refusal(*rejection, false);
     co_await send_answer();
   }

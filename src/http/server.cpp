@@ -193,6 +193,7 @@ ServerCore::ServerCore(ServerOptions server_options, size_t max_connections,
            .concurrency = std::make_shared<FairLimiter>(options.max_concurrency,
                                                         options.max_requests_per_client)},
       connections(max_connections),
+      arriving_bodies(ArrivingBodies::create(options.memory.held)),
       open_requests(Limiter::unlimited()),
       router_(std::move(router)) {}
 

@@ -1,4 +1,7 @@
 """One client that asks for much, and another one that asks for little."""
+import socket
+import time
+
 import pytest
 
 from test_lifecycle import is_free, send, waiting, wait_for
@@ -45,3 +48,24 @@ def test_limits_of_one_client(make_server):
     assert is_free(server)
     assert server.post("/v1/chat/completions", QUESTION, GREEDY)[0] == 200
     assert "greedy" not in server.output() and "modest" not in server.output()
+
+
+def test_bodies_that_are_held_back_keep_nobody_out(make_server):
+    """All but the last byte of bodies that fill the memory of all requests."""
+    server = make_server("--max-request-mb", "4", "--max-inflight-mb", "32")
+    size = 4 << 20
+    strangers = []
+    for _ in range(16):
+        strangers.append(socket.create_connection(("127.0.0.1", server.port)))
+        strangers[-1].sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                              b"Content-Length: %d\r\n\r\n" % size + b" " * (size - 1))
+    assert server.post("/v1/chat/completions", QUESTION)[0] == 200  # at once, as its body comes in one piece
+    large = {**QUESTION, "x": "a" * (3 << 20)}
+    status = 429
+    begin = time.monotonic()
+    while status == 429 and time.monotonic() - begin < 8:  # until the others count as slow
+        time.sleep(0.5)
+        status = server.post("/v1/chat/completions", large)[0]
+    assert status == 200
+    for stranger in strangers:
+        stranger.close()
