@@ -185,17 +185,16 @@ int run_serve(std::vector<std::string> args) {
   metrics.set_cache_config(cache_labels(model.engine()));
 
   auto router = std::make_shared<Router>();
-  http::register_api(
-      *router,
-      {.engine = &model.engine(),
-       .service = &model.service(),
-       .model_name = options.served_model_name.empty() ? options.model : options.served_model_name,
-       .check_model_name = !options.served_model_name.empty(),
-       .ready = [&server] { return server->state() == ServerState::kReady; },
-       .cache_salt_by_key = options.cache_salt_by_key,
-       .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
-                                      4 * options.server.limits.max_body_bytes),
-                .memory = options.server.memory}});
+  http::register_api(*router,
+                     {.engine = &model.engine(),
+                      .service = &model.service(),
+                      .model_name = options.served_model_name,
+                      .check_model_name = options.check_model_name,
+                      .ready = [&server] { return server->state() == ServerState::kReady; },
+                      .cache_salt_by_key = options.cache_salt_by_key,
+                      .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
+                                                     4 * options.server.limits.max_body_bytes),
+                               .memory = options.server.memory}});
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
   http::register_metrics(*metrics_router, metrics, [&] {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));

@@ -91,6 +91,12 @@ void read_api_keys(const std::string& path, std::vector<std::string>& keys) {
 void fill_server(const ServeFlags& f, const Environment& environment, ServeOptions& out) {
   require(f.port >= 0 && f.port <= 65535, "--port", f.port, "0 to 65535");
   require(f.max_concurrency >= 1, "--max-concurrency", f.max_concurrency, "at least 1");
+  require(f.max_requests_per_client >= 0, "--max-requests-per-client", f.max_requests_per_client,
+          "0 (no limit) or more");
+  require(f.max_sequences_per_client >= 0, "--max-sequences-per-client", f.max_sequences_per_client,
+          "0 (no limit) or more");
+  require(f.max_tokens_per_client >= 0, "--max-tokens-per-client", f.max_tokens_per_client,
+          "0 (no limit) or more");
   require(f.max_connections >= 1, "--max-connections", f.max_connections, "at least 1");
   require(f.max_request_mb >= 1 && f.max_request_mb <= 1024, "--max-request-mb", f.max_request_mb,
           "1 to 1024");
@@ -99,6 +105,9 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   out.server.host = f.host;
   out.server.port = static_cast<uint16_t>(f.port);
   out.server.max_concurrency = f.max_concurrency;
+  out.server.max_requests_per_client = f.max_requests_per_client;
+  out.service.max_sequences_per_client = static_cast<size_t>(f.max_sequences_per_client);
+  out.service.max_tokens_per_client = static_cast<size_t>(f.max_tokens_per_client);
   out.server.max_connections = f.max_connections;
   out.server.limits.max_body_bytes = static_cast<size_t>(f.max_request_mb) << 20;
   const int inflight_mb =
@@ -232,10 +241,11 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
 
   require(f.max_logprobs >= -1, "--max-logprobs", f.max_logprobs, "-1 (the vocabulary) or more");
   out.service.max_logprobs = f.max_logprobs < 0 ? std::numeric_limits<int>::max() : f.max_logprobs;
-  // Seconds that still fit into a point of time in nanoseconds.
-  require(f.max_waiting_time == -1 || (f.max_waiting_time >= 0 && f.max_waiting_time <= 1e9),
-          "--max-waiting-time", f.max_waiting_time, "-1 (no limit) or 0 to 1000000000 seconds");
-  if (f.max_waiting_time >= 0)
+  // No time at all would refuse every request; 1e9 seconds still fit into a point of time in
+  // nanoseconds.
+  require(f.max_waiting_time == -1 || (f.max_waiting_time >= 0.001 && f.max_waiting_time <= 1e9),
+          "--max-waiting-time", f.max_waiting_time, "-1 (no limit) or 0.001 to 1000000000 seconds");
+  if (f.max_waiting_time > 0)
     out.service.max_waiting_time =
         std::chrono::milliseconds(static_cast<int64_t>(f.max_waiting_time * 1000));
   if (!f.reasoning_parser.empty()) {
@@ -249,6 +259,15 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
     require(std::filesystem::is_directory(f.allowed_local_media_path), "--allowed-local-media-path",
             f.allowed_local_media_path, "a folder");
   out.service.fetch.allowed_local_media_path = f.allowed_local_media_path;
+}
+
+// A path would tell clients about the server's disk; a hub name is public.
+std::string shown_name(const std::string& model) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(model, ignored)) return model;
+  const auto path = std::filesystem::absolute(model).lexically_normal();
+  const auto name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return name.empty() ? "model" : name.string();
 }
 
 std::string config_path(const std::vector<std::string>& args) {
@@ -295,7 +314,8 @@ ServeOptions parse_serve_options(std::vector<std::string> args, const Environmen
 ServeOptions check_serve_flags(const ServeFlags& flags, const Environment& environment) {
   ServeOptions out;
   out.model = flags.model;
-  out.served_model_name = flags.served_model_name;
+  out.check_model_name = !flags.served_model_name.empty();
+  out.served_model_name = out.check_model_name ? flags.served_model_name : shown_name(flags.model);
   out.chat_template = read_template(flags.chat_template);
   out.notes = flags.notes;
   fill_server(flags, environment, out);

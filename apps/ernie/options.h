@@ -21,7 +21,8 @@ using model::Environment;
 // filled in later.
 struct ServeOptions {
   std::string model;              // folder or hub name, as typed
-  std::string served_model_name;  // empty: requests may name any model
+  std::string served_model_name;  // as clients see it; without the flag the last part of a path
+  bool check_model_name = false;  // requests must use it
   std::string chat_template;      // Jinja source; empty: the checkpoint's own or the built-in one
   engine::EngineConfig engine;
   serve::ServiceConfig service;

@@ -121,6 +121,23 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_TRUE(o.notes.empty());
 }
 
+TEST(ServeOptions, TheNameThatClientsSeeIsNoPath) {
+  const auto name = [](std::vector<std::string> args) {
+    return parse(std::move(args)).served_model_name;
+  };
+  const auto folder = std::filesystem::temp_directory_path() / "ernie_options_model";
+  std::filesystem::create_directory(folder);
+  EXPECT_EQ(name({folder.string()}), "ernie_options_model");
+  EXPECT_EQ(name({folder.string() + "//"}), "ernie_options_model");
+  EXPECT_EQ(name({folder.string() + "/../ernie_options_model/."}), "ernie_options_model");
+  EXPECT_EQ(name({"/"}), "model");
+  EXPECT_EQ(name({"baidu/ERNIE-4.5-VL-28B-A3B-PT"}), "baidu/ERNIE-4.5-VL-28B-A3B-PT");
+  EXPECT_EQ(name({folder.string(), "--served-model-name", "a/b"}), "a/b");
+  EXPECT_FALSE(parse({"m"}).check_model_name);
+  EXPECT_TRUE(parse({"m", "--served-model-name", "n"}).check_model_name);
+  std::filesystem::remove(folder);
+}
+
 TEST(ServeOptions, MemoryOfRequestsGrowsWithTheLargestOne) {
   const auto room = [](std::vector<std::string> args) {
     const ServeOptions options = parse(std::move(args));
@@ -233,7 +250,8 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-processor-cache", "-0.5"}, "--max-processor-cache is -0.5; it must be -1 (0.25)"},
       {{"--max-processor-cache", "nan"}, "--max-processor-cache is nan"},
       {{"--max-waiting-time", "-2"}, "--max-waiting-time is -2"},
-      {{"--max-waiting-time", "1e18"}, "-1 (no limit) or 0 to 1000000000 seconds"},
+      {{"--max-waiting-time", "0"}, "--max-waiting-time is 0; it must be -1 (no limit) or 0.001"},
+      {{"--max-waiting-time", "1e18"}, "-1 (no limit) or 0.001 to 1000000000 seconds"},
       {{"--seed", "18446744073709551616"}, "--seed: 18446744073709551616 is not a number from 0"},
       {{"--cpu-threads", "1000000"},
        "--cpu-threads is 1000000; it must be 0 (one per core) to 1024"},

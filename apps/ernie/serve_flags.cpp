@@ -73,8 +73,10 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("model,--model", f.model,
                  "Checkpoint folder, or a hub name that is in a local cache")
       ->group(group);
-  app.add_option("--served-model-name", f.served_model_name,
-                 "Name of the model in the API; when set, requests must use it")
+  app.add_option(
+         "--served-model-name", f.served_model_name,
+         "Name of the model in the API, which requests must use then; without it, the last\n"
+         "part of the folder's path or the hub name, and requests may name any model")
       ->group(group);
   app.add_option("--tokenizer", f.tokenizer, "Must be the model's own; may be left out")
       ->group(group);
@@ -129,6 +131,19 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
                "Requests find in the caches what their own key left there only")
       ->group(group);
   app.add_option("--max-concurrency", f.max_concurrency, "Requests at once; more get 429")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--max-requests-per-client", f.max_requests_per_client,
+                 "Requests at once of one key, or of one address without keys; more get 429;\n"
+                 "0: no limit")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--max-sequences-per-client", f.max_sequences_per_client,
+                 "The same of sequences: prompts x n")
+      ->group(group)
+      ->capture_default_str();
+  app.add_option("--max-tokens-per-client", f.max_tokens_per_client,
+                 "The same of tokens: prompts, and max_tokens of each sequence")
       ->group(group)
       ->capture_default_str();
   app.add_option("--max-connections", f.max_connections, "Open connections at once")

@@ -28,6 +28,9 @@ struct ServeFlags {
   std::string api_key_file;
   bool cache_salt_by_key = false;
   int max_concurrency = 512;
+  int max_requests_per_client = 0;
+  int max_sequences_per_client = 0;
+  int max_tokens_per_client = 0;
   int max_connections = 4096;
   int max_request_mb = 64;
   std::optional<int> max_inflight_mb;

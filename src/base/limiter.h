@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -34,9 +35,12 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     // Makes the share larger if the limit allows it.
     bool grow(size_t more) {
       auto extra = owner_->acquire(more);
-      if (extra) amount_ += std::exchange(extra->amount_, 0);
+      if (extra) add(std::move(*extra));
       return extra.has_value();
     }
+
+    // Joins another share of the same limit to this one.
+    void add(Share other) { amount_ += std::exchange(other.amount_, 0); }
 
     // Gives back all but `rest`.
     void shrink_to(size_t rest) {
@@ -61,8 +65,22 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     return std::make_shared<Limiter>(std::numeric_limits<size_t>::max());
   }
 
-  // Takes `amount` if that stays within the limit.
+  // Takes `amount` if that stays within the limit; while it does not, what `reclaim` gives back may
+  // make room for it.
   std::optional<Share> acquire(size_t amount = 1) {
+    auto share = acquire_free(amount);
+    if (share || amount > limit_) return share;
+    std::function<bool()> reclaim;
+    {
+      std::lock_guard lock(mutex_);
+      reclaim = reclaim_;
+    }
+    while (!share && reclaim && reclaim()) share = acquire_free(amount);
+    return share;
+  }
+
+  // The same without asking anybody to give something back.
+  std::optional<Share> acquire_free(size_t amount) {
     size_t used = used_.load();
     do {
       if (amount > limit_ || used > limit_ - amount) return std::nullopt;
@@ -78,13 +96,20 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     waiting_.insert(ticket);
     std::optional<Share> share;
     while (!stop) {
-      if (*waiting_.begin() == ticket) share = acquire(amount);
+      if (*waiting_.begin() == ticket) share = acquire_free(amount);
       if (share) break;
       turn_.wait_for(lock, kPoll);
     }
     waiting_.erase(ticket);
     turn_.notify_all();
     return share;
+  }
+
+  // `reclaim` gives back shares of others, if it can, and says whether it did. It is called on any
+  // thread that acquires, and must not acquire itself.
+  void set_reclaim(std::function<bool()> reclaim) {
+    std::lock_guard lock(mutex_);
+    reclaim_ = std::move(reclaim);
   }
 
   bool full() const { return used() >= limit_; }
@@ -97,7 +122,8 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
   const size_t limit_;
   std::atomic<size_t> used_ = 0;
 
-  std::mutex mutex_;  // of those who wait; shares are taken and given back without it
+  std::mutex mutex_;  // of what follows; shares are taken and given back without it
+  std::function<bool()> reclaim_;
   std::condition_variable turn_;
   uint64_t next_ticket_ = 0;
   std::set<uint64_t> waiting_;

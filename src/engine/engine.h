@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/client_id.h"
 #include "base/result.h"
 #include "comm/communicator.h"
 #include "engine/sampling_params.h"
@@ -45,7 +46,7 @@ struct EngineConfig {
   bool disable_chunked_mm_input = false;
   double gpu_memory_utilization = 0.9;  // on the CPU: the share of free RAM that may be used
   int num_gpu_blocks_override = 0;      // 0 = plan from memory
-  int max_waiting_requests = 1024;      // a fuller queue refuses with kRateLimited
+  int max_waiting_requests = 1024;      // a fuller queue refuses with kRateLimited (FairLimiter)
   int max_media_tokens = 6177;          // of the largest allowed unit
   int max_encoder_cache = -1;           // tokens of pictures kept encoded; 0 = none, -1 = plan
   uint64_t seed = 0;                    // of dummy weights
@@ -95,6 +96,7 @@ struct GenerationRequest {
   std::string id;
   std::shared_ptr<const model::Prompt> prompt;
   SamplingParams sampling;
+  ClientId client = 0;                        // clients take turns
   std::optional<Clock::time_point> deadline;  // past it the request ends with kTimeout
   std::optional<Clock::time_point>
       queue_deadline;  // past it a request never scheduled ends with kTimeout

@@ -117,6 +117,11 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EXPECT_EQ(refused(prompt(counting(4)), 0).param, "max_tokens");
   EXPECT_EQ(refused(prompt(counting(60), {{1, 50, 1}}), 1).kind, ErrorKind::kInvalidArgument)
       << "a unit of more patches than the buffers hold";
+  SamplingParams wanting = greedy(1);
+  wanting.top_logprobs = 21;  // the toy's sampler gives 20
+  const auto logprobs = engine.try_submit(prompt(counting(4)), wanting, sink);
+  ASSERT_FALSE(logprobs.ok());
+  EXPECT_EQ(logprobs.error().param, "top_logprobs");
 
   engine.controls().step_delay_us = 20000;
   const auto running = engine.submit(prompt(counting(4)), greedy(50));
@@ -125,6 +130,26 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   engine.submit(prompt(counting(4)), greedy(1));
   EXPECT_EQ(refused(prompt(counting(4)), 1).kind, ErrorKind::kRateLimited);
   EXPECT_EQ(engine->stats().waiting, 2);
+}
+
+TEST(EngineLifecycle, AClientThatFillsTheQueueKeepsNobodyOut) {
+  EngineConfig config = small_config();
+  config.max_num_seqs = 1;
+  config.max_waiting_requests = 8;
+  ToyEngine engine(config);
+  engine.controls().step_delay_us = 5000;
+  const auto submit = [&](ClientId client) {
+    auto sink = std::make_shared<Collector>();
+    const bool taken = engine.try_submit(prompt(counting(4)), greedy(10), sink, {}, client).ok();
+    return taken ? sink : nullptr;
+  };
+  std::vector<std::shared_ptr<Collector>> greedy_ones;
+  while (auto sink = submit(1)) greedy_ones.push_back(sink);
+  EXPECT_GE(greedy_ones.size(), 8u);
+  const auto other = submit(2);
+  ASSERT_TRUE(other);
+  other->wait();
+  EXPECT_FALSE(greedy_ones[4]->finished()) << "clients take turns";
 }
 
 TEST(EngineLifecycle, AnAnswerEndsWhereTheContextEnds) {

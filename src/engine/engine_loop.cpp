@@ -22,6 +22,7 @@ EngineLoop::EngineLoop(Parts parts)
     : parts_(std::move(parts)),
       scheduler_(parts_.scheduler),
       encoder_cache_(parts_.memory.encoder_cache_tokens),
+      queue_(std::make_shared<FairLimiter>(parts_.config.max_waiting_requests, 0)),
       waiter_([this] { wait_for_device(); }),
       dispatcher_([this] { note_delivered(); }),
       thread_([this] { run(); }) {
@@ -42,24 +43,22 @@ EngineLoop::~EngineLoop() {
 
 Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
   if (const Status ok = check_request(request, parts_.config, parts_.model_config, parts_.limits,
-                                      parts_.scheduler);
+                                      parts_.scheduler, parts_.sampler_limits);
       !ok) {
     return ok.error();
   }
   if (!healthy_) return unavailable("the device has failed; the server must be restarted", "dead");
   if (draining_) return unavailable("the server is shutting down", "draining");
-  const int limit = parts_.config.max_waiting_requests;
-  if (queued_.fetch_add(1) >= limit) {
-    --queued_;
+  auto place = queue_->acquire(request.client);
+  if (!place)
     return Error{ErrorKind::kRateLimited,
-                 fmt::format("{} requests are waiting already; try again later", limit),
+                 fmt::format("{} requests are waiting already; try again later", queue_->used()),
                  {},
                  "queue_full"};
-  }
   const RequestHandle handle = next_handle_++;
   SequenceSampler sampler(*request.prompt, request.sampling);
-  auto open =
-      std::make_unique<OpenRequest>(OpenRequest{std::move(request), {}, std::move(sampler), false});
+  auto open = std::make_unique<OpenRequest>(OpenRequest{
+      .request = std::move(request), .sampler = std::move(sampler), .place = std::move(*place)});
   open->stats.arrival = Clock::now();
   open->stats.prompt_tokens = static_cast<int>(open->request.prompt->tokens.size());
   {
@@ -67,7 +66,6 @@ Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
     ++undelivered_;
   }
   if (!inbox_.push(Submit{handle, std::move(open)})) {
-    --queued_;
     std::lock_guard lock(mutex_);
     --undelivered_;
     return unavailable("the engine has stopped", "stopped");
@@ -93,7 +91,7 @@ EngineStats EngineLoop::stats() const {
   std::lock_guard lock(mutex_);
   EngineStats stats = shared_stats_;
   stats.healthy = healthy_;
-  stats.waiting += queued_;
+  stats.waiting += static_cast<int>(queue_->used());
   return stats;
 }
 
@@ -142,7 +140,8 @@ void EngineLoop::handle(Submit& message) {
   sched::Request r{.id = handle,
                    .tokens = request.prompt->tokens,
                    .max_tokens = max_generated(request, parts_.config),
-                   .cache_salt = request.prompt->cache_salt};
+                   .cache_salt = request.prompt->cache_salt,
+                   .client = request.client};
   for (const model::MediaUnit& unit : request.prompt->media) {
     r.media.push_back({unit.begin, unit.length, unit.hash});
   }
@@ -307,8 +306,8 @@ void EngineLoop::note_admissions(const sched::StepPlan& plan) {
     open.stats.cached_tokens = scheduler_.find(admission.sequence)->hit_tokens;
     counters_.prompt_tokens += open.stats.prompt_tokens;
     counters_.cached_tokens += open.stats.cached_tokens;
+    open.place = {};
     ++admitted_open_;
-    --queued_;
   }
 }
 
@@ -360,11 +359,7 @@ void EngineLoop::wait_for_device() {
 void EngineLoop::finish(RequestHandle handle, FinishReason reason, std::optional<Error> error) {
   const auto it = open_.find(handle);
   OpenRequest& open = *it->second;
-  if (open.admitted) {
-    --admitted_open_;
-  } else {
-    --queued_;
-  }
+  if (open.admitted) --admitted_open_;
   for (const auto& limit : {open.request.deadline, open.request.queue_deadline}) {
     if (limit) deadlines_.erase({*limit, handle});
   }

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <variant>
 
+#include "base/fair_limiter.h"
 #include "engine/batch_inputs.h"
 #include "engine/encoder_cache.h"
 #include "engine/event_dispatcher.h"
@@ -46,6 +47,7 @@ class EngineLoop : public Engine {
     GenerationRequest request;
     RequestStats stats;
     SequenceSampler sampler;
+    FairLimiter::Share place;  // in the queue, until it is admitted by the scheduler
     bool admitted = false;
   };
   struct Submit {
@@ -118,7 +120,7 @@ class EngineLoop : public Engine {
   std::atomic<RequestHandle> next_handle_{1};
   std::atomic<bool> healthy_{true};
   std::atomic<bool> draining_{false};
-  std::atomic<int> queued_{0};  // accepted, but not yet admitted by the scheduler
+  const std::shared_ptr<FairLimiter> queue_;
   mutable std::mutex mutex_;
   std::condition_variable all_delivered_;
   int undelivered_ = 0;       // requests whose sink waits for on_finish; under mutex_

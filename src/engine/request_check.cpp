@@ -29,6 +29,23 @@ Status check_media(const model::Prompt& prompt, const model::ModelConfig& model_
   return {};
 }
 
+// A device may have no room for more: what gets past here would end the process.
+Status check_draw(const SamplingParams& sampling, const ops::SamplerLimits& limits) {
+  const auto check = [](const char* param, size_t wanted, int limit) -> Status {
+    if (wanted <= static_cast<size_t>(limit)) return {};
+    return invalid_argument(
+        fmt::format("{} holds or asks for {} tokens, but the device gives at most {}", param,
+                    wanted, limit),
+        param);
+  };
+  Status status = check("top_logprobs", std::max(sampling.top_logprobs, 0), limits.top_logprobs);
+  if (status) status = check("logit_bias", sampling.logit_bias.size(), limits.logit_biases);
+  if (status)
+    status = check("bad_words", sampling.bad_token_ids.size() + sampling.stop_token_ids.size(),
+                   limits.banned_tokens);
+  return status;
+}
+
 }  // namespace
 
 int max_generated(const GenerationRequest& request, const EngineConfig& config) {
@@ -38,7 +55,7 @@ int max_generated(const GenerationRequest& request, const EngineConfig& config) 
 
 Status check_request(const GenerationRequest& request, const EngineConfig& config,
                      const model::ModelConfig& model_config, const model::StepLimits& limits,
-                     const sched::SchedulerConfig& scheduler) {
+                     const sched::SchedulerConfig& scheduler, const ops::SamplerLimits& sampler) {
   CHECK(request.prompt && request.sink, "a request without prompt or sink");
   const model::Prompt& prompt = *request.prompt;
   const size_t tokens = prompt.tokens.size();
@@ -58,6 +75,7 @@ Status check_request(const GenerationRequest& request, const EngineConfig& confi
         "max_tokens");
   }
   if (Status media = check_media(prompt, model_config, limits); !media) return media;
+  if (Status draw = check_draw(request.sampling, sampler); !draw) return draw;
   const auto length = static_cast<int64_t>(tokens);
   return sched::Scheduler::check_fits(scheduler, length, length + max_generated(request, config));
 }

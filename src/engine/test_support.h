@@ -185,10 +185,12 @@ class ToyEngine {
   };
   Result<RequestHandle> try_submit(std::shared_ptr<const model::Prompt> prompt,
                                    SamplingParams params, std::shared_ptr<EventSink> sink,
-                                   std::optional<Clock::time_point> deadline = {}) {
+                                   std::optional<Clock::time_point> deadline = {},
+                                   ClientId client = 0) {
     return engine_->submit({.id = "id",
                             .prompt = std::move(prompt),
                             .sampling = std::move(params),
+                            .client = client,
                             .deadline = deadline,
                             .sink = std::move(sink)});
   }

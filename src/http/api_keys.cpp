@@ -15,16 +15,16 @@ ApiKeys::ApiKeys(const std::vector<std::string>& keys) {
   for (const std::string& key : keys) hashes_.push_back(hash(key));
 }
 
-bool ApiKeys::accepts(std::string_view authorization) const {
+std::optional<size_t> ApiKeys::find(std::string_view authorization) const {
   constexpr std::string_view kScheme = "bearer ";
-  if (authorization.size() <= kScheme.size()) return false;
+  if (authorization.size() <= kScheme.size()) return std::nullopt;
   for (size_t i = 0; i < kScheme.size(); ++i)
-    if ((authorization[i] | 0x20) != kScheme[i]) return false;
-  const Hash found = hash(authorization.substr(kScheme.size()));
-  int matches = 0;
-  for (const Hash& key : hashes_)
-    matches += CRYPTO_memcmp(key.data(), found.data(), key.size()) == 0;
-  return matches > 0;
+    if ((authorization[i] | 0x20) != kScheme[i]) return std::nullopt;
+  const Hash given = hash(authorization.substr(kScheme.size()));
+  std::optional<size_t> found;
+  for (size_t i = 0; i < hashes_.size(); ++i)
+    if (CRYPTO_memcmp(hashes_[i].data(), given.data(), given.size()) == 0) found = i;
+  return found;
 }
 
 }  // namespace ernie::http

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,9 +16,9 @@ class ApiKeys {
 
   bool empty() const { return hashes_.empty(); }
 
-  // True for "Bearer KEY" with one of the keys. Hashes are compared whole and with every key, so
+  // Which of the keys "Bearer KEY" has, if any. Hashes are compared whole and with every key, so
   // the time tells nothing about how much of a key was right.
-  bool accepts(std::string_view authorization) const;
+  std::optional<size_t> find(std::string_view authorization) const;
 
  private:
   using Hash = std::array<uint8_t, 32>;

@@ -75,10 +75,21 @@ void ClientSocket::on_readable(error_code error) {
   } catch (const std::bad_alloc&) {
     closed_ = true;  // without its bytes nothing can be answered
   }
-  if (n == 0) ended_ = true;
+  if (n == 0) {
+    ended_ = true;
+    wait_for_reset();
+  }
   if (error || (n < 0 && errno != EAGAIN && errno != EINTR)) closed_ = true;
   read_on();
   poke();
+}
+
+void ClientSocket::wait_for_reset() {
+  socket_.async_wait(asio::posix::stream_descriptor::wait_error,
+                     [self = shared_from_this()](error_code) {
+                       self->closed_ = true;
+                       self->poke();
+                     });
 }
 
 size_t ClientSocket::flush() {

@@ -16,8 +16,11 @@ namespace ernie::http {
 
 // The socket of one client, with what was received and what is to be sent. Reading, and waiting for
 // room to write, go on by themselves and only tell the owner's coroutine that something changed;
-// that is how a client that leaves is noticed while its request is worked on. Included by
-// connection.cpp only, for the size of what it includes. Everything but post() runs on the strand.
+// that is how a client that leaves is noticed while its request is worked on. One that has shut
+// down its sending side and one that has closed its socket look the same until something is sent
+// (ResponseChannel::probe); then the system of the latter answers with a reset, which is waited
+// for. Included by connection.cpp only, for the size of what it includes. Everything but post()
+// runs on the strand.
 class ClientSocket : public std::enable_shared_from_this<ClientSocket> {
  public:
   using Clock = std::chrono::steady_clock;
@@ -57,6 +60,7 @@ class ClientSocket : public std::enable_shared_from_this<ClientSocket> {
 
  private:
   void on_readable(boost::system::error_code error);
+  void wait_for_reset();
 
   const milliseconds write_timeout_;
   boost::asio::strand<boost::asio::io_context::executor_type> strand_;

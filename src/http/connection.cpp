@@ -18,6 +18,7 @@ using asio::awaitable;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kBodyBytesPerSecond = 16 << 10;  // at least, over each body_timeout
+constexpr milliseconds kProbePause{1'000};        // doubles with each probe
 constexpr int kClientLeft = 499;
 
 Rejection too_slow(const char* what, const char* code) {
@@ -80,6 +81,7 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   awaitable<void> send_answer();  // and records it
   awaitable<void> linger();
   void enter(Stage stage);
+  std::function<void()> waker() const;  // tells the coroutine to look, from any thread
   void record();
 
   const std::shared_ptr<ServerCore> core_;
@@ -101,6 +103,12 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
 void HttpConnection::enter(Stage stage) {
   stage_ = stage;
   since_ = Clock::now().time_since_epoch().count();
+}
+
+std::function<void()> HttpConnection::waker() const {
+  return [weak = std::weak_ptr(client_)] {
+    if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
+  };
 }
 
 void HttpConnection::record() {
@@ -210,7 +218,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
   head_only_ = head.method == "HEAD";
 
   const auto router = core_->router();  // keeps `admission.route` alive
-  Admission admission = admit(core_->gate, core_->state, *router, head);
+  Admission admission = admit(core_->gate, core_->state, *router, head, peer_);
   if (admission.route) access_.path = admission.route->path;
   const bool keep_alive = head.keep_alive && core_->state != ServerState::kDraining;
   const Headers allow = admission.allow.empty() ? Headers{} : Headers{{"Allow", admission.allow}};
@@ -234,6 +242,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                       .query = head.query,
                       .headers = head.headers,
                       .body_bytes = *core_->options.memory.held->acquire(0),
+                      .client = admission.client,
                       .request_id = access_.request_id};
   if (head.has_body()) enter(Stage::kBody);
   const bool whole = co_await read_body(head, admission, request);
@@ -241,8 +250,8 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
   const RouteOptions& route = admission.route->options;
   const bool known = route.is_inference || (route.requires_key && !core_->gate.keys.empty());
   enter(known ? Stage::kServed : Stage::kOpenRoute);
-  std::optional<Limiter::Share> slot;
-  if (const auto rejection = take_slot(core_->gate, core_->state, *admission.route, slot)) {
+  std::optional<FairLimiter::Share> slot;
+  if (const auto rejection = take_slot(core_->gate, core_->state, admission, slot)) {
     queue_refusal(*rejection, keep_alive);
     co_await send_answer();
     co_return keep_alive;
@@ -254,9 +263,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                                    .can_chunk = head.minor_version == 1,
                                    .max_backlog = limits_.max_stream_backlog,
                                    .memory = core_->options.memory};
-  options.wake = [weak = std::weak_ptr(client_)] {
-    if (auto client = weak.lock()) asio::post(client->strand(), [client] { client->poke(); });
-  };
+  options.wake = waker();
   if (slot) {
     options.slot = std::move(*slot);
     options.open = std::move(*core_->open_requests->acquire());
@@ -278,6 +285,7 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
     client_->output.push_back("HTTP/1.1 100 Continue\r\n\r\n");
     co_await client_->send_all();
   }
+  const auto arriving = core_->arriving_bodies->begin(peer_, waker());
   request.body.reserve(head.content_length);
   ChunkedBody chunks(admission.max_body_bytes);
   // Bytes that came fast buy no time to hold them back later.
@@ -296,13 +304,17 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
       request.body.append(client_->input, 0, taken);
     client_->input.erase(0, taken);
     client_->read_on();
-    if (!request.body_bytes.grow(request.body.size() - before)) {
+    const bool whole = head.chunked ? chunks.done() : request.body.size() == head.content_length;
+    if (!arriving->grow(request.body.size() - before, whole)) {
       rejection.emplace(core_->options.memory.exhausted());
       break;
     }
     rejection = chunks.rejection();
     if (rejection) break;
-    if (head.chunked ? chunks.done() : request.body.size() == head.content_length) co_return true;
+    if (whole) {
+      request.body_bytes = arriving->take();
+      co_return true;
+    }
     if (client_->ended()) co_return false;
     if (request.body.size() >= marked + window_bytes) {
       mark = Clock::now();
@@ -314,6 +326,7 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
     break;
   }
   if (rejection) {
+    std::string().swap(request.body);
     queue_refusal(*rejection, false);
     co_await send_answer();
   }
@@ -321,8 +334,9 @@ awaitable<bool> HttpConnection::read_body(const RequestHead& head, const Admissi
 }
 
 awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& channel) {
-  bool told = false;     // the client left before its answer was complete
-  bool overrun = false;  // the client sent too much ahead; some of it is lost
+  bool overrun = false;            // the client sent too much ahead; some of it is lost
+  Clock::time_point next_probe{};  // once the client sends nothing more
+  milliseconds probe_pause = kProbePause;
   bool complete = false;
   int status = 0;
   bool keep_alive = false;
@@ -340,9 +354,10 @@ awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& 
     if (client_->closed()) break;
     complete = next.complete && client_->output.empty();
     if (complete) break;
-    if (client_->ended() && !told) {
-      told = true;
-      channel->peer_left();
+    if (client_->ended() && Clock::now() >= next_probe) {
+      next_probe = Clock::now() + probe_pause;
+      probe_pause *= 2;
+      channel->probe();
       continue;
     }
     if (client_->input.size() >= ClientSocket::kMaxInput) {
@@ -351,15 +366,15 @@ awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& 
       client_->input.clear();
       client_->read_on();
     }
-    auto deadline = Clock::time_point::max();
-    if (!client_->output.empty()) deadline = client_->write_deadline();
+    auto deadline = client_->ended() ? next_probe : Clock::time_point::max();
+    if (!client_->output.empty()) deadline = std::min(deadline, client_->write_deadline());
     const bool in_time = co_await client_->changed(deadline);
     if (!in_time && client_->stalled()) client_->cut();
   }
   channel->close();
-  access_.status = complete && !told ? status : kClientLeft;
+  access_.status = complete ? status : kClientLeft;
   record();
-  co_return complete&& keep_alive && !told && !overrun;
+  co_return complete&& keep_alive && !overrun;
 }
 
 awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "http/arriving_bodies.h"
 #include "http/gate.h"
 #include "http/server.h"
 
@@ -75,6 +76,7 @@ class ServerCore {
   const ServerOptions options;
   Gate gate;
   ConnectionTable connections;
+  std::shared_ptr<ArrivingBodies> arriving_bodies;
   std::shared_ptr<Limiter> open_requests;
   std::atomic<ServerState> state = ServerState::kStarting;
 

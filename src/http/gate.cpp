@@ -1,6 +1,7 @@
 #include "http/gate.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/ascii.h"
 #include "http/chunked_body.h"
@@ -23,10 +24,10 @@ bool host_allowed(const Gate& gate, const std::string& host) {
   return !gate.loopback_only || is_loopback_host(host) || host == gate.bind_host;
 }
 
-bool has_key(const Gate& gate, const RequestHead& head) {
+std::optional<size_t> find_key(const Gate& gate, const RequestHead& head) {
   int headers = 0;
   for (const auto& header : head.headers) headers += header.first == "authorization";
-  return headers == 1 && gate.keys.accepts(head.header("authorization"));
+  return headers == 1 ? gate.keys.find(head.header("authorization")) : std::nullopt;
 }
 
 std::optional<Rejection> check_state(const Route& route, ServerState state) {
@@ -37,10 +38,15 @@ std::optional<Rejection> check_state(const Route& route, ServerState state) {
                       "the server is shutting down and takes no new requests", "shutting_down");
 }
 
-Rejection too_many(const Gate& gate) {
+Rejection too_many(const Gate& gate, ClientId client) {
+  const FairLimiter& concurrency = *gate.concurrency;
+  const bool own = concurrency.room(client) == FairLimiter::Room::kClientFull;
   return refuse(ErrorKind::kRateLimited,
-                "the server is at its limit of " + std::to_string(gate.concurrency->limit()) +
-                    " simultaneous requests (--max-concurrency); try again later",
+                own ? "this client is at its limit of " +
+                          std::to_string(concurrency.limit_of_client()) +
+                          " simultaneous requests (--max-requests-per-client); try again later"
+                    : "the server is at its limit of " + std::to_string(concurrency.limit()) +
+                          " simultaneous requests (--max-concurrency); try again later",
                 "too_many_requests");
 }
 
@@ -61,9 +67,10 @@ std::optional<Rejection> check_body(const Route& route, const RequestHead& head,
 
 }  // namespace
 
-Admission admit(const Gate& gate, ServerState state, const Router& router,
-                const RequestHead& head) {
+Admission admit(const Gate& gate, ServerState state, const Router& router, const RequestHead& head,
+                const std::string& peer) {
   Admission out;
+  out.client = std::hash<std::string>()(peer);
   if (!host_allowed(gate, head.host)) {
     out.rejection =
         refuse(ErrorKind::kPermissionDenied,
@@ -81,11 +88,15 @@ Admission admit(const Gate& gate, ServerState state, const Router& router,
   }
   out.route = router.find(head.method, head.path);
   if (!out.route) out.route = any;
-  if (out.route->options.requires_key && !gate.keys.empty() && !has_key(gate, head)) {
-    out.rejection = refuse(ErrorKind::kUnauthenticated,
-                           "a valid API key is required: send it as Authorization: Bearer KEY",
-                           "invalid_api_key");
-    return out;
+  if (out.route->options.requires_key && !gate.keys.empty()) {
+    const std::optional<size_t> key = find_key(gate, head);
+    if (!key) {
+      out.rejection = refuse(ErrorKind::kUnauthenticated,
+                             "a valid API key is required: send it as Authorization: Bearer KEY",
+                             "invalid_api_key");
+      return out;
+    }
+    out.client = *key;
   }
   if (head.method == "OPTIONS" && out.route->method != "OPTIONS") {
     out.is_options = true;
@@ -105,17 +116,18 @@ Admission admit(const Gate& gate, ServerState state, const Router& router,
                            : gate.max_body_bytes;
   out.rejection = check_state(*out.route, state);
   if (!out.rejection) out.rejection = check_body(*out.route, head, out.max_body_bytes);
-  if (!out.rejection && options.is_inference && gate.concurrency->full())
-    out.rejection = too_many(gate);
+  if (!out.rejection && options.is_inference &&
+      gate.concurrency->room(out.client) != FairLimiter::Room::kThere)
+    out.rejection = too_many(gate, out.client);
   return out;
 }
 
-std::optional<Rejection> take_slot(const Gate& gate, ServerState state, const Route& route,
-                                   std::optional<Limiter::Share>& slot) {
-  if (!route.options.is_inference) return {};
-  if (auto rejection = check_state(route, state)) return rejection;
-  slot = gate.concurrency->acquire();
-  if (!slot) return too_many(gate);
+std::optional<Rejection> take_slot(const Gate& gate, ServerState state, const Admission& admission,
+                                   std::optional<FairLimiter::Share>& slot) {
+  if (!admission.route->options.is_inference) return {};
+  if (auto rejection = check_state(*admission.route, state)) return rejection;
+  slot = gate.concurrency->acquire(admission.client);
+  if (!slot) return too_many(gate, admission.client);
   return {};
 }
 

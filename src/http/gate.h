@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "base/limiter.h"
+#include "base/fair_limiter.h"
 #include "http/api_keys.h"
 #include "http/request_head.h"
 #include "http/server.h"
@@ -17,7 +17,7 @@ struct Gate {
   bool loopback_only = false;  // bound to loopback without keys: Host must be a loopback name
   std::string bind_host;
   size_t max_body_bytes = 0;
-  std::shared_ptr<Limiter> concurrency;
+  std::shared_ptr<FairLimiter> concurrency;
 };
 
 struct Admission {
@@ -26,14 +26,17 @@ struct Admission {
   std::string allow;        // for the Allow header of 405 and OPTIONS
   bool is_options = false;  // answer 204 with Allow
   size_t max_body_bytes = 0;
+  ClientId client = 0;
 };
 
 // By the head alone, before a byte of the body is read. Takes nothing: a head is only a promise.
-Admission admit(const Gate& gate, ServerState state, const Router& router, const RequestHead& head);
+// `peer` is the client's address.
+Admission admit(const Gate& gate, ServerState state, const Router& router, const RequestHead& head,
+                const std::string& peer);
 
 // Takes the slot of an inference request whose body has come; other routes need none. The state may
 // have changed since the head came.
-std::optional<Rejection> take_slot(const Gate& gate, ServerState state, const Route& route,
-                                   std::optional<Limiter::Share>& slot);
+std::optional<Rejection> take_slot(const Gate& gate, ServerState state, const Admission& admission,
+                                   std::optional<FairLimiter::Share>& slot);
 
 }  // namespace ernie::http

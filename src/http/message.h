@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/client_id.h"
 #include "base/limiter.h"
 #include "base/result.h"
 
@@ -21,6 +22,7 @@ struct HttpRequest {
   Headers headers;
   std::string body;
   Limiter::Share body_bytes;  // accounts for `body`, and goes where its content goes
+  ClientId client = 0;
   std::string request_id;  // the client's X-Request-Id where that is 1..128 of [A-Za-z0-9._-], else
                            // one of ours; safe to log, and sent back as X-Request-Id
 
@@ -52,9 +54,9 @@ class ResponseWriter {
   virtual void finish() = 0;
 
   // Calls `callback` once if the client leaves or is cut off before the answer is complete, on a
-  // server thread, or at once on this one if that has happened. A client that only closed its
-  // sending side counts as gone too, but can still be answered. At most one callback; it is dropped
-  // when the answer is complete. It must not block.
+  // server thread, or at once on this one if that has happened. A client that only shut down its
+  // sending side has not left. At most one callback; it is dropped when the answer is complete. It
+  // must not block.
   virtual void on_disconnect(std::function<void()> callback) = 0;
 };
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kSmallBody = 4 << 10;   // errors and the like are sent whatever is held
 constexpr size_t kJoinBytes = 16 << 10;  // smaller pieces are joined into one buffer
+constexpr std::string_view kHeadBegin = "HTTP/1.1 ";  // of every answer
 
 std::string http_date() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -49,7 +50,7 @@ class ChannelWriter : public ResponseWriter {
 }  // namespace
 
 std::string response_head(const ResponseHead& head, const Headers& extra) {
-  std::string out = fmt::format("HTTP/1.1 {} {}\r\nDate: {}\r\n", head.status,
+  std::string out = fmt::format("{}{} {}\r\nDate: {}\r\n", kHeadBegin, head.status,
                                 status_text(head.status), http_date());
   if (!head.content_type.empty())
     out +=
@@ -123,7 +124,7 @@ void ResponseChannel::send(int status, std::string_view content_type, std::strin
                                     .request_id = options_.request_id},
                                    extra);
   status_ = status;
-  push(std::move(head));
+  push(head.substr(probed_bytes_));
   if (!options_.head_only) push(std::move(body));
   dropped = complete();
 }
@@ -137,13 +138,15 @@ void ResponseChannel::start_stream(std::string_view content_type, const Headers&
   CHECK(state_ == State::kUnanswered, "a response was answered twice");
   state_ = State::kStreaming;
   status_ = 200;
+  sends_events_ = content_type.starts_with("text/event-stream");
   if (!options_.can_chunk) options_.keep_alive = false;
-  push(response_head({.status = 200,
-                      .content_type = content_type,
-                      .chunked = options_.can_chunk,
-                      .keep_alive = options_.keep_alive,
-                      .request_id = options_.request_id},
-                     extra));
+  const std::string head = response_head({.status = 200,
+                                          .content_type = content_type,
+                                          .chunked = options_.can_chunk,
+                                          .keep_alive = options_.keep_alive,
+                                          .request_id = options_.request_id},
+                                         extra);
+  push(head.substr(probed_bytes_));
   wake();
 }
 
@@ -188,7 +191,7 @@ void ResponseChannel::on_disconnect(std::function<void()> callback) {
   {
     std::lock_guard lock(mutex_);
     if (state_ == State::kComplete) return;
-    if (!left_) {
+    if (!closed_) {
       callback_ = std::move(callback);
       return;
     }
@@ -212,19 +215,15 @@ void ResponseChannel::written(size_t bytes) {
   share_.shrink_to(backlog_);
 }
 
-void ResponseChannel::notify_left() {
-  std::function<void()> callback;
-  {
-    std::lock_guard lock(mutex_);
-    left_ = true;
-    if (state_ != State::kComplete) callback = std::exchange(callback_, nullptr);
-  }
-  if (callback) callback();
+void ResponseChannel::probe() {
+  std::lock_guard lock(mutex_);
+  if (state_ == State::kUnanswered && probed_bytes_ < kHeadBegin.size())
+    push(std::string(1, kHeadBegin[probed_bytes_++]));
+  if (state_ == State::kStreaming && sends_events_) push_chunk(":\n\n");
 }
 
-void ResponseChannel::peer_left() { notify_left(); }
-
 void ResponseChannel::close() {
+  std::function<void()> callback;
   {
     std::lock_guard lock(mutex_);
     closed_ = true;
@@ -232,8 +231,9 @@ void ResponseChannel::close() {
     options_.wake = nullptr;
     options_.open = {};
     share_ = {};
+    if (state_ != State::kComplete) callback = std::exchange(callback_, nullptr);
   }
-  notify_left();
+  if (callback) callback();
 }
 
 }  // namespace ernie::http

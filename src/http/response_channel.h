@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/fair_limiter.h"
 #include "base/limiter.h"
 #include "base/request_memory.h"
 #include "http/message.h"
@@ -36,7 +37,7 @@ class ResponseChannel {
     bool can_chunk = true;   // false for HTTP/1.0: a stream ends with the connection
     size_t max_backlog = 0;
     std::function<void()> wake;  // tells the connection to look; must not block
-    Limiter::Share slot;         // given back when the answer is complete
+    FairLimiter::Share slot;     // given back when the answer is complete
     Limiter::Share open;         // given back with the channel
     RequestMemory memory;        // of all requests; bytes not sent yet take their share
   };
@@ -62,8 +63,11 @@ class ResponseChannel {
   };
   Output take();
   void written(size_t bytes);  // counts against the backlog until then
-  void peer_left();            // calls the callback; output is still taken
-  void close();                // calls the callback; output goes nowhere from now on
+  // Puts something out for a client that sends nothing more, to find out whether it still listens
+  // (see ClientSocket): the next byte of what every answer begins with, or a comment in a stream of
+  // events. Nothing when the answer is there, or no such byte is left.
+  void probe();
+  void close();  // calls the callback; output goes nowhere from now on
 
  private:
   enum class State { kUnanswered, kStreaming, kComplete };
@@ -74,7 +78,6 @@ class ResponseChannel {
   // Returns what must be destroyed without the lock: its destructor may come back here.
   [[nodiscard]] std::function<void()> complete();
   void wake();
-  void notify_left();  // takes the lock itself
 
   std::mutex mutex_;
   Options options_;
@@ -83,9 +86,10 @@ class ResponseChannel {
   size_t backlog_ = 0;
   Limiter::Share share_;  // of the backlog
   int status_ = 0;
+  size_t probed_bytes_ = 0;  // of the head that are out already
+  bool sends_events_ = false;
   bool cut_ = false;
   bool closed_ = false;
-  bool left_ = false;
   bool woken_ = false;
   std::function<void()> callback_;
 };

@@ -190,8 +190,10 @@ ServerCore::ServerCore(ServerOptions server_options, size_t max_connections,
       gate{.keys = ApiKeys(options.api_keys),
            .bind_host = strip_brackets(options.host),
            .max_body_bytes = options.limits.max_body_bytes,
-           .concurrency = std::make_shared<Limiter>(options.max_concurrency)},
+           .concurrency = std::make_shared<FairLimiter>(options.max_concurrency,
+                                                        options.max_requests_per_client)},
       connections(max_connections),
+      arriving_bodies(ArrivingBodies::create(options.memory.held)),
       open_requests(Limiter::unlimited()),
       router_(std::move(router)) {}
 

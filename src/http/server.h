@@ -44,7 +44,8 @@ struct ServerOptions {
   std::string host = "127.0.0.1";  // name or address to bind
   uint16_t port = 8000;            // 0: any free one
   int threads = 2;
-  int max_concurrency = 512;   // inference requests at once; more: 429
+  int max_concurrency = 512;        // inference requests at once; more: 429 (FairLimiter)
+  int max_requests_per_client = 0;  // of these, of one key or, without keys, address; 0: no limit
   int max_connections = 4096;  // also bounded by the process's file limit less a reserve. When all
                                // are taken one that is not being served makes room (Stage); if all
                                // are, the newcomer is closed

@@ -25,10 +25,7 @@ StepPlan Planner::plan() && {
   for (Sequence* s : view_.running) {
     if (can_run(*s) && !is_decode(*s)) plan_running(*s);
   }
-  for (Sequence* s : view_.waiting) {
-    if (s->doomed) continue;
-    if (!plan_.preempted.empty() || !plan_admission(*s)) break;
-  }
+  if (plan_.preempted.empty()) plan_admissions();
   for (const PlanRow& row : plan_.rows) plan_.total_tokens += row.num_tokens;
   return std::move(plan_);
 }
@@ -67,29 +64,41 @@ void Planner::plan_running(Sequence& s) {
   row.new_blocks = std::max(
       0, blocks_for(row.end(), view_.config.block_size) - static_cast<int32_t>(s.blocks.size()));
   while (row.new_blocks > available_) {
-    if (!preempt_last() || victims_.contains(s.id)) return;
+    if (!preempt() || victims_.contains(s.id)) return;
   }
   add_row(row);
 }
 
-bool Planner::preempt_last() {
-  for (auto it = view_.running.rbegin(); it != view_.running.rend(); ++it) {
-    Sequence* victim = *it;
-    if (victims_.contains(victim->id)) continue;
-    // A step in flight uses its blocks; they can be had when that step is committed.
-    if (victim->doomed || victim->in_flight > 0) return false;
-    const auto row = std::ranges::find(plan_.rows, victim->id, &PlanRow::sequence);
-    if (row != plan_.rows.end()) {
-      budget_ += row->num_tokens;
-      available_ += row->new_blocks;
-      plan_.rows.erase(row);
-    }
-    victims_.insert(victim->id);
-    plan_.preempted.push_back(victim->id);
-    available_ += blocks_gained(*victim);
-    return true;
+bool Planner::preempt() {
+  Sequence* victim = next_victim();
+  // A step in flight uses its blocks; they can be had when that step is committed.
+  if (!victim || victim->doomed || victim->in_flight > 0) return false;
+  const auto row = std::ranges::find(plan_.rows, victim->id, &PlanRow::sequence);
+  if (row != plan_.rows.end()) {
+    budget_ += row->num_tokens;
+    available_ += row->new_blocks;
+    plan_.rows.erase(row);
   }
-  return false;
+  victims_.insert(victim->id);
+  plan_.preempted.push_back(victim->id);
+  available_ += blocks_gained(*victim);
+  return true;
+}
+
+// The last admitted one of the client that holds most blocks. The first admitted of all stays, so
+// that each comes to its end once it is that.
+Sequence* Planner::next_victim() const {
+  std::unordered_map<ClientId, size_t> held;
+  for (const Sequence* s : view_.running) {
+    if (!victims_.contains(s->id)) held[s->client] += s->blocks.size();
+  }
+  Sequence* victim = nullptr;
+  for (size_t i = view_.running.size(); i-- > 1;) {
+    Sequence* s = view_.running[i];
+    if (victims_.contains(s->id)) continue;
+    if (!victim || held[s->client] > held[victim->client]) victim = s;
+  }
+  return victim;
 }
 
 int Planner::blocks_gained(const Sequence& victim) {
@@ -100,11 +109,41 @@ int Planner::blocks_gained(const Sequence& victim) {
   return gained;
 }
 
+void Planner::plan_admissions() {
+  if (!can_admit()) return;
+  struct Queue {
+    int64_t tokens = 0;         // of the client, with what this plan gives it
+    std::deque<size_t> places;  // in view_.waiting
+  };
+  std::unordered_map<ClientId, Queue> queues;
+  for (size_t place = 0; place < view_.waiting.size(); ++place) {
+    const Sequence& s = *view_.waiting[place];
+    if (s.doomed) continue;
+    Queue& queue = queues[s.client];
+    if (queue.places.empty()) queue.tokens = view_.turns.tokens(s.client);
+    queue.places.push_back(place);
+  }
+  const auto turn = [](const auto& entry) {
+    return std::pair(entry.second.tokens, entry.second.places.front());
+  };
+  while (!queues.empty() && can_admit()) {
+    const auto next = std::ranges::min_element(queues, {}, turn);
+    Queue& queue = next->second;
+    if (!plan_admission(*view_.waiting[queue.places.front()])) return;
+    queue.tokens += plan_.rows.back().num_tokens;
+    queue.places.pop_front();
+    if (queue.places.empty()) queues.erase(next);
+  }
+}
+
+bool Planner::can_admit() const {
+  const size_t active = view_.running.size() + plan_.admissions.size();
+  return budget_ > 0 && active < static_cast<size_t>(view_.config.max_num_seqs);
+}
+
 bool Planner::plan_admission(Sequence& s) {
   const SchedulerConfig& config = view_.config;
   const size_t active = view_.running.size() + plan_.admissions.size();
-  if (budget_ <= 0 || active >= static_cast<size_t>(config.max_num_seqs)) return false;
-
   Admission admission{.sequence = s.id};
   if (config.enable_prefix_caching) admission.hit = view_.blocks.match(s.block_keys);
   // At least one token is computed, because its logits are needed.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "sched/block_manager.h"
+#include "sched/client_turns.h"
 #include "sched/step_plan.h"
 
 namespace ernie::sched {
@@ -26,13 +27,16 @@ struct SchedulerView {
   const SchedulerConfig& config;
   const BlockManager& blocks;
   const std::vector<Sequence*>& running;  // by admission
-  const std::deque<Sequence*>& waiting;   // preempted ones first
-  double blocks_kept_back = 0;            // per running sequence, when others are admitted
+  const std::deque<Sequence*>& waiting;   // preempted ones first, then by arrival
+  const ClientTurns& turns;
+  double blocks_kept_back = 0;  // per running sequence, when others are admitted
 };
 
 // Plans one step and changes nothing. The rules are FastDeploy's V1 scheduler: decode rows, then
-// unfinished prefills, then new requests in order of arrival, while the token budget lasts; a row
-// that finds no block preempts the sequence admitted last; nobody is admitted in such a step.
+// unfinished prefills, then new requests, while the token budget lasts; a row that finds no block
+// preempts another sequence; nobody is admitted in such a step. Clients take turns in being
+// admitted; of one client, and of clients that got as much, the first to come is first. If that
+// one does not fit, nobody else goes before it.
 class Planner {
  public:
   explicit Planner(const SchedulerView& view);
@@ -41,12 +45,15 @@ class Planner {
  private:
   bool can_run(const Sequence& sequence) const;
   void plan_running(Sequence& sequence);
+  void plan_admissions();
+  bool can_admit() const;
   bool plan_admission(Sequence& sequence);
   // The sequence's next tokens from `first`; num_tokens is 0 when none may run now.
   PlanRow make_row(const Sequence& sequence, int32_t first) const;
   void add_row(const PlanRow& row);
-  // Preempts the last admitted sequence; false when a step in flight still uses its blocks.
-  bool preempt_last();
+  // Preempts a sequence; false when a step in flight still uses its blocks, or none is left.
+  bool preempt();
+  Sequence* next_victim() const;
   int blocks_gained(const Sequence& victim);
 
   const SchedulerView view_;

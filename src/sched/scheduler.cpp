@@ -67,11 +67,13 @@ void Scheduler::add(Request request) {
   s->id = request.id;
   s->prompt_length = static_cast<int32_t>(request.tokens.size());
   s->cache_salt = request.cache_salt;
+  s->client = request.client;
   s->max_length = static_cast<int32_t>(max_length);
   s->tokens = std::move(request.tokens);
   s->media = std::move(request.media);
   if (config_.enable_prefix_caching) extend_block_keys(*s, config_.block_size);
   waiting_.push_back(s.get());
+  turns_.join(s->client);
   CHECK(sequences_.emplace(request.id, std::move(s)).second, "a sequence id was used twice");
 }
 
@@ -83,7 +85,7 @@ void Scheduler::remove(SequenceId id) {
 }
 
 StepPlan Scheduler::plan() const {
-  return Planner({config_, blocks_, running_, waiting_, blocks_kept_back_}).plan();
+  return Planner({config_, blocks_, running_, waiting_, turns_, blocks_kept_back_}).plan();
 }
 
 std::optional<Reservation> Scheduler::reserve(StepPlan plan) {
@@ -139,6 +141,7 @@ bool Scheduler::apply_rows(Reservation& r) {
     r.blocks_before_.push_back(s.blocks.size());
     s.in_flight += row.num_tokens;
     s.pending += row.wants_logits ? 1 : 0;
+    turns_.charge(s.client, row.num_tokens);
     for (int i = 0; i < row.new_blocks; ++i) {
       if (blocks_.available() == 0) return false;
       s.blocks.push_back(blocks_.allocate());
@@ -162,6 +165,7 @@ void Scheduler::undo(Reservation& r) {
     s.blocks.resize(r.blocks_before_[i]);
     s.in_flight -= row.num_tokens;
     s.pending -= row.wants_logits ? 1 : 0;
+    turns_.charge(s.client, -row.num_tokens);
   }
   for (; !r.admitted_.empty(); r.admitted_.pop_back()) {
     running_.pop_back();
@@ -241,6 +245,7 @@ void Scheduler::reap() {
   const auto gone = [this](Sequence* s) {
     if (!s->doomed || s->in_flight > 0) return false;
     release_blocks(*s);
+    turns_.leave(s->client);
     sequences_.erase(s->id);
     --doomed_;
     return true;

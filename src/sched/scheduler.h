@@ -52,7 +52,7 @@ class Scheduler {
   static Status check_fits(const SchedulerConfig& config, int64_t prompt_tokens,
                            int64_t max_length);
 
-  void add(Request request);  // to the end of the queue; check_fits() must hold
+  void add(Request request);  // to the end of its client's queue; check_fits() must hold
   // Ends a sequence wherever it is. Its blocks are free at once, or after the steps in flight.
   void remove(SequenceId id);
 
@@ -91,6 +91,7 @@ class Scheduler {
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;
   std::deque<Sequence*> waiting_;
+  ClientTurns turns_;
   int steps_in_flight_ = 0;
   int doomed_ = 0;
   uint64_t epoch_ = 0;  // counts commits

@@ -32,6 +32,7 @@ SchedulerConfig random_config(Random& random) {
 Request random_request(Random& random, SequenceId id, const SchedulerConfig& config) {
   const int limit = config.enable_chunked_prefill ? 100 : config.max_num_batched_tokens;
   Request r{.id = id, .max_tokens = between(random, 1, 30)};
+  r.client = random() % 3;
   const int family = between(random, 0, 2);
   const int length = between(random, 1, limit);
   for (int i = 0; i < length; ++i) r.tokens.push_back(i * (family + 1) % 97);
@@ -88,6 +89,12 @@ void run_mix(uint64_t seed) {
   }
   EXPECT_EQ(sim.scheduler.running() + sim.scheduler.waiting(), 0) << "stuck, seed " << seed;
   EXPECT_EQ(sim.scheduler.blocks().available(), config.num_blocks) << "seed " << seed;
+  std::map<ClientId, SequenceId> last_of;
+  for (const SequenceId id : sim.admitted) {
+    SequenceId& last = last_of[sim.requests[id].client];
+    EXPECT_LT(last, id) << "seed " << seed << ": a later request of a client went before " << id;
+    last = id;
+  }
   for (const auto& [id, request] : sim.requests) {
     const auto expected = Simulation::expected(request);
     const auto& output = sim.done[id].output;
@@ -110,6 +117,44 @@ TEST(SchedulerProperty, RandomMixesGiveTheTokensOfOneByOne) {
   }
   RecordProperty("mixes", std::to_string(seed - 1));
   EXPECT_GT(seed, 20u);
+}
+
+// Clients that come and go, each with as many requests as it likes: of two that both wait, neither
+// gets more than what was running already can take.
+TEST(SchedulerProperty, WhoeverWaitsGetsAsMuchAsAnother) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    Random random(seed);
+    SchedulerConfig config = random_config(random);
+    config.block_size = 16;
+    config.num_blocks = 9 * config.max_num_seqs;  // no preemption: what comes again counts again
+    const int64_t bound = int64_t{2} * (config.max_num_seqs + 1) * 130;
+    Simulation sim(config);
+    SequenceId next_id = 1;
+    std::map<ClientId, std::map<ClientId, int64_t>> since;  // of each that waits: what all had
+    for (int step = 0; step < 400; ++step) {
+      if (random() % 16 == 0) {
+        const ClientId client = random() % 4;
+        for (int i = between(random, 1, client == 0 ? 30 : 4); i > 0; --i) {
+          Request r = random_request(random, next_id++, config);
+          r.client = client;
+          sim.add(std::move(r));
+        }
+      }
+      std::set<ClientId> waiting;
+      for (const Sequence& s : sim.scheduler.snapshot().waiting) waiting.insert(s.client);
+      std::erase_if(since, [&](const auto& entry) { return !waiting.contains(entry.first); });
+      for (const ClientId client : waiting) {
+        const auto& before = since.try_emplace(client, sim.tokens_of).first->second;
+        const auto got = [&](ClientId id) {
+          return sim.tokens_of[id] - (before.contains(id) ? before.at(id) : 0);
+        };
+        for (const ClientId other : waiting)
+          ASSERT_LE(got(other) - got(client), bound) << "seed " << seed << " step " << step;
+      }
+      if (auto launched = sim.launch()) sim.commit(std::move(*launched));
+    }
+    sim.run_all();
+  }
 }
 
 }  // namespace

@@ -164,6 +164,64 @@ TEST(Scheduler, PreemptsTheLastAdmittedAndBringsItBackFirst) {
   for (const auto& [id, r] : sim.requests) EXPECT_EQ(sim.done[id].output, Simulation::expected(r));
 }
 
+Request of_client(ClientId client, SequenceId id, int tokens, int max_tokens) {
+  Request r = request(id, tokens, max_tokens, {}, static_cast<int>(id) * 50);
+  r.client = client;
+  return r;
+}
+
+TEST(Scheduler, ClientsTakeTurnsHoweverManyRequestsOneHas) {
+  SchedulerConfig config = small();
+  config.max_num_seqs = 2;
+  Simulation sim(config);
+  for (SequenceId id = 1; id <= 40; ++id) sim.add(of_client(1, id, 4, 4));
+  for (int i = 0; i < 9; ++i) sim.commit(*sim.launch());
+  const size_t before = sim.admitted.size();
+  for (SequenceId id = 41; id <= 44; ++id) sim.add(of_client(2, id, 4, 4));
+  sim.run_all();
+  // Both are level when it comes, and get the same from then on, whatever their answers take.
+  const auto place = [&](SequenceId id) {
+    return static_cast<size_t>(std::ranges::find(sim.admitted, id) - sim.admitted.begin());
+  };
+  EXPECT_LE(place(41), before + 1);
+  EXPECT_LE(place(44), before + 10);
+  std::vector<SequenceId> first;
+  std::ranges::copy_if(sim.admitted, std::back_inserter(first), [](auto id) { return id <= 40; });
+  EXPECT_TRUE(std::ranges::is_sorted(first)) << "one client's requests keep their order";
+}
+
+TEST(Scheduler, NobodySavesUpTurnsWhileAway) {
+  SchedulerConfig config = small();
+  config.max_num_seqs = 1;
+  Simulation sim(config);
+  for (SequenceId id = 1; id <= 40; ++id) sim.add(of_client(1, id, 4, 4));
+  for (int i = 0; i < 60; ++i) sim.commit(*sim.launch());
+  const size_t before = sim.admitted.size();
+  for (SequenceId id = 41; id <= 60; ++id) sim.add(of_client(2, id, 4, 4));
+  while (sim.admitted.size() < before + 10) sim.commit(*sim.launch());
+  const auto own = std::count_if(sim.admitted.begin() + static_cast<std::ptrdiff_t>(before),
+                                 sim.admitted.end(), [](auto id) { return id <= 40; });
+  EXPECT_GE(own, 3) << "the client that was there goes on";
+}
+
+TEST(Scheduler, PreemptsTheLastOneOfTheClientThatHoldsMost) {
+  SchedulerConfig config = small();
+  config.num_blocks = 9;
+  config.enable_prefix_caching = false;
+  Simulation sim(config);
+  sim.add(of_client(1, 1, 8, 20));
+  sim.add(of_client(1, 2, 8, 20));
+  sim.add(of_client(2, 3, 8, 20));
+  std::vector<SequenceId> preempted;
+  while (auto step = sim.launch()) {
+    for (const SequenceId id : step->reservation.plan().preempted) preempted.push_back(id);
+    sim.commit(std::move(*step));
+  }
+  ASSERT_FALSE(preempted.empty());
+  EXPECT_EQ(preempted.front(), 2u) << "the other client came last but holds less";
+  for (const auto& [id, r] : sim.requests) EXPECT_EQ(sim.done[id].output, Simulation::expected(r));
+}
+
 TEST(Scheduler, AFullHitStillComputesOneToken) {
   Simulation sim(small());
   const Request r = request(1, 16, 1);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/client_id.h"
 #include "base/content_key.h"
 #include "sched/block_pool.h"
 
@@ -25,6 +26,7 @@ struct Request {
   std::vector<MediaSpan> media;  // by rising begin, inside the prompt, not overlapping
   int32_t max_tokens = 1;        // generated tokens after which it ends at the latest
   ContentKey cache_salt{};       // blocks are shared with requests of the same one only
+  ClientId client = 0;           // clients take turns; of one, who comes first goes first
 };
 
 // A request on its way. Tokens whose keys and values are in the cache: [0, computed).
@@ -33,6 +35,7 @@ struct Sequence {
   std::vector<int32_t> tokens;  // prompt, then generated
   std::vector<MediaSpan> media;
   ContentKey cache_salt;
+  ClientId client = 0;
   int32_t prompt_length = 0;
   int32_t max_length = 0;  // prompt and generated tokens at most
 

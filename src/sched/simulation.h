@@ -75,11 +75,15 @@ class Simulation {
     EXPECT_TRUE(reservation.has_value()) << "the planner promised too many blocks";
     if (!reservation) return std::nullopt;
     for (const Admission& a : reservation->plan().admissions) {
+      if (!done.contains(a.sequence)) admitted.push_back(a.sequence);
       done.try_emplace(a.sequence).first->second.hit_tokens +=
           scheduler.find(a.sequence)->preemptions == 0 ? scheduler.find(a.sequence)->hit_tokens : 0;
     }
     std::vector<RowResult> results;
-    for (const PlanRow& row : reservation->plan().rows) results.push_back(run(row));
+    for (const PlanRow& row : reservation->plan().rows) {
+      tokens_of[requests[row.sequence].client] += row.num_tokens;
+      results.push_back(run(row));
+    }
     return Step{std::move(*reservation), std::move(results)};
   }
 
@@ -111,6 +115,8 @@ class Simulation {
   Scheduler scheduler;
   std::map<SequenceId, Request> requests;
   std::map<SequenceId, Done> done;
+  std::vector<SequenceId> admitted;       // each when it was first
+  std::map<ClientId, int64_t> tokens_of;  // computed
 
  private:
   uint64_t& slot(const Sequence& s, int32_t position) {

@@ -7,8 +7,9 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "base/fair_queue.h"
 #include "base/log.h"
-#include "base/queue.h"
+#include "serve/client_quota.h"
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
 #include "serve/sampling.h"
@@ -28,7 +29,9 @@ class TaskPool {
     for (auto& thread : threads_) thread.join();
   }
 
-  bool post(std::function<void()> task) { return tasks_.push(std::move(task)); }
+  bool post(ClientId client, std::function<void()> task) {
+    return tasks_.push(client, std::move(task));
+  }
 
  private:
   // What fails in a task ends that task alone.
@@ -42,7 +45,7 @@ class TaskPool {
     }
   }
 
-  Queue<std::function<void()>> tasks_;
+  FairQueue<std::function<void()>> tasks_;
   std::vector<std::thread> threads_;
 };
 
@@ -58,30 +61,34 @@ class ChatServiceImpl : public ChatService {
   ChatServiceImpl(Parts parts, ServiceConfig config)
       : parts_(std::move(parts)),
         config_(std::move(config)),
+        quota_(config_.max_sequences_per_client, config_.max_tokens_per_client),
         media_(config_.media_threads),
         text_(config_.threads) {}
 
-  bool post(std::function<void()> task) override { return text_.post(std::move(task)); }
+  bool post(ClientId client, std::function<void()> task) override {
+    return text_.post(client, std::move(task));
+  }
   const ServiceConfig& config() const override { return config_; }
 
   std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     TaskPool& pool = has_media(*shared) ? media_ : text_;
-    return begin(
-        pool, std::move(sink), [this, shared](GenerationState& generation, Arrival arrival) {
-          run(generation, arrival, shared->options, shared->reasoning_max_tokens,
-              config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
-                auto prompt = build_chat_prompt(*shared, parts_, config_, generation.cancelled());
-                if (!prompt) return prompt.error();
-                return std::vector<PromptPtr>{*prompt};
-              });
-        });
+    return begin(pool, shared->options.client, std::move(sink),
+                 [this, shared](GenerationState& generation, Arrival arrival) {
+                   run(generation, arrival, shared->options, shared->reasoning_max_tokens,
+                       config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
+                         auto prompt =
+                             build_chat_prompt(*shared, parts_, config_, generation.cancelled());
+                         if (!prompt) return prompt.error();
+                         return std::vector<PromptPtr>{*prompt};
+                       });
+                 });
   }
 
   std::shared_ptr<Generation> complete(CompletionRequest request,
                                        std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
-    return begin(text_, std::move(sink),
+    return begin(text_, shared->options.client, std::move(sink),
                  [this, shared](GenerationState& generation, Arrival arrival) {
                    run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
                        [&]() -> Result<std::vector<PromptPtr>> {
@@ -102,11 +109,12 @@ class ChatServiceImpl : public ChatService {
 
   // `work` runs on the pool unless the request was cancelled before its turn.
   template <typename Work>
-  std::shared_ptr<Generation> begin(TaskPool& pool, std::shared_ptr<OutputSink> sink, Work work) {
+  std::shared_ptr<Generation> begin(TaskPool& pool, ClientId client,
+                                    std::shared_ptr<OutputSink> sink, Work work) {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
     const bool queued =
-        pool.post([generation, work = std::move(work), arrival = engine::Clock::now()] {
+        pool.post(client, [generation, work = std::move(work), arrival = engine::Clock::now()] {
           if (generation->cancelled()) return;
           try {
             work(*generation, arrival);
@@ -158,6 +166,7 @@ class ChatServiceImpl : public ChatService {
         choices.emplace_back(*parts_.tokenizer, std::move(parser), choice_options(options, index));
         engine::GenerationRequest request;
         request.id = options.request_id;
+        request.client = options.client;
         request.prompt = prompt;
         request.sampling = *sampling;
         request.sampling.options.seed = choice_seed(sampling->options.seed, index);
@@ -167,9 +176,12 @@ class ChatServiceImpl : public ChatService {
         requests.push_back(std::move(request));
       }
     }
+    auto quota = quota_.acquire(options.client, requests);
+    if (!quota) return generation.fail(quota.error());
     generation.start(info, usage, std::move(choices), options.n);
     for (size_t i = 0; i < requests.size(); ++i) {
-      if (!generation.submit(static_cast<int>(i), std::move(requests[i]))) return;
+      auto own = quota->split(requests[i]);
+      if (!generation.submit(static_cast<int>(i), std::move(requests[i]), std::move(own))) return;
     }
   }
 
@@ -207,6 +219,7 @@ class ChatServiceImpl : public ChatService {
 
   Parts parts_;
   ServiceConfig config_;
+  const ClientQuota quota_;
   TaskPool media_;
   TaskPool text_;  // goes first: its tasks post to the other
 };

@@ -39,6 +39,10 @@ struct ServiceConfig {
   int max_logprobs = 20;
   int max_n = 128;
   std::optional<std::chrono::milliseconds> max_waiting_time;  // in the queue
+  // Under way for one client, 0: no limit. Tokens are those of prompts and the most that answers
+  // may have.
+  size_t max_sequences_per_client = 0;
+  size_t max_tokens_per_client = 0;
   media::FetchPolicy fetch;
   media::DecodeLimits decode;
   size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
@@ -70,8 +74,8 @@ class ChatService {
   static std::unique_ptr<ChatService> create(Parts parts, ServiceConfig config);
   virtual ~ChatService() = default;
 
-  // Runs `task` on the pool for text; false when the service is closing.
-  virtual bool post(std::function<void()> task) = 0;
+  // Runs `task` on the pool for text, where clients take turns; false when the service is closing.
+  virtual bool post(ClientId client, std::function<void()> task) = 0;
 
   // Both return at once; the prompt is prepared on the pool for text, or on that for media, so that
   // text waits for no picture. Every failure goes to the sink.

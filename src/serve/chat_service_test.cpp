@@ -248,15 +248,78 @@ TEST(ChatService, A88AnAnswerThatTheServerCutsShortIsAnError) {
   EXPECT_EQ(error->code, "cancelled");
 }
 
+ChatRequest of_client(ClientId client, int n) {
+  ChatRequest request = say("Hi");
+  request.options.client = client;
+  request.options.n = n;
+  return request;
+}
+
+TEST(ChatService, SequencesOfOneClientHaveALimit) {
+  TestService service(always(endless()), {.max_sequences_per_client = 4});
+  const auto held = service.service->chat(of_client(1, 3), new_sink());
+  ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 3; }));
+  const auto refused = new_sink(), never = new_sink();
+  service.service->chat(of_client(1, 2), refused);
+  ASSERT_TRUE(refused->error());
+  EXPECT_EQ(refused->error()->kind, ErrorKind::kRateLimited);
+  EXPECT_EQ(refused->error()->code, "too_many_sequences");
+  EXPECT_NE(refused->error()->message.find("3 of 4 sequences"), std::string::npos);
+  service.service->chat(of_client(1, 5), never);
+  ASSERT_TRUE(never->error());
+  EXPECT_EQ(never->error()->kind, ErrorKind::kInvalidArgument) << "later would not help";
+  const auto other = service.service->chat(of_client(2, 4), new_sink());
+  ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 7; }));
+  held->cancel();
+  other->cancel();
+  ASSERT_TRUE(service.engine->idle());
+  const auto last = service.service->chat(of_client(1, 4), new_sink());
+  EXPECT_TRUE(eventually([&] { return service.engine->requests().size() == 11; }))
+      << "what has ended counts no more";
+  last->cancel();
+}
+
+TEST(ChatService, TokensOfOneClientHaveALimit) {
+  TestService service(always(endless()), {.max_tokens_per_client = 250});
+  const auto held = service.service->chat(of_client(1, 1), new_sink());  // 100 and its prompt
+  ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 1; }));
+  const auto refused = new_sink();
+  service.service->chat(of_client(1, 2), refused);
+  ASSERT_TRUE(refused->error());
+  EXPECT_EQ(refused->error()->code, "too_many_tokens");
+  EXPECT_NE(refused->error()->message.find("of 250 tokens"), std::string::npos);
+  ChatRequest small = of_client(1, 2);
+  small.options.max_tokens = 10;
+  const auto taken = service.service->chat(std::move(small), new_sink());
+  EXPECT_TRUE(eventually([&] { return service.engine->requests().size() == 3; }));
+  held->cancel();
+  taken->cancel();
+}
+
+TEST(ChatService, ClientsTakeTurnsInBeingPrepared) {
+  TestService service(always(text_script("a")), {.threads = 1});
+  std::promise<void> go;
+  service.service->post(0, [&] { go.get_future().wait(); });
+  for (int i = 0; i < 50; ++i) service.service->chat(of_client(1, 1), new_sink());
+  const auto sink = new_sink();
+  service.service->chat(of_client(2, 1), sink);
+  go.set_value();
+  ASSERT_TRUE(sink->wait());
+  ASSERT_TRUE(eventually([&] { return service.engine->requests().size() == 51; }));
+  const auto requests = service.engine->requests();
+  const auto place = std::ranges::find(requests, 2u, &engine::GenerationRequest::client);
+  EXPECT_LE(place - requests.begin(), 1);
+}
+
 TEST(ChatService, A87AClientThatLeavesBeforeItsTurnCostsNothing) {
   TestService service(always(text_script("a")), {.threads = 1});
   std::promise<void> go;
-  service.service->post([&] { go.get_future().wait(); });
+  service.service->post(0, [&] { go.get_future().wait(); });
   const auto sink = new_sink();
   service.service->chat(say("Hi"), sink)->cancel();
   go.set_value();
   std::promise<void> done;
-  service.service->post([&] { done.set_value(); });
+  service.service->post(0, [&] { done.set_value(); });
   done.get_future().wait();
   EXPECT_TRUE(service.engine->requests().empty());
   EXPECT_FALSE(sink->started() || sink->ended());
@@ -367,8 +430,8 @@ TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
 
 TEST(ChatService, A91ATaskThatThrowsEndsAlone) {
   TestService service(always(text_script("a")), {.threads = 1});
-  service.service->post([] { throw std::bad_alloc(); });
-  service.service->post([] { throw std::runtime_error("anything"); });
+  service.service->post(0, [] { throw std::bad_alloc(); });
+  service.service->post(0, [] { throw std::runtime_error("anything"); });
   const auto sink = new_sink();
   service.service->chat(say("Hi"), sink);
   EXPECT_TRUE(sink->usage()) << "the pool's only thread is gone";

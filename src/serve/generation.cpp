@@ -9,8 +9,11 @@ namespace ernie::serve {
 // The engine's end of one choice; keeps the generation alive until the engine is done with it.
 class GenerationState::Sink : public engine::EventSink {
  public:
-  Sink(std::shared_ptr<GenerationState> owner, int index, int max_tokens)
-      : owner_(std::move(owner)), index_(index), max_tokens_(max_tokens) {}
+  Sink(std::shared_ptr<GenerationState> owner, int index, int max_tokens, ClientQuota::Share quota)
+      : owner_(std::move(owner)),
+        index_(index),
+        max_tokens_(max_tokens),
+        quota_(std::move(quota)) {}
 
   void on_token(const engine::TokenEvent& event) override {
     guard([&] { owner_->on_token(index_, event); });
@@ -34,6 +37,7 @@ class GenerationState::Sink : public engine::EventSink {
   std::shared_ptr<GenerationState> owner_;
   int index_;
   int max_tokens_;
+  ClientQuota::Share quota_;
 };
 
 void GenerationState::cancel() {
@@ -54,12 +58,14 @@ void GenerationState::start(const PromptInfo& info, const Usage& prompt_usage,
   sink_->on_start(info);
 }
 
-bool GenerationState::submit(int index, engine::GenerationRequest request) {
+bool GenerationState::submit(int index, engine::GenerationRequest request,
+                             ClientQuota::Share quota) {
   {
     std::lock_guard lock(mutex_);
     if (ended_) return false;
   }
-  request.sink = std::make_shared<Sink>(shared_from_this(), index, request.sampling.max_tokens);
+  request.sink = std::make_shared<Sink>(shared_from_this(), index, request.sampling.max_tokens,
+                                        std::move(quota));
   auto handle = engine_.submit(std::move(request));
   std::lock_guard lock(mutex_);
   if (!handle) {

@@ -8,6 +8,7 @@
 
 #include "serve/chat_service.h"
 #include "serve/choice_stream.h"
+#include "serve/client_quota.h"
 
 namespace ernie::serve {
 
@@ -26,8 +27,9 @@ class GenerationState : public Generation, public std::enable_shared_from_this<G
   void start(const PromptInfo& info, const Usage& prompt_usage, std::vector<ChoiceStream> choices,
              int choices_per_prompt);
 
-  // Queues the engine request of choice `index`; a refusal fails the whole generation (false).
-  bool submit(int index, engine::GenerationRequest request);
+  // Queues the engine request of choice `index`; a refusal fails the whole generation (false). The
+  // engine gives `quota` back when it is done with the request.
+  bool submit(int index, engine::GenerationRequest request, ClientQuota::Share quota);
 
   void fail(const Error& error);
 

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/client_id.h"
 #include "base/limiter.h"
 
 namespace ernie::serve {
@@ -40,6 +41,7 @@ struct GenerationOptions {
   std::optional<int> timeout_ms;          // from arrival; past it the request ends with a timeout
   std::string request_id;                 // the client's; empty: one is made
   std::string cache_salt;                 // caches are shared with requests of the same one only
+  ClientId client = 0;                    // who asks; clients take turns and have limits
 };
 
 enum class PartKind { kText, kImage, kVideo };

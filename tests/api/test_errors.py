@@ -6,7 +6,7 @@ import resource
 import openai
 import pytest
 
-from conftest import expect
+from conftest import MODEL, expect
 
 USER = [{"role": "user", "content": "Hi"}]
 
@@ -122,6 +122,16 @@ def test_wrong_model_name(make_server):
     assert named.chat(model="ernie")[0] == 200
     status, body = named.chat(model="other")
     assert status == 404 and body["error"]["param"] == "model"
+
+
+def test_the_path_of_the_model_is_told_to_nobody(server):
+    status, answer = server.chat(model=str(MODEL))
+    assert status == 200 and answer["model"] == MODEL.name
+    answers = [json.dumps(answer), server.get("/v1/models")[1].decode(), server.get("/metrics")[1].decode(),
+               json.dumps(server.chat(model=str(MODEL), n=0)[1])]
+    for shown in answers:
+        assert str(MODEL) not in shown
+    assert json.loads(answers[1])["data"][0]["id"] == MODEL.name
 
 
 def test_keys_of_a_file_are_in_no_list_of_processes_and_no_core_dump(make_server, tmp_path):

@@ -37,12 +37,13 @@ def stream(server, max_tokens=400, **extra):
         extra_body={"ignore_eos": True, "enable_thinking": False, **extra})
 
 
-def send(server, **fields):
+def send(server, headers=None, **fields):
     """Sends a chat request and returns the connection; closing it is leaving."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items()).encode()
     body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], **LONG, **fields}).encode()
     client = socket.create_connection(("127.0.0.1", server.port))
     client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                   b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                   b"Content-Type: application/json\r\n%bContent-Length: %d\r\n\r\n" % (lines, len(body)) + body)
     return client
 
 
@@ -63,6 +64,23 @@ def test_client_that_leaves_frees_its_row(server):
     next(iter(answer))
     answer.close()
     assert wait_for(lambda: running(server) == 0, 2)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_client_that_shuts_down_its_sending_side_gets_its_answer(server, streamed):
+    client = send(server, temperature=0, stream=streamed)
+    client.shutdown(socket.SHUT_WR)
+    response = http.client.HTTPResponse(client)
+    response.begin()
+    text = response.read().decode()
+    assert response.status == 200
+    if streamed:
+        events = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
+        got = "".join(event["choices"][0]["delta"].get("content", "") for event in events)
+        assert text.endswith("data: [DONE]\n\n")
+    else:
+        got = json.loads(text)["choices"][0]["message"]["content"]
+    assert got == server.chat(**LONG)[1]["choices"][0]["message"]["content"]
 
 
 def test_deadline_ends_a_running_request(server):

@@ -120,6 +120,7 @@ void serve_parsed(const ApiContext& context, HttpRequest& request,
   auto options =
       answer_options(context, parsed->request.options, parsed->stream, request.request_id, is_chat);
   parsed->request.options.request_id = options.head.id;
+  parsed->request.options.client = request.client;
   if (context.cache_salt_by_key) {
     parsed->request.options.cache_salt +=
         " of " + std::string(request.header("authorization"));  // which the gate has checked
@@ -158,15 +159,15 @@ Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
   return [context, serve](HttpRequest request, std::shared_ptr<ResponseWriter> writer) {
     auto watch = Watch::over(*writer);
     auto shared = std::make_shared<HttpRequest>(std::move(request));
-    const bool queued = context->service->post([context, serve, shared, writer, watch] {
+    const auto task = [context, serve, shared, writer, watch] {
       if (watch->gone()) return;
       try {
         serve(*context, *shared, writer, watch);
       } catch (const std::exception& e) {
         writer->send_error(failure_of_request(e));
       }
-    });
-    if (!queued)
+    };
+    if (!context->service->post(shared->client, task))
       writer->send_error(
           {ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
   };

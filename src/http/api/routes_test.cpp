@@ -6,6 +6,7 @@
 
 #include <boost/json.hpp>
 #include <future>
+#include <limits>
 #include <thread>
 
 #include "http/response_channel.h"
@@ -121,6 +122,19 @@ TEST(Routes, ModelNamesAreHeldAgainstTheServedOne) {
   EXPECT_EQ(writer->json().at("error").at("param"), json::value("model"));
 }
 
+// --max-logprobs -1 allows what the device gives, and what it gives is known at start.
+TEST(Routes, MoreLogprobsThanTheDeviceGivesAreA400) {
+  Api api(serve::always(text_script("a")), {.max_logprobs = std::numeric_limits<int>::max()});
+  api.engine().limits.top_logprobs = 32;
+  EXPECT_EQ(api.chat(R"(,"logprobs":true,"top_logprobs":32)")->status(), 200);
+  for (const char* fields : {R"(,"logprobs":true,"top_logprobs":33)",
+                             R"(,"logprobs":true,"top_logprobs":1000000,"stream":true)"}) {
+    const auto writer = api.chat(fields);
+    EXPECT_EQ(writer->status(), 400);
+    EXPECT_EQ(writer->json().at("error").at("param"), json::value("top_logprobs"));
+  }
+}
+
 TEST(Routes, ErrorsHaveFourKeysAndNoPaths) {
   Api api(serve::always(text_script("a")));
   for (const char* fields :
@@ -204,12 +218,12 @@ TEST(Routes, A87AClientThatLeavesWhileTokensComeIsCancelled) {
 TEST(Routes, A87AClientThatLeavesWhileItsBodyWaitsCostsNothing) {
   Api api(serve::always(endless()), {.threads = 1});
   std::promise<void> go;
-  api.service().service->post([&] { go.get_future().wait(); });
+  api.service().service->post(0, [&] { go.get_future().wait(); });
   const auto writer = api.begin("/v1/chat/completions", kStream);
   writer->leave();
   go.set_value();
   std::promise<void> done;
-  api.service().service->post([&] { done.set_value(); });
+  api.service().service->post(0, [&] { done.set_value(); });
   done.get_future().wait();
   EXPECT_TRUE(api.engine().requests().empty());
   EXPECT_FALSE(writer->answered());
@@ -224,7 +238,7 @@ TEST(Routes, A87LeavingAtAnyMomentLocksNothingUp) {
         ResponseChannel::Options{.max_backlog = 1 << 20, .wake = [] {}});
     api.call("POST", "/v1/chat/completions", kStream, make_writer(channel));
     std::this_thread::sleep_for(std::chrono::microseconds(round * 20));
-    if (round % 2) channel->peer_left();
+    if (round % 2) channel->probe();
     channel->close();
   }
   ASSERT_TRUE(api.engine().idle());
