@@ -54,7 +54,7 @@ struct BatchInputs {
 struct BatchSource {
   const sched::Sequence* sequence = nullptr;
   const std::shared_ptr<const model::Prompt>* prompt = nullptr;
-  const SequenceSampler* sampler = nullptr;
+  SequenceSampler* sampler = nullptr;
 };
 
 // Turns a reserved plan into arrays. `before` is the step in flight, or nullptr.

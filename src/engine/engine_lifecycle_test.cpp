@@ -118,7 +118,7 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EXPECT_EQ(refused(prompt(counting(60), {{1, 50, 1}}), 1).kind, ErrorKind::kInvalidArgument)
       << "a unit of more patches than the buffers hold";
   SamplingParams wanting = greedy(1);
-  wanting.top_logprobs = 21;  // the toy's sampler gives 20
+  wanting.options.top_logprobs = 21;  // the toy's sampler gives 20
   const auto logprobs = engine.try_submit(prompt(counting(4)), wanting, sink);
   ASSERT_FALSE(logprobs.ok());
   EXPECT_EQ(logprobs.error().param, "top_logprobs");

@@ -56,7 +56,7 @@ Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
                  {},
                  "queue_full"};
   const RequestHandle handle = next_handle_++;
-  SequenceSampler sampler(*request.prompt, request.sampling);
+  SequenceSampler sampler(*request.prompt, request.sampling, parts_.model_config.vocab_size);
   auto open = std::make_unique<OpenRequest>(OpenRequest{
       .request = std::move(request), .sampler = std::move(sampler), .place = std::move(*place)});
   open->stats.arrival = Clock::now();
@@ -191,18 +191,22 @@ void EngineLoop::say_late_samples(StepInFlight& step) {
 sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle,
                                          ops::SampleResult& sample) {
   sched::RowResult result;
-  if (sample.numeric_fault || sample.token < 0) {
+  const auto fail = [&](const char* what, const char* code) {
     result.failed = true;
-    finish(handle, FinishReason::kError,
-           Error{ErrorKind::kInternal,
-                 "the model's output for this request is not a number, or every token is banned",
-                 {},
-                 "numeric_fault"});
+    finish(handle, FinishReason::kError, Error{ErrorKind::kInternal, what, {}, code});
     return result;
+  };
+  if (sample.numeric_fault || sample.token < 0) {
+    return fail("the model's output for this request is not a number, or every token is banned",
+                "numeric_fault");
+  }
+  const Accepted accepted = open.sampler.accept(sample.token);
+  if (accepted == Accepted::kRefused) {
+    return fail("the grammar of this request contradicts itself", "grammar_fault");
   }
   RequestStats& stats = open.stats;
   if (stats.generated_tokens == 0) stats.first_token = counters_.last_step;
-  const bool stop = open.sampler.accept(sample.token);
+  const bool stop = accepted == Accepted::kStops;
   ++stats.generated_tokens;
   ++counters_.generated_tokens;
   events_.push_back({open.request.sink, TokenEvent{.token = sample.token,
@@ -280,7 +284,7 @@ void EngineLoop::launch_steps() {
     const BatchInputs* before = in_flight_.empty() ? nullptr : in_flight_.back().batch.get();
     BatchInputs inputs = build_batch(
         reservation->plan(), parts_.scheduler.block_size, before, [this](sched::SequenceId id) {
-          const OpenRequest& open = *open_.at(id);
+          OpenRequest& open = *open_.at(id);
           return BatchSource{scheduler_.find(id), &open.request.prompt, &open.sampler};
         });
     encoder_cache_.place(inputs.media);  // every rank runs this step, so what it says comes true

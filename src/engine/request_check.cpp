@@ -38,7 +38,8 @@ Status check_draw(const SamplingParams& sampling, const ops::SamplerLimits& limi
                     wanted, limit),
         param);
   };
-  Status status = check("top_logprobs", std::max(sampling.top_logprobs, 0), limits.top_logprobs);
+  Status status =
+      check("top_logprobs", std::max(sampling.options.top_logprobs, 0), limits.top_logprobs);
   if (status) status = check("logit_bias", sampling.logit_bias.size(), limits.logit_biases);
   if (status)
     status = check("bad_words", sampling.bad_token_ids.size() + sampling.stop_token_ids.size(),

@@ -1,10 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "ops/sampling.h"
+
+namespace ernie::grammar {
+class CompiledGrammar;
+}
 
 namespace ernie::engine {
 
@@ -26,6 +31,10 @@ struct SamplingParams {
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<int32_t> bad_token_ids;
   ThinkingBudget thinking;
+  // What the answer must look like, for the vocabulary of the model; null: anything. It begins
+  // after the first grammar_after, if that is a token, else with the answer.
+  std::shared_ptr<const grammar::CompiledGrammar> grammar;
+  int32_t grammar_after = -1;
 };
 
 }  // namespace ernie::engine

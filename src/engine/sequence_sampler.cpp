@@ -30,8 +30,11 @@ std::vector<ops::TokenCount> counts_of(std::vector<int32_t> prompt) {
 
 }  // namespace
 
-SequenceSampler::SequenceSampler(const model::Prompt& prompt, SamplingParams params)
-    : params_(std::move(params)) {
+SequenceSampler::SequenceSampler(const model::Prompt& prompt, SamplingParams params, int vocab_size)
+    : params_(std::move(params)),
+      grammar_begun_(params_.grammar_after < 0),
+      mask_words_(grammar::GrammarMatcher::mask_words(static_cast<size_t>(vocab_size))) {
+  if (params_.grammar) matcher_.emplace(params_.grammar);
   auto tables = std::make_shared<SamplingTables>();
   tables->biases = merged(params_.logit_bias);
   tables->banned = params_.bad_token_ids;
@@ -47,10 +50,10 @@ SequenceSampler::SequenceSampler(const model::Prompt& prompt, SamplingParams par
 bool SequenceSampler::next_but_one_waits() const {
   // The last token inside the budget may end the thought by itself.
   const bool budget_ends = accepted_ + 1 == params_.thinking.max_tokens && !thought_ended_;
-  return params_.options.has_penalties() || budget_ends;
+  return params_.options.has_penalties() || budget_ends || matcher_;
 }
 
-SampleSpec SequenceSampler::next(bool one_is_pending) const {
+SampleSpec SequenceSampler::next(bool one_is_pending) {
   const int32_t index = accepted_ + (one_is_pending ? 1 : 0);
   SampleSpec spec{.tables = tables_};
   spec.row = {
@@ -62,17 +65,38 @@ SampleSpec SequenceSampler::next(bool one_is_pending) const {
     spec.counts = std::make_shared<std::vector<ops::TokenCount>>(counts_);
     spec.row.counts = *spec.counts;
   }
-  const ThinkingBudget& thinking = params_.thinking;
-  const int32_t past_budget = index - thinking.max_tokens;
-  if (thinking.max_tokens >= 0 && past_budget >= 0 && !thought_ended_ &&
-      past_budget < static_cast<int32_t>(thinking.forced_tokens.size())) {
-    spec.row.forced_token = thinking.forced_tokens[past_budget];
-  }
+  spec.row.forced_token = forced_token(index);
+  if (matcher_ && grammar_begun_ && spec.row.forced_token < 0) follow_grammar(spec, index);
   return spec;
 }
 
-bool SequenceSampler::accept(int32_t token) {
+int32_t SequenceSampler::forced_token(int32_t index) const {
+  const ThinkingBudget& thinking = params_.thinking;
+  const int32_t past_budget = index - thinking.max_tokens;
+  const bool forces = thinking.max_tokens >= 0 && past_budget >= 0 && !thought_ended_ &&
+                      past_budget < static_cast<int32_t>(thinking.forced_tokens.size());
+  return forces ? thinking.forced_tokens[past_budget] : -1;
+}
+
+void SequenceSampler::follow_grammar(SampleSpec& spec, int32_t index) {
+  auto mask = std::make_shared<std::vector<uint32_t>>(mask_words_);
+  // Where nothing may follow, the draw finds no token and the request ends with an error.
+  if (!matcher_->fill_mask(*mask)) std::ranges::fill(*mask, 0);
+  if (index < params_.min_tokens) {
+    // An answer that is whole may end before min_tokens.
+    std::vector<uint32_t> longer = *mask;
+    for (const int32_t token : tables_->banned_early) longer[token / 32] &= ~(1u << (token % 32));
+    if (std::ranges::all_of(longer, [](uint32_t word) { return word == 0; })) {
+      spec.row.banned_tokens = tables_->banned;
+    }
+  }
+  spec.row.allowed = *mask;
+  spec.allowed = std::move(mask);
+}
+
+Accepted SequenceSampler::accept(int32_t token) {
   const int32_t index = accepted_++;
+  const bool forced = forced_token(index) >= 0;
   if (token == params_.thinking.end_token && index < params_.thinking.max_tokens) {
     thought_ended_ = true;
   }
@@ -84,8 +108,16 @@ bool SequenceSampler::accept(int32_t token) {
       counts_.insert(at, {token, 1});
     }
   }
-  return index >= params_.min_tokens &&
-         std::ranges::find(params_.stop_token_ids, token) != params_.stop_token_ids.end();
+  if (matcher_ && grammar_begun_ && !forced) {
+    if (!matcher_->accept(token)) return Accepted::kRefused;
+    if (matcher_->is_terminated()) return Accepted::kStops;
+  }
+  // Newlines that are forced behind the end of a thought are no part of the answer.
+  if (token == params_.grammar_after) grammar_begun_ = true;
+  const bool stops =
+      index >= params_.min_tokens &&
+      std::ranges::find(params_.stop_token_ids, token) != params_.stop_token_ids.end();
+  return stops ? Accepted::kStops : Accepted::kGoesOn;
 }
 
 }  // namespace ernie::engine

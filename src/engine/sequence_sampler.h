@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/sampling_params.h"
+#include "grammar/grammar_matcher.h"
 #include "model/prompt.h"
 #include "ops/sampling.h"
 
@@ -22,6 +24,13 @@ struct SampleSpec {
   ops::SampleRow row;
   std::shared_ptr<const SamplingTables> tables;
   std::shared_ptr<const std::vector<ops::TokenCount>> counts;  // set when there are penalties
+  std::shared_ptr<const std::vector<uint32_t>> allowed;        // set where a grammar says
+};
+
+enum class Accepted : uint8_t {
+  kGoesOn,
+  kStops,    // the token ends the answer
+  kRefused,  // the grammar does not allow the token, which was drawn because it did
 };
 
 // The rules for the tokens of one answer. What it says depends on the tokens accepted so far and on
@@ -29,7 +38,8 @@ struct SampleSpec {
 // the engine's thread.
 class SequenceSampler {
  public:
-  SequenceSampler(const model::Prompt& prompt, SamplingParams params);
+  // `vocab_size` logits; of a grammar's vocabulary.
+  SequenceSampler(const model::Prompt& prompt, SamplingParams params, int vocab_size);
 
   // Whether the draw after next depends on the token that the next one draws in a way that only
   // accept() finds out.
@@ -37,13 +47,21 @@ class SequenceSampler {
 
   // The draw of the next token; of the next but one if the next is still being drawn, which must
   // not wait for it.
-  SampleSpec next(bool one_is_pending = false) const;
+  SampleSpec next(bool one_is_pending = false);
 
-  // Records the next token of the answer. True when it ends the answer as a stop token.
-  bool accept(int32_t token);
+  // Records the next token of the answer.
+  Accepted accept(int32_t token);
 
  private:
+  // The token that the thinking budget forces at this index of the answer, or -1.
+  int32_t forced_token(int32_t index) const;
+  // Restricts the draw to what the grammar allows.
+  void follow_grammar(SampleSpec& spec, int32_t index);
+
   SamplingParams params_;
+  std::optional<grammar::GrammarMatcher> matcher_;
+  bool grammar_begun_ = false;
+  size_t mask_words_ = 0;
   std::shared_ptr<const SamplingTables> tables_;
   std::vector<ops::TokenCount> counts_;  // by rising token; kept when there are penalties
   int32_t accepted_ = 0;

@@ -1,10 +1,12 @@
 #include "engine/sequence_sampler.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
 #include "engine/test_support.h"
+#include "grammar/grammar_compiler.h"
 
 namespace ernie::engine {
 namespace {
@@ -17,22 +19,22 @@ TEST(SequenceSampler, BansStopTokensBeforeMinTokens) {
   SamplingParams params = greedy(10, {5, 6});
   params.min_tokens = 2;
   params.bad_token_ids = {9};
-  SequenceSampler sampler(*prompt({1}), params);
+  SequenceSampler sampler(*prompt({1}), params, toy::kVocab);
   const auto banned = [&](bool one_is_pending) {
     const SampleSpec spec = sampler.next(one_is_pending);
     return std::vector<int32_t>(spec.row.banned_tokens.begin(), spec.row.banned_tokens.end());
   };
   EXPECT_EQ(banned(false), (std::vector<int32_t>{5, 6, 9}));
-  EXPECT_FALSE(sampler.accept(1));
+  EXPECT_EQ(sampler.accept(1), Accepted::kGoesOn);
   EXPECT_EQ(banned(false), (std::vector<int32_t>{5, 6, 9}));
   EXPECT_EQ(banned(true), (std::vector<int32_t>{9}));
-  EXPECT_FALSE(sampler.accept(5));
+  EXPECT_EQ(sampler.accept(5), Accepted::kGoesOn);
   EXPECT_EQ(banned(false), (std::vector<int32_t>{9}));
-  EXPECT_TRUE(sampler.accept(5));
+  EXPECT_EQ(sampler.accept(5), Accepted::kStops);
 }
 
 TEST(SequenceSampler, PositionCountsGeneratedTokensKnownOrNot) {
-  SequenceSampler sampler(*prompt(counting(30)), greedy(10));
+  SequenceSampler sampler(*prompt(counting(30)), greedy(10), toy::kVocab);
   sampler.accept(4);
   sampler.accept(4);
   EXPECT_EQ(sampler.next().row.position, 2u);
@@ -42,7 +44,7 @@ TEST(SequenceSampler, PositionCountsGeneratedTokensKnownOrNot) {
 TEST(SequenceSampler, BiasesOfOneTokenAddUp) {
   SamplingParams params = greedy(10);
   params.logit_bias = {{7, 1.5f}, {3, 1}, {7, 2}};
-  const SampleSpec spec = SequenceSampler(*prompt({1}), params).next();
+  const SampleSpec spec = SequenceSampler(*prompt({1}), params, toy::kVocab).next();
   ASSERT_EQ(spec.row.biases.size(), 2u);
   EXPECT_EQ(spec.row.biases[0].token, 3);
   EXPECT_EQ(spec.row.biases[1].token, 7);
@@ -52,7 +54,7 @@ TEST(SequenceSampler, BiasesOfOneTokenAddUp) {
 TEST(SequenceSampler, PenaltiesCountPromptAndAnswer) {
   SamplingParams params = greedy(10);
   const auto counts = [&] {
-    SequenceSampler sampler(*prompt({2, 1, 2}), params);
+    SequenceSampler sampler(*prompt({2, 1, 2}), params, toy::kVocab);
     for (const int32_t token : {8, 2, 8}) sampler.accept(token);
     const SampleSpec spec = sampler.next();
     std::vector<std::pair<int32_t, int32_t>> out;
@@ -71,7 +73,7 @@ SamplingParams thinking(int budget) {
 }
 
 TEST(SequenceSampler, ForcesTheEndOfThinkingAtTheBudget) {
-  SequenceSampler sampler(*prompt({1}), thinking(3));
+  SequenceSampler sampler(*prompt({1}), thinking(3), toy::kVocab);
   std::vector<int32_t> forced;
   std::vector<bool> waits;
   for (int i = 0; i < 8; ++i) {
@@ -84,7 +86,7 @@ TEST(SequenceSampler, ForcesTheEndOfThinkingAtTheBudget) {
 }
 
 TEST(SequenceSampler, ForcesNothingWhenThinkingEndedByItself) {
-  SequenceSampler sampler(*prompt({1}), thinking(3));
+  SequenceSampler sampler(*prompt({1}), thinking(3), toy::kVocab);
   for (const int32_t token : {10, 2, 10}) sampler.accept(token);
   EXPECT_EQ(sampler.next().row.forced_token, -1);
   EXPECT_FALSE(sampler.next_but_one_waits());
@@ -107,6 +109,69 @@ TEST(SequenceSampler, ThinkingBudgetIsExactWhateverTheEngineDoes) {
     ASSERT_EQ(std::count(free_run.begin(), free_run.begin() + 3, free_run[3]), 0);
     EXPECT_EQ(engine.run(p, params).tokens, free_run);
   }
+}
+
+// Token 0 ends an answer; token t is spelled as the character 48 + t.
+std::shared_ptr<const grammar::CompiledGrammar> grammar_of(const std::string& regex) {
+  grammar::Vocabulary vocabulary{{""}, {0}};
+  for (int t = 1; t < toy::kVocab; ++t) {
+    vocabulary.bytes.emplace_back(1, static_cast<char>('0' + t));
+  }
+  return *grammar::GrammarCompiler(vocabulary, 0)
+              .compile({grammar::GrammarKind::kRegex, regex}, std::atomic<bool>{false});
+}
+
+TEST(SequenceSampler, AGrammarIsFollowedWhateverTheEngineDoes) {
+  const auto p = prompt(counting(12));
+  SamplingParams params = greedy(40, {0});
+  params.options.temperature = 2;
+  params.grammar = grammar_of("(1|2A|3B{2}){5,8}C");
+  std::vector<int32_t> first;
+  for (const int steps_in_flight : {1, 2}) {
+    for (const int blocks : {64, 8}) {  // with few, sequences push each other out
+      EngineConfig config = toy::small_config();
+      config.steps_in_flight = steps_in_flight;
+      config.max_model_len = 64;
+      config.num_gpu_blocks_override = blocks;
+      toy::ToyEngine engine(config);
+      std::vector<toy::ToyEngine::Running> running;
+      for (int i = 0; i < 4; ++i) running.push_back(engine.submit(p, params));
+      for (const auto& r : running) {
+        const auto answer = r.wait();
+        std::string text;
+        for (const int32_t token : answer.tokens) text += static_cast<char>('0' + token);
+        EXPECT_THAT(text, testing::MatchesRegex("(1|2A|3BB)+C0")) << steps_in_flight;
+        EXPECT_EQ(answer.reason, FinishReason::kStop);
+        if (first.empty()) first = answer.tokens;
+        EXPECT_EQ(answer.tokens, first);
+      }
+    }
+  }
+}
+
+TEST(SequenceSampler, AGrammarBeginsBehindItsTokenAndNotInsideWhatIsForced) {
+  SamplingParams params = thinking(3);
+  params.grammar = grammar_of("55");
+  params.grammar_after = 2;
+  const auto allowed = [](SequenceSampler& sampler) {
+    const SampleSpec spec = sampler.next();
+    return spec.row.allowed.empty() ? -1 : static_cast<int>(spec.row.allowed[0]);
+  };
+  SequenceSampler forced(*prompt({1}), params, toy::kVocab);
+  for (const int32_t token : {7, 7, 7, 60, 2, 61}) {
+    EXPECT_EQ(allowed(forced), -1);
+    EXPECT_EQ(forced.accept(token), Accepted::kGoesOn);
+  }
+  EXPECT_EQ(allowed(forced), 1 << 5);
+  SequenceSampler by_itself(*prompt({1}), params, toy::kVocab);
+  by_itself.accept(7);
+  by_itself.accept(2);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(allowed(by_itself), 1 << 5);
+    EXPECT_EQ(by_itself.accept(5), Accepted::kGoesOn);
+  }
+  EXPECT_EQ(allowed(by_itself), 1);
+  EXPECT_EQ(by_itself.accept(0), Accepted::kStops);
 }
 
 TEST(SequenceSampler, MinTokensAndBadWordsHoldThroughTheEngine) {

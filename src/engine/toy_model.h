@@ -241,6 +241,9 @@ class Backend : public ops::Backend {
       logits[token] -= o.frequency_penalty * static_cast<float>(in_output) + o.presence_penalty;
     }
     for (const int32_t token : row.banned_tokens) logits[token] = -1e30f;
+    for (int32_t v = 0; v < kVocab && !row.allowed.empty(); ++v) {
+      if ((row.allowed[v / 32] >> (v % 32) & 1) == 0) logits[v] = -1e30f;
+    }
     for (int32_t v = 0; v < kVocab; ++v) {
       const double uniform = (mix({o.seed, row.position, uint64_t(v)}) >> 11) * 0x1.0p-53;
       if (o.temperature > 1e-6f) {

@@ -9,6 +9,7 @@
 #include "base/failure.h"
 #include "base/fair_queue.h"
 #include "base/log.h"
+#include "grammar/grammar_compiler.h"
 #include "serve/client_quota.h"
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
@@ -62,8 +63,13 @@ class ChatServiceImpl : public ChatService {
       : parts_(std::move(parts)),
         config_(std::move(config)),
         quota_(config_.max_sequences_per_client, config_.max_tokens_per_client),
+        grammars_(
+            grammar::make_vocabulary(*parts_.tokenizer, static_cast<size_t>(parts_.vocab_size),
+                                     parts_.defaults.eos_token_ids),
+            config_.grammar_cache_bytes),
         media_(config_.media_threads),
-        text_(config_.threads) {}
+        text_(config_.threads),
+        compilers_(config_.grammar_threads) {}
 
   bool post(ClientId client, std::function<void()> task) override {
     return text_.post(client, std::move(task));
@@ -73,9 +79,9 @@ class ChatServiceImpl : public ChatService {
   std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     TaskPool& pool = has_media(*shared) ? media_ : text_;
-    return begin(pool, shared->options.client, std::move(sink),
-                 [this, shared](GenerationState& generation, Arrival arrival) {
-                   run(generation, arrival, shared->options, shared->reasoning_max_tokens,
+    return begin(pool, shared->options, std::move(sink),
+                 [this, shared](GenerationState& generation, const Begun& begun) {
+                   run(generation, begun, shared->options, shared->reasoning_max_tokens,
                        config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
                          auto prompt =
                              build_chat_prompt(*shared, parts_, config_, generation.cancelled());
@@ -88,9 +94,9 @@ class ChatServiceImpl : public ChatService {
   std::shared_ptr<Generation> complete(CompletionRequest request,
                                        std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
-    return begin(text_, shared->options.client, std::move(sink),
-                 [this, shared](GenerationState& generation, Arrival arrival) {
-                   run(generation, arrival, shared->options, std::nullopt, {}, shared->echo,
+    return begin(text_, shared->options, std::move(sink),
+                 [this, shared](GenerationState& generation, const Begun& begun) {
+                   run(generation, begun, shared->options, std::nullopt, {}, shared->echo,
                        [&]() -> Result<std::vector<PromptPtr>> {
                          std::vector<PromptPtr> prompts;
                          for (auto& prompt : shared->prompts) {
@@ -105,32 +111,56 @@ class ChatServiceImpl : public ChatService {
   }
 
  private:
-  using Arrival = engine::Clock::time_point;
+  struct Begun {
+    engine::Clock::time_point arrival;
+    std::shared_ptr<const grammar::CompiledGrammar> grammar;  // if the options ask for a format
+  };
 
-  // `work` runs on the pool unless the request was cancelled before its turn.
+  // `work` runs on the pool, once the format of the answer, if any, is compiled on a pool of its
+  // own. It does not run if the request was cancelled before its turn.
   template <typename Work>
-  std::shared_ptr<Generation> begin(TaskPool& pool, ClientId client,
+  std::shared_ptr<Generation> begin(TaskPool& pool, const GenerationOptions& options,
                                     std::shared_ptr<OutputSink> sink, Work work) {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
-    const bool queued =
-        pool.post(client, [generation, work = std::move(work), arrival = engine::Clock::now()] {
-          if (generation->cancelled()) return;
-          try {
-            work(*generation, arrival);
-          } catch (const std::exception& e) {
-            generation->fail(failure_of_request(e));
-          }
-        });
-    if (!queued) {
-      generation->fail(
-          {ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
+    auto begun = std::make_shared<Begun>(Begun{.arrival = engine::Clock::now()});
+    const ClientId client = options.client;
+    auto task = [generation, begun, work = std::move(work)] { work(*generation, *begun); };
+    if (!options.format) {
+      enqueue(pool, client, generation, std::move(task));
+      return generation;
     }
+    enqueue(compilers_, client, generation,
+            [this, &pool, client, generation, begun, format = *options.format, task] {
+              auto grammar = grammars_.compile(format.grammar, generation->cancelled());
+              if (!grammar) {
+                Error error = grammar.error();
+                error.param = format.field;
+                return generation->fail(error);
+              }
+              begun->grammar = std::move(*grammar);
+              enqueue(pool, client, generation, task);
+            });
     return generation;
   }
 
+  template <typename Task>
+  static void enqueue(TaskPool& pool, ClientId client,
+                      const std::shared_ptr<GenerationState>& generation, Task task) {
+    const bool queued = pool.post(client, [generation, task = std::move(task)] {
+      if (generation->cancelled()) return;
+      try {
+        task();
+      } catch (const std::exception& e) {
+        generation->fail(failure_of_request(e));
+      }
+    });
+    if (queued) return;
+    generation->fail({ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
+  }
+
   template <typename BuildPrompts>
-  void run(GenerationState& generation, Arrival arrival, const GenerationOptions& options,
+  void run(GenerationState& generation, const Begun& begun, const GenerationOptions& options,
            std::optional<int> reasoning_max_tokens, const std::string& reasoning_parser, bool echo,
            const BuildPrompts& build_prompts) {
     auto prompts = build_prompts();
@@ -169,10 +199,13 @@ class ChatServiceImpl : public ChatService {
         request.client = options.client;
         request.prompt = prompt;
         request.sampling = *sampling;
+        request.sampling.grammar = begun.grammar;
+        request.sampling.grammar_after = sampling->thinking.end_token;
         request.sampling.options.seed = choice_seed(sampling->options.seed, index);
         if (options.timeout_ms)
-          request.deadline = arrival + std::chrono::milliseconds(*options.timeout_ms);
-        if (config_.max_waiting_time) request.queue_deadline = arrival + *config_.max_waiting_time;
+          request.deadline = begun.arrival + std::chrono::milliseconds(*options.timeout_ms);
+        if (config_.max_waiting_time)
+          request.queue_deadline = begun.arrival + *config_.max_waiting_time;
         requests.push_back(std::move(request));
       }
     }
@@ -220,8 +253,10 @@ class ChatServiceImpl : public ChatService {
   Parts parts_;
   ServiceConfig config_;
   const ClientQuota quota_;
+  grammar::GrammarCompiler grammars_;
   TaskPool media_;
-  TaskPool text_;  // goes first: its tasks post to the other
+  TaskPool text_;       // goes before the other, because its tasks post to that
+  TaskPool compilers_;  // likewise, before both
 };
 
 }  // namespace

@@ -10,8 +10,15 @@
 
 #include "base/client_id.h"
 #include "base/limiter.h"
+#include "grammar/grammar_spec.h"
 
 namespace ernie::serve {
+
+// What an answer must look like, and the field that asks for it.
+struct AnswerFormat {
+  grammar::GrammarSpec grammar;
+  std::string field;
+};
 
 // What chat and completion requests have in common. An absent optional takes the model's default
 // (generation_config.json), then the server's. Ranges were checked when the request was parsed.
@@ -36,6 +43,7 @@ struct GenerationOptions {
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<std::string> bad_words;
   std::vector<int32_t> bad_words_token_ids;
+  std::optional<AnswerFormat> format;
   bool return_token_ids = false;
   int max_streaming_response_tokens = 1;  // tokens gathered in one streamed chunk
   std::optional<int> timeout_ms;          // from arrival; past it the request ends with a timeout

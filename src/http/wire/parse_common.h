@@ -8,6 +8,8 @@ namespace ernie::http {
 
 // Fields that chat and completions share.
 serve::GenerationOptions parse_options(FieldReader& fields);
+// What the answer must look like, in any of the ways to say so.
+std::optional<serve::AnswerFormat> parse_format(FieldReader& fields);
 StreamOptions parse_stream_options(FieldReader& fields);
 // Fields of either API that this server knows but does not implement.
 void refuse_unsupported(FieldReader& fields);

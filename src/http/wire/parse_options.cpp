@@ -84,6 +84,7 @@ serve::GenerationOptions parse_options(FieldReader& fields) {
   options.n = static_cast<int>(fields.integer("n", 1, 128).value_or(1));
   options.bad_words = fields.strings("bad_words", kMaxBadWords, kMaxStopBytes);
   options.bad_words_token_ids = fields.token_ids("bad_words_token_ids", kMaxBadWords);
+  options.format = parse_format(fields);
   options.return_token_ids = fields.boolean("return_token_ids").value_or(false);
   options.max_streaming_response_tokens =
       static_cast<int>(fields.integer("max_streaming_response_tokens", 1, kMaxInt).value_or(1));
@@ -117,41 +118,15 @@ StreamOptions parse_stream_options(FieldReader& fields) {
 
 void refuse_unsupported(FieldReader& fields) {
   const std::string later = "this server cannot do it";
-  for (const char* key : {"guided_json",
-                          "guided_regex",
-                          "guided_choice",
-                          "guided_grammar",
-                          "structural_tag",
-                          "guided_json_object",
-                          "logits_processors_args",
-                          "prompt_logprobs",
-                          "include_draft_logprobs",
-                          "temp_scaled_logprobs",
-                          "top_p_normalized_logprobs",
-                          "completion_token_ids",
-                          "mm_hashes",
-                          "response_max_tokens",
-                          "disaggregate_info",
-                          "audio",
-                          "modalities",
-                          "functions",
-                          "function_call",
-                          "prediction",
-                          "web_search_options",
-                          "priority"}) {
+  for (const char* key :
+       {"logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
+        "temp_scaled_logprobs", "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes",
+        "response_max_tokens", "disaggregate_info", "audio", "modalities", "functions",
+        "function_call", "prediction", "web_search_options", "priority"}) {
     fields.refuse(key, later);
   }
   fields.refuse("chat_template",
                 "a template cannot come with a request; start the server with --chat-template");
-  if (const auto* format = fields.object("response_format")) {
-    FieldReader inner(*format, "response_format.");
-    const std::string type = inner.string("type", 64).value_or("text");
-    if (type != "text") {
-      fields.fail("response_format", "of type \"" + type + "\" is not supported; only \"text\" is",
-                  "unsupported_parameter");
-    }
-    fields.adopt(inner);
-  }
 }
 
 }  // namespace ernie::http

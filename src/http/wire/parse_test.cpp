@@ -124,8 +124,21 @@ TEST(ParseOptions, EveryFieldHasItsRange) {
       {"stream", {"true", "false"}, {"1", "\"true\""}},
       {"stream_options", {"null"}, {"{}", R"({"include_usage":true})", "5"}},
       {"response_format",
-       {R"({"type":"text"})", "{}"},
-       {R"({"type":"json_object"})", R"({"type":5})", "\"text\""}},
+       {R"({"type":"text"})", "{}", R"({"type":"json_object"})",
+        R"({"type":"json_schema","json_schema":{"name":"n","schema":{},"strict":true}})"},
+       {R"({"type":5})", "\"text\"", R"({"type":"yaml"})", R"({"type":"json_schema"})",
+        R"({"type":"json_schema","json_schema":{"name":"n"}})",
+        R"({"type":"json_schema","json_schema":{"schema":{},"strict":1}})"}},
+      {"guided_json", {"{}", "\"{}\"", "true"}, {}},
+      {"guided_json_object", {"true", "false"}, {"1"}},
+      {"guided_regex", {"\"a+\""}, {"5"}},
+      {"guided_grammar", {R"("root ::= \"a\"")"}, {"{}"}},
+      {"guided_choice", {"[]", R"(["a","b"])"}, {"[1]", R"([""])"}},
+      {"grammar", {"\"\"", R"("root ::= \"a\"")"}, {"5"}},
+      {"json_schema", {"{}"}, {}},
+      {"structured_outputs",
+       {"{}", R"({"json":{}})", R"({"choice":["a"]})", R"({"json":{},"whitespace_pattern":" ?"})"},
+       {"5", R"({"regex":5})", R"({"whitespace_pattern":" ?"})", R"({"json":{},"regex":"a"})"}},
   };
   for (const Field& field : fields) {
     expect_range(field, chat_error);
@@ -210,29 +223,11 @@ TEST(ParseOptions, StreamOptionsNeedAStream) {
 }
 
 TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
-  for (const char* name : {"guided_json",
-                           "guided_regex",
-                           "guided_choice",
-                           "guided_grammar",
-                           "structural_tag",
-                           "chat_template",
-                           "logits_processors_args",
-                           "prompt_logprobs",
-                           "include_draft_logprobs",
-                           "temp_scaled_logprobs",
-                           "top_p_normalized_logprobs",
-                           "completion_token_ids",
-                           "mm_hashes",
-                           "response_max_tokens",
-                           "disaggregate_info",
-                           "audio",
-                           "modalities",
-                           "functions",
-                           "function_call",
-                           "prediction",
-                           "priority",
-                           "web_search_options",
-                           "guided_json_object"}) {
+  for (const char* name :
+       {"chat_template", "logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
+        "temp_scaled_logprobs", "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes",
+        "response_max_tokens", "disaggregate_info", "audio", "modalities", "functions",
+        "function_call", "prediction", "priority", "web_search_options"}) {
     for (const auto& error : {chat_error('"' + std::string(name) + "\":1"),
                               completion_error('"' + std::string(name) + "\":1")}) {
       ASSERT_TRUE(error) << name;
@@ -254,6 +249,53 @@ TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
     EXPECT_EQ(completion_error(fields)->code, "unsupported_parameter") << fields;
   }
   EXPECT_FALSE(completion_error(R"("best_of":1,"suffix":"")"));
+}
+
+TEST(ParseOptions, EverySpellingOfAFormatMeansTheSame) {
+  using grammar::GrammarKind;
+  const struct {
+    const char* body;
+    GrammarKind kind;
+    const char* text;
+    const char* field;
+  } cases[] = {
+      {R"("response_format":{"type":"json_object"})", GrammarKind::kJsonObject, "",
+       "response_format"},
+      {R"("response_format":{"type":"json_object","schema":{"type":"null"}})",
+       GrammarKind::kJsonSchema, R"({"type":"null"})", "response_format.schema"},
+      {R"("response_format":{"type":"json_schema","json_schema":{"schema":{"type":"null"}}})",
+       GrammarKind::kJsonSchema, R"({"type":"null"})", "response_format.json_schema.schema"},
+      {R"("guided_json":{"type":"null"})", GrammarKind::kJsonSchema, R"({"type":"null"})",
+       "guided_json"},
+      {R"("guided_json":"{\"type\": \"null\"}")", GrammarKind::kJsonSchema, R"({"type": "null"})",
+       "guided_json"},
+      {R"("json_schema":{"type":"null"})", GrammarKind::kJsonSchema, R"({"type":"null"})",
+       "json_schema"},
+      {R"("structured_outputs":{"json":{"type":"null"}})", GrammarKind::kJsonSchema,
+       R"({"type":"null"})", "structured_outputs.json"},
+      {R"("guided_json_object":true)", GrammarKind::kJsonObject, "", "guided_json_object"},
+      {R"("structured_outputs":{"regex":"a+"})", GrammarKind::kRegex, "a+",
+       "structured_outputs.regex"},
+      {R"("guided_regex":"a+")", GrammarKind::kRegex, "a+", "guided_regex"},
+      {R"("guided_grammar":"root ::= x")", GrammarKind::kEbnf, "root ::= x", "guided_grammar"},
+      {R"("grammar":"root ::= x")", GrammarKind::kEbnf, "root ::= x", "grammar"},
+      {R"("structural_tag":"{}")", GrammarKind::kStructuralTag, "{}", "structural_tag"},
+  };
+  for (const auto& c : cases) {
+    const auto parsed = chat_with(c.body);
+    ASSERT_TRUE(parsed.ok()) << c.body;
+    const auto& format = parsed->request.options.format;
+    ASSERT_TRUE(format) << c.body;
+    EXPECT_EQ(format->grammar.kind, c.kind) << c.body;
+    EXPECT_EQ(format->grammar.text, c.text) << c.body;
+    EXPECT_EQ(format->field, c.field) << c.body;
+  }
+  EXPECT_EQ(chat_with(R"("guided_choice":["a","b"])")->request.options.format->grammar.choices,
+            (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(
+      chat_with(R"("guided_choice":[],"response_format":{"type":"text"})")->request.options.format);
+  EXPECT_EQ(chat_error(R"("guided_regex":"a","guided_choice":["a"])")->code,
+            "conflicting_parameters");
 }
 
 TEST(ParseOptions, A47UnknownFieldsAreReported) {
