@@ -190,12 +190,14 @@ int run_serve(std::vector<std::string> args) {
                       .service = &model.service(),
                       .model_name = options.served_model_name,
                       .check_model_name = options.check_model_name,
-                      .ready = [&server] { return server->state() == ServerState::kReady; },
                       .cache_salt_by_key = options.cache_salt_by_key,
                       .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
                                                      4 * options.server.limits.max_body_bytes),
                                .memory = options.server.memory}});
+  const auto ready = [&server] { return server->state() == ServerState::kReady; };
+  http::register_health(*router, model.engine(), ready);
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
+  if (metrics_server) http::register_health(*metrics_router, model.engine(), ready);
   http::register_metrics(*metrics_router, metrics, [&] {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));
     metrics.set_dropped_log_lines(lines.dropped());

@@ -2,6 +2,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
 
 #include "base/failure.h"
 #include "base/log.h"
@@ -28,6 +29,14 @@ Rejection too_slow(const char* what, const char* code) {
                          code});
 }
 
+Rejection too_many_connections(const ServerCore& core) {
+  return Rejection(Error{ErrorKind::kRateLimited,
+                         "the server is at its limit of " + std::to_string(core.served->limit()) +
+                             " connections that it serves (--max-connections); try again later",
+                         {},
+                         "too_many_connections"});
+}
+
 // One coroutine on a strand runs the requests of a connection one after the other.
 //
 // g++ 12 destroys temporaries of an expression with co_await twice (GCC bug 99576). So what follows
@@ -51,20 +60,13 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
     });
   }
   void evict() override {
-    evicted_ = true;
     asio::post(client_->strand(), [self = shared_from_this()] {
-      if (self->stage_ == Stage::kServed)
-        self->evicted_ = false;
-      else if (self->stage_ == Stage::kIdle)
+      if (self->stage_ == Stage::kIdle)
         self->client_->end();
-      else
+      else if (self->stage_ != Stage::kServed)
         self->client_->cut();
     });
   }
-  std::pair<Stage, int64_t> standing() const override {
-    return {evicted_ ? Stage::kServed : stage_.load(), since_.load()};
-  }
-  const std::string& peer() const override { return peer_; }
 
   static awaitable<void> run(std::shared_ptr<HttpConnection> self);
   const auto& strand() const { return client_->strand(); }
@@ -88,9 +90,7 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   const Limits& limits_;
   const std::string peer_;
   const std::shared_ptr<ClientSocket> client_;
-  std::atomic<Stage> stage_ = Stage::kHead;
-  std::atomic<int64_t> since_ = Clock::now().time_since_epoch().count();
-  std::atomic<bool> evicted_ = false;
+  Stage stage_ = Stage::kIdle;
   bool served_ = false;  // at least one request
 
   // Of the current request.
@@ -101,8 +101,9 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
 };
 
 void HttpConnection::enter(Stage stage) {
+  if (stage == stage_) return;
   stage_ = stage;
-  since_ = Clock::now().time_since_epoch().count();
+  core_->connections.enter(this, stage);
 }
 
 std::function<void()> HttpConnection::waker() const {
@@ -249,6 +250,15 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
   if (!whole) co_return false;
   const RouteOptions& route = admission.route->options;
   const bool known = route.is_inference || (route.requires_key && !core_->gate.keys.empty());
+  std::optional<Limiter::Share> served;
+  if (known) {
+    served = core_->served->acquire();
+    if (!served) {
+      queue_refusal(too_many_connections(*core_), false);
+      co_await send_answer();
+      co_return false;
+    }
+  }
   enter(known ? Stage::kServed : Stage::kOpenRoute);
   std::optional<FairLimiter::Share> slot;
   if (const auto rejection = take_slot(core_->gate, core_->state, admission, slot)) {
@@ -262,7 +272,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
                                    .head_only = head_only_,
                                    .can_chunk = head.minor_version == 1,
                                    .max_backlog = limits_.max_stream_backlog,
-                                   .memory = core_->options.memory};
+                                   .memory = known ? core_->options.memory : core_->open_memory};
   options.wake = waker();
   if (slot) {
     options.slot = std::move(*slot);
@@ -381,13 +391,16 @@ awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {
   try {
     self->client_->read_on();
     bool open = true;
-    while (open) open = co_await self->serve_request();
+    while (open) {
+      open = co_await self->serve_request();
+      // Whoever sends many at once takes turns with the others.
+      co_await asio::post(self->strand(), asio::use_awaitable);
+    }
     co_await self->linger();
   } catch (const std::exception& e) {
     log::error("connection ended by an exception: {}", e.what());
   }
   self->client_->close();
-  self->enter(Stage::kServed);  // there is nothing left to evict
   self->core_->connections.remove(self.get());
 }
 
@@ -395,8 +408,8 @@ awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {
 
 void serve_connection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket,
                       std::string peer) {
-  auto connection = std::make_shared<HttpConnection>(core, io, socket, std::move(peer));
-  core->connections.add(connection);
+  auto connection = std::make_shared<HttpConnection>(core, io, socket, peer);
+  core->connections.add(connection, peer);
   asio::co_spawn(connection->strand(), HttpConnection::run(connection), asio::detached);
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -36,11 +37,10 @@ class Connection {
   virtual ~Connection() = default;
   virtual void close() = 0;  // cuts it soon
   virtual void evict() = 0;  // cuts it soon unless it is kServed by then
-  virtual std::pair<Stage, int64_t> standing() const = 0;  // and since when, in clock ticks
-  virtual const std::string& peer() const = 0;
 };
 
-// All open connections. Thread-safe.
+// All open connections. Thread-safe; what it does for a new one takes the same time however many
+// there are, so that a flood of them does not keep the others waiting.
 class ConnectionTable {
  public:
   explicit ConnectionTable(size_t limit)
@@ -50,19 +50,31 @@ class ConnectionTable {
   // oldest of these goes, and when the table is full the one that has come least far, of these the
   // oldest. False when all are being served.
   bool make_room(const std::string& peer);
-  void add(const std::shared_ptr<Connection>& connection);
+  void add(const std::shared_ptr<Connection>& connection, const std::string& peer);
+  void enter(const Connection* connection, Stage stage);
   void remove(const Connection* connection);
   void close_all();
   size_t size() const;
 
  private:
-  std::shared_ptr<Connection> first_to_go(const std::string* peer) const;  // with the lock held
+  using Rank = std::pair<Stage, uint64_t>;  // and the number of steps of all until it came there
+  using Order = std::map<Rank, const Connection*>;
+  struct Entry {
+    std::weak_ptr<Connection> connection;
+    std::string peer;
+    Rank rank;
+  };
+  // With the lock held.
+  void insert(const Connection* connection, Entry& entry, Stage stage);
+  void erase(const Entry& entry);
 
   const size_t limit_;
   const size_t half_open_of_peer_;
   mutable std::mutex mutex_;
-  std::unordered_map<const Connection*, std::weak_ptr<Connection>> open_;
-  std::unordered_map<std::string, size_t> of_peer_;
+  std::unordered_map<const Connection*, Entry> open_;
+  Order order_;                                       // of those that may have to make room
+  std::unordered_map<std::string, Order> half_open_;  // the same of each peer
+  uint64_t steps_ = 0;
 };
 
 // What the connections of one server share.
@@ -77,6 +89,9 @@ class ServerCore {
   Gate gate;
   ConnectionTable connections;
   std::shared_ptr<ArrivingBodies> arriving_bodies;
+  // Connections that are being served; the others stay free for routes that are open to all.
+  std::shared_ptr<Limiter> served;
+  const RequestMemory open_memory;  // of answers of such routes: small, and one for a connection
   std::shared_ptr<Limiter> open_requests;
   std::atomic<ServerState> state = ServerState::kStarting;
 

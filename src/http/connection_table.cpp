@@ -10,59 +10,71 @@ bool half_open(Stage stage) { return stage == Stage::kHead || stage == Stage::kB
 
 }  // namespace
 
-std::shared_ptr<Connection> ConnectionTable::first_to_go(const std::string* peer) const {
-  std::shared_ptr<Connection> first;
-  std::pair<Stage, int64_t> least{Stage::kServed, 0};
-  size_t of_peer = 0;
-  for (const auto& [key, weak] : open_) {
-    auto connection = weak.lock();
-    if (!connection || (peer && connection->peer() != *peer)) continue;
-    const auto standing = connection->standing();
-    if (peer && !half_open(standing.first)) continue;
-    ++of_peer;
-    if (standing >= least) continue;
-    least = standing;
-    first = std::move(connection);
-  }
-  return peer && of_peer < half_open_of_peer_ ? nullptr : first;
+void ConnectionTable::insert(const Connection* connection, Entry& entry, Stage stage) {
+  entry.rank = {stage, ++steps_};
+  if (stage == Stage::kServed) return;
+  order_.emplace(entry.rank, connection);
+  if (half_open(stage)) half_open_[entry.peer].emplace(entry.rank, connection);
+}
+
+void ConnectionTable::erase(const Entry& entry) {
+  order_.erase(entry.rank);
+  const auto own = half_open_.find(entry.peer);
+  if (own == half_open_.end()) return;
+  own->second.erase(entry.rank);
+  if (own->second.empty()) half_open_.erase(own);
 }
 
 bool ConnectionTable::make_room(const std::string& peer) {
-  std::shared_ptr<Connection> own;
-  std::shared_ptr<Connection> least;
+  std::shared_ptr<Connection> victim;
   bool room = false;
   {
     std::lock_guard lock(mutex_);
-    const auto count = of_peer_.find(peer);
-    if (count != of_peer_.end() && count->second >= half_open_of_peer_) own = first_to_go(&peer);
     room = open_.size() < limit_;
-    if (!room && !own) least = first_to_go(nullptr);
-    if (open_.size() < limit_ + kMostOverdue) room = room || own || least;
+    const auto own = half_open_.find(peer);
+    const Connection* first = nullptr;
+    if (own != half_open_.end() && own->second.size() >= half_open_of_peer_)
+      first = own->second.begin()->second;
+    else if (!room && !order_.empty())
+      first = order_.begin()->second;
+    if (first) {
+      const Entry& entry = open_.at(first);
+      victim = entry.connection.lock();
+      erase(entry);
+    }
+    if (open_.size() < limit_ + kMostOverdue) room = room || victim;
   }
-  if (own) own->evict();
-  if (least) least->evict();
+  if (victim) victim->evict();
   return room;
 }
 
-void ConnectionTable::add(const std::shared_ptr<Connection>& connection) {
+void ConnectionTable::add(const std::shared_ptr<Connection>& connection, const std::string& peer) {
   std::lock_guard lock(mutex_);
-  open_.emplace(connection.get(), connection);
-  ++of_peer_[connection->peer()];
+  Entry& entry = open_.emplace(connection.get(), Entry{connection, peer, {}}).first->second;
+  insert(connection.get(), entry, Stage::kIdle);
+}
+
+void ConnectionTable::enter(const Connection* connection, Stage stage) {
+  std::lock_guard lock(mutex_);
+  Entry& entry = open_.at(connection);
+  erase(entry);
+  insert(connection, entry, stage);
 }
 
 void ConnectionTable::remove(const Connection* connection) {
   std::lock_guard lock(mutex_);
-  if (open_.erase(connection) == 0) return;
-  const auto count = of_peer_.find(connection->peer());
-  if (--count->second == 0) of_peer_.erase(count);
+  const auto entry = open_.find(connection);
+  if (entry == open_.end()) return;
+  erase(entry->second);
+  open_.erase(entry);
 }
 
 void ConnectionTable::close_all() {
   std::vector<std::shared_ptr<Connection>> open;
   {
     std::lock_guard lock(mutex_);
-    for (auto& [key, connection] : open_)
-      if (auto alive = connection.lock()) open.push_back(std::move(alive));
+    for (auto& [key, entry] : open_)
+      if (auto alive = entry.connection.lock()) open.push_back(std::move(alive));
   }
   for (auto& connection : open) connection->close();
 }

@@ -25,7 +25,9 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-constexpr size_t kFileReserve = 128;  // descriptors kept for everything but connections
+// Descriptors kept for everything but connections: those that are being closed, the port of metrics,
+// files and fetches.
+constexpr size_t kFileReserve = 256;
 constexpr milliseconds kNoFilesPause{50};
 constexpr int kBacklog = 1024;
 
@@ -35,6 +37,12 @@ size_t connection_limit(int wanted) {
   const size_t open_files = files.rlim_cur == RLIM_INFINITY ? 1 << 20 : files.rlim_cur;
   const size_t usable = open_files > 2 * kFileReserve ? open_files - kFileReserve : open_files / 2;
   return std::min<size_t>(wanted, usable);
+}
+
+// The others are kept for routes that are open to all, such as /health.
+size_t servable(size_t connections) {
+  const size_t kept = std::min<size_t>(std::max<size_t>(connections / 8, 1), 64);
+  return std::max<size_t>(connections - kept, 1);
 }
 
 // One client may have all addresses of an IPv6 network of 64 bits.
@@ -194,6 +202,7 @@ ServerCore::ServerCore(ServerOptions server_options, size_t max_connections,
                                                         options.max_requests_per_client)},
       connections(max_connections),
       arriving_bodies(ArrivingBodies::create(options.memory.held)),
+      served(std::make_shared<Limiter>(servable(max_connections))),
       open_requests(Limiter::unlimited()),
       router_(std::move(router)) {}
 

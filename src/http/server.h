@@ -47,8 +47,8 @@ struct ServerOptions {
   int max_concurrency = 512;        // inference requests at once; more: 429 (FairLimiter)
   int max_requests_per_client = 0;  // of these, of one key or, without keys, address; 0: no limit
   int max_connections = 4096;  // also bounded by the process's file limit less a reserve. When all
-                               // are taken one that is not being served makes room (Stage); if all
-                               // are, the newcomer is closed
+                               // are taken one that is not being served makes room (Stage). At most
+                               // 64 stay free for routes that need no key; more requests: 429
   std::vector<std::string> api_keys;  // empty: no key is asked for
   Limits limits;
   RequestMemory memory;                                  // bodies that do not fit: 429

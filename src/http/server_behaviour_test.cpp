@@ -192,13 +192,16 @@ TEST(ServerConnections, TheLongestIdleOneMakesRoom) {
 
 TEST(ServerConnections, BusyOnesAreNotSacrificed) {
   ServerOptions options;
-  options.max_connections = 2;
+  options.max_connections = 3;
   TestServer server(options);
   RawClient first = server.connect(), second = server.connect();
   first.send(post_text("/v1/hold", "{}"));
   second.send(post_text("/v1/hold", "{}"));
   auto a = server.held(), b = server.held();
-  EXPECT_EQ(server.get("/health").status, 0);  // closed at accept
+  const RawClient::Response refused = server.post("/v1/echo", "{}");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_EQ(error_code_of(refused.body), "too_many_connections");
+  EXPECT_EQ(server.get("/health").status, 200) << "a place is kept for it";
   a->send(200, "text/plain", "a");
   b->send(200, "text/plain", "b");
   EXPECT_EQ(first.read_response().body.size() + second.read_response().body.size(), 2u);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 
 #include "http/server_harness.h"
@@ -114,6 +115,50 @@ TEST(ServerFairness, A13ABodyThatIsHeldBackMakesRoomForOneThatComes) {
   EXPECT_EQ(stranger.read_response().status, 429);
   late.send("a");
   EXPECT_EQ(late.read_response().status, 200);
+}
+
+TEST(ServerFairness, OpenRoutesAreAnsweredWhenAllMemoryIsTaken) {
+  ServerOptions options = with_room(1000);
+  options.api_keys = {"first"};
+  TestServer server(options);
+  const auto router = std::make_shared<Router>();
+  for (const char* path : {"/metrics", "/v1/guarded"}) {
+    router->add("GET", path, {.requires_key = path == std::string("/v1/guarded")},
+                [](HttpRequest, const std::shared_ptr<ResponseWriter>& writer) {
+                  writer->send(200, "text/plain", std::string(100'000, 'm'));
+                });
+  }
+  server.server().set_router(router);
+  const auto others = options.memory.held->acquire(1000);
+  EXPECT_EQ(server.get("/v1/guarded", kFirst).status, 429);
+  EXPECT_EQ(server.get("/metrics").body.size(), 100'000u);
+}
+
+// Without it, one connection's requests would keep a thread for as long as it sends more.
+TEST(ServerFairness, WhoSendsManyRequestsAtOnceTakesTurns) {
+  ServerOptions options;
+  options.threads = 1;
+  TestServer server(options);
+  const auto router = std::make_shared<Router>();
+  std::atomic<int> slow_ones = 0;
+  router->add("GET", "/slow", {.requires_key = false},
+              [&](HttpRequest, const std::shared_ptr<ResponseWriter>& writer) {
+                std::this_thread::sleep_for(1ms);
+                ++slow_ones;
+                writer->send(200, "text/plain", "");
+              });
+  router->add("GET", "/quick", {.requires_key = false},
+              [](HttpRequest, const std::shared_ptr<ResponseWriter>& writer) {
+                writer->send(200, "text/plain", "");
+              });
+  server.server().set_router(router);
+  RawClient many = server.connect();
+  std::string requests;
+  for (int i = 0; i < 1000; ++i) requests += "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  many.send(requests);
+  ASSERT_TRUE(eventually([&] { return slow_ones > 0; }));
+  EXPECT_EQ(server.get("/quick").status, 200);
+  EXPECT_LT(slow_ones, 500);
 }
 
 TEST(ServerFairness, A13WithoutAKeyNoByteOfABodyIsTaken) {

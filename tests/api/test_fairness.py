@@ -1,4 +1,6 @@
 """One client that asks for much, and another one that asks for little."""
+import multiprocessing
+import re
 import socket
 import time
 
@@ -69,3 +71,61 @@ def test_bodies_that_are_held_back_keep_nobody_out(make_server):
     assert status == 200
     for stranger in strangers:
         stranger.close()
+
+
+def hold(port, stop, sent):
+    """Opens one connection after the other, sends something on each and leaves it open."""
+    held = []
+    while not stop.is_set():
+        try:
+            held.append(socket.create_connection(("127.0.0.1", port)))
+            held[-1].sendall(sent)
+        except OSError:
+            pass
+        if len(held) > 4096:
+            held.pop(0).close()
+
+
+def repeat(port, stop, sent):
+    """Sends without an end on some connections, and reads what comes."""
+    clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(32)]
+    for client in clients:
+        client.setblocking(False)
+    rest = [b""] * len(clients)
+    while not stop.is_set():
+        for i, client in enumerate(clients):
+            try:
+                rest[i] = rest[i] or sent * (65536 // len(sent))
+                rest[i] = rest[i][client.send(rest[i]):]
+                client.recv(1 << 20)
+            except BlockingIOError:
+                pass
+
+
+def seconds_to_answer(port, path):
+    begin = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % path)
+        assert client.recv(64).startswith(b"HTTP/1.1 200")
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("flood, sent", [
+    (hold, b""), (hold, b"GET /hea"),
+    (hold, b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+           b"Content-Length: 9000000\r\n\r\n" + b" " * 20_000),
+    (repeat, b"GET /none HTTP/1.1\r\nHost: localhost\r\n\r\n")])
+def test_health_and_metrics_answer_during_a_flood(make_server, flood, sent):
+    server = make_server("--metrics-port", "0")
+    metrics_port = int(re.search(r"metrics  http://[^:]*:(\d+)", server.output())[1])
+    stop = multiprocessing.Event()
+    process = multiprocessing.Process(target=flood, args=(server.port, stop, sent), daemon=True)
+    process.start()
+    try:
+        time.sleep(1)
+        for port, path in [(server.port, b"/health"), (metrics_port, b"/health"), (metrics_port, b"/metrics")]:
+            taken = sorted(seconds_to_answer(port, path) for _ in range(40))
+            assert taken[20] < 0.1, (port, path, taken)
+    finally:
+        stop.set()
+        process.join()

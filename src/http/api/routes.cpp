@@ -196,10 +196,13 @@ void register_api(Router& router, ApiContext api) {
              [context](HttpRequest, std::shared_ptr<ResponseWriter> writer) {
                writer->send(200, "application/json", models_json(*context));
              });
+}
+
+void register_health(Router& router, const engine::Engine& engine, std::function<bool()> ready) {
   for (const char* path : {"/health", "/ping"}) {
     router.add("GET", path, {.requires_key = false},
-               [context](HttpRequest, std::shared_ptr<ResponseWriter> writer) {
-                 if (context->ready() && context->engine->stats().healthy) {
+               [&engine, ready](HttpRequest, std::shared_ptr<ResponseWriter> writer) {
+                 if (ready() && engine.stats().healthy) {
                    return writer->send(200, "application/json", R"({"status":"ok"})");
                  }
                  writer->send_error(

@@ -18,13 +18,15 @@ struct ApiContext {
   serve::ChatService* service = nullptr;
   std::string model_name;          // as /v1/models and answers show it
   bool check_model_name = false;   // a request's "model" must be model_name
-  std::function<bool()> ready;     // false while starting or draining
   bool cache_salt_by_key = false;  // caches are shared with requests of the same API key only
   JsonLimits json;
 };
 
-// POST /v1/chat/completions and /v1/completions, GET /v1/models, /health and /ping.
+// POST /v1/chat/completions and /v1/completions, GET /v1/models.
 void register_api(Router& router, ApiContext context);
+
+// GET /health and /ping. `ready` is false while starting or draining.
+void register_health(Router& router, const engine::Engine& engine, std::function<bool()> ready);
 
 // GET /metrics. `refresh` brings gauges up to date before each scrape.
 void register_metrics(Router& router, obs::Metrics& metrics, std::function<void()> refresh);

@@ -29,8 +29,8 @@ class Api {
     register_api(router_, {.engine = service_.engine.get(),
                            .service = service_.service.get(),
                            .model_name = "tiny",
-                           .check_model_name = true,
-                           .ready = [this] { return ready.load(); }});
+                           .check_model_name = true});
+    register_health(router_, *service_.engine, [this] { return ready.load(); });
   }
 
   void call(const char* method, const char* path, std::string body,
