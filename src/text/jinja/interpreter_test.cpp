@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"ors", "{{ 1" + repeated(" or 1", 100'000) + " }}"},
         Hostile{"filters", "{{ 1" + repeated("|abs", 100'000) + " }}"},
         Hostile{"ifs", repeated("{% if 1 %}", 10'000) + repeated("{% endif %}", 10'000)}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Jinja, CountsStepsOfEmptyLoops) {
   const char* source = "{% for i in range(60) %}{% for j in range(60) %}{% endfor %}{% endfor %}";
