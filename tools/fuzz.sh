@@ -18,6 +18,8 @@ targets=("$@")
 echo "fuzz: building ${#targets[@]} targets (several minutes the first time)"
 cmake --build "$build" -j "$(nproc)" --target "${targets[@]/%/_fuzz}" | tail -1
 
+# Most targets write files; in memory they are written ten times as fast.
+[ -d /dev/shm ] && export TMPDIR=/dev/shm
 failed=0
 for target in "${targets[@]}"; do
   corpus=$build/corpus/$target found=$build/found/$target log=$build/$target.log

@@ -76,11 +76,9 @@ TEST(Image, FormatsAreToldByContentOnly) {
 // Bytes for each pixel: three of the picture, and what the decoder keeps of it beside.
 TEST(Image, HeadersTellWhatDecodingTakes) {
   const std::pair<const char*, size_t> rows[] = {
-      {"jpeg_444.jpg", 3},         {"jpeg_exif_6.jpg", 6},
-      {"jpeg_progressive.jpg", 9}, {"png_grey_1bit.png", 3},
-      {"png_rgba.png", 4},         {"png_palette_alpha.png", 4},
-      {"png_exif_6.png", 6},       {"gif_plain.gif", 3},
-      {"webp_lossless.webp", 7},   {"webp_lossless_alpha.webp", 12}};
+      {"jpeg_444.jpg", 3},      {"jpeg_exif_6.jpg", 6}, {"jpeg_progressive.jpg", 9},
+      {"png_grey_1bit.png", 3}, {"png_rgba.png", 4},    {"png_palette_alpha.png", 4},
+      {"png_exif_6.png", 6},    {"gif_plain.gif", 3},   {"webp_lossy.webp", 7}};
   for (const auto& [name, bytes] : rows) {
     const auto info = probe_image(read_golden(name));
     ASSERT_TRUE(info) << name;
