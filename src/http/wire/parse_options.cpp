@@ -147,7 +147,8 @@ void refuse_unsupported(FieldReader& fields) {
     FieldReader inner(*format, "response_format.");
     const std::string type = inner.string("type", 64).value_or("text");
     if (type != "text") {
-      fields.fail("response_format", "of type \"" + type + "\" is not supported; only \"text\" is",
+      fields.fail("response_format",
+                  "of type " + describe(json::value(type)) + " is not supported; only \"text\" is",
                   "unsupported_parameter");
     }
     fields.adopt(inner);

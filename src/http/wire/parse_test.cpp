@@ -386,6 +386,19 @@ TEST(ParseMessages, FaultsNameTheirPlace) {
   EXPECT_EQ(parse_chat(object("{}")).error().code, "missing_required_parameter");
 }
 
+TEST(ParseMessages, A33WhatAClientWroteIsShownOnOneLine) {
+  for (
+      const std::string body :
+      {R"({"messages":[{"role":"a\nb"}]})",
+       R"({"messages":[{"role":"user","content":[{"type":"a\nb"}]}]})",
+       R"({"messages":[{"role":"user","content":"x"}],"response_format":{"type":"a\nb"}})",
+       R"({"messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"options":{"thinking_mode":"a\nb"}}})"}) {
+    const auto parsed = parse_chat(object(body));
+    ASSERT_FALSE(parsed) << body;
+    EXPECT_THAT(parsed.error().message, ::testing::HasSubstr("a\\nb")) << body;
+  }
+}
+
 TEST(ParseMessages, VideosHaveALimitOfFrames) {
   const auto code = [](const std::string& part) {
     const auto parsed =
