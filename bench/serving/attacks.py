@@ -19,7 +19,7 @@ from served import CHAT, ROOT, Served, bit_png, chat, data_url, head, image
 
 KEY, FOE = "friend", "foe"  # the foe has a key of its own, which some attacks use
 FLAGS = ["--max-model-len", "2048", "--max-num-seqs", "8", "--limit-mm-per-prompt", '{"image": 4, "video": 4}',
-         "--api-key", KEY, "--api-key", FOE]
+         "--api-key", KEY, "--api-key", FOE, "--allow-private-media"]
 BIG = 64 << 20  # bytes: the largest body
 
 
