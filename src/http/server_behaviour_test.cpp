@@ -118,6 +118,7 @@ enum class Leaving { kClose, kReset, kHalfClose, kCloseWithPipelinedInput };
 class ServerDisconnect : public testing::TestWithParam<std::tuple<Leaving, bool>> {};
 
 // A87: without it a request would go on for a client that is gone.
+// A87
 TEST_P(ServerDisconnect, IsNoticedAtOnce) {
   const auto [leaving, streaming] = GetParam();
   TestServer server;
@@ -187,6 +188,7 @@ TEST(ServerStreams, NoDisconnectIsReportedAfterTheAnswer) {
 }
 
 // A14: without it a client that does not read would keep its request and memory for ever.
+// A14
 TEST(ServerStreams, AClientThatDoesNotReadIsCutOffByBytes) {
   ServerOptions options;
   options.limits.max_stream_backlog = 1 << 20;
@@ -205,6 +207,7 @@ TEST(ServerStreams, AClientThatDoesNotReadIsCutOffByBytes) {
   EXPECT_FALSE(writer->write(piece));
 }
 
+// A14
 TEST(ServerStreams, AClientThatDoesNotReadIsCutOffByTime) {
   ServerOptions options;
   options.limits.write_timeout = 300ms;
@@ -252,6 +255,7 @@ TEST(ServerHandlers, ADroppedWriterAnswers500OrCutsTheStream) {
 }
 
 // A15: without it idle connections could lock everybody out.
+// A13, A15
 TEST(ServerConnections, TheLongestIdleOneMakesRoom) {
   ServerOptions options;
   options.max_connections = 20;
@@ -263,6 +267,7 @@ TEST(ServerConnections, TheLongestIdleOneMakesRoom) {
   EXPECT_EQ(idle[0].read_all(), "");
 }
 
+// A15
 TEST(ServerConnections, BusyOnesAreNotSacrificed) {
   ServerOptions options;
   options.max_connections = 2;
@@ -329,6 +334,7 @@ TEST(ServerConnections, A13AnnouncedBodiesTakeNoSlot) {
   EXPECT_EQ(strangers[0].read_response().status, 200);
 }
 
+// A13
 TEST(ServerConnections, ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnection) {
   ServerOptions options;
   options.max_concurrency = 1;
@@ -348,6 +354,7 @@ TEST(ServerConnections, ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnec
   EXPECT_EQ(late.read_response().status, 200);
 }
 
+// A13
 TEST(ServerConnections, RoutesThatReadNoBodyTakeNone) {
   ServerOptions options;
   options.memory = RequestMemory(1000);
@@ -379,6 +386,7 @@ TEST(ServerConnections, A16NothingLeaksOverManyConnections) {
 }
 
 // A17, A18: without it a route could be open that must not be.
+// A17
 TEST(ServerKeys, EveryGuardedRouteNeedsAValidKey) {
   ServerOptions options;
   options.api_keys = {"first-key", "second-key"};
@@ -405,6 +413,7 @@ TEST(ServerKeys, EveryGuardedRouteNeedsAValidKey) {
 }
 
 // A20, A21: without them a web page could drive a local server.
+// A21
 TEST(ServerExposure, LoopbackWithoutKeysAnswersLoopbackNamesOnly) {
   TestServer server;
   const auto ask = [&](const std::string& host) {
@@ -433,6 +442,7 @@ TEST(ServerExposure, LoopbackWithoutKeysAnswersLoopbackNamesOnly) {
 }
 
 // A85: without it the number of requests at work would have no bound.
+// A85
 TEST(ServerLoad, OverMaxConcurrencyIs429WithRetryAfter) {
   ServerOptions options;
   options.max_concurrency = 2;
@@ -456,6 +466,7 @@ TEST(ServerLoad, OverMaxConcurrencyIs429WithRetryAfter) {
 }
 
 // A88: without it a shutdown would cut answers short, or never end.
+// A88
 TEST(ServerShutdown, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
   TestServer server;
   RawClient client = server.connect();
@@ -492,6 +503,7 @@ TEST(ServerShutdown, A88ABodyThatEndsDuringTheDrainIsRefused) {
   EXPECT_EQ(client.read_response().status, 503);
 }
 
+// A88
 TEST(ServerShutdown, DrainGivesUpAtTheLimitOrWhenAborted) {
   TestServer server;
   RawClient client = server.connect();
@@ -545,6 +557,7 @@ TEST(ServerStart, APortInUseIsAnErrorThatNamesIt) {
 }
 
 // A94: without it a client could make endless metric series or forge log lines.
+// A94
 TEST(ServerRecords, MethodsAndPathsAreBounded) {
   TestServer server;
   const auto recorded = [&](size_t n) {

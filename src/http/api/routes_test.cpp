@@ -121,6 +121,7 @@ TEST(Routes, ModelNamesAreHeldAgainstTheServedOne) {
   EXPECT_EQ(writer->json().at("error").at("param"), json::value("model"));
 }
 
+// A93
 TEST(Routes, ErrorsHaveFourKeysAndNoPaths) {
   Api api(serve::always(text_script("a")));
   for (const char* fields :
@@ -177,6 +178,7 @@ TEST(Routes, ModelsNameTheOneServed) {
   EXPECT_EQ(body.at("data").at(0).at("max_model_len"), json::value(512));
 }
 
+// A18
 TEST(Routes, OnlyHealthRoutesAreOpen) {
   Api api(serve::always(text_script("a")));
   for (const Route& route : api.router().routes()) {

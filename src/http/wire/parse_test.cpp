@@ -73,6 +73,7 @@ std::optional<Error> completion_error(const std::string& fields) {
 }
 
 // A34 to A41: what both APIs share.
+// A34, A35, A36, A37, A38, A39, A40, A41
 TEST(ParseOptions, EveryFieldHasItsRange) {
   const Field fields[] = {
       {"n",
@@ -209,6 +210,7 @@ TEST(ParseOptions, StreamOptionsNeedAStream) {
             "stream_options.include_usage");
 }
 
+// A41, A66
 TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
   for (const char* name : {"guided_json",
                            "guided_regex",
@@ -262,6 +264,7 @@ TEST(ParseOptions, A47UnknownFieldsAreReported) {
   EXPECT_EQ(completion_with(R"("x":null)")->unknown_fields, (std::vector<std::string>{"x"}));
 }
 
+// A37
 TEST(ParseChat, LogprobsNeedToBeSwitchedOn) {
   EXPECT_EQ(chat_with(R"("logprobs":true)")->request.options.top_logprobs, 0);
   EXPECT_EQ(chat_with(R"("logprobs":false)")->request.options.top_logprobs, -1);
