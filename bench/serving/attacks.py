@@ -63,14 +63,14 @@ class Watch:
         self.ended.set()
         for thread in self.threads:
             thread.join()
-        return {"questions": len(self.questions), "p50_ms": round(1000 * percentile(self.questions, 0.5), 1),
+        return {"questions": len(self.questions), "looks": len(self.health), "p50_ms": round(1000 * percentile(self.questions, 0.5), 1),
                 "p99_ms": round(1000 * percentile(self.questions, 0.99), 1),
                 "health_worst_ms": round(1000 * max(self.health), 1), "failures": len(self.failures),
                 "first_failure": self.failures[0] if self.failures else None}
 
 
 class Foe:
-    """What an attack does its work with; everything ends at `end`."""
+    """What an attack does its work with; everything ends at `end`. Numbers beside attacks are those of docs/robustness.md."""
 
     def __init__(self, server, end):
         self.server, self.end, self.sockets = server, end, []
@@ -79,7 +79,7 @@ class Foe:
         return time.monotonic() >= self.end
 
     def hold(self, count, bytes_of, many_addresses=False):
-        """Opens connections, sends each what bytes_of(i) gives, and keeps them open; those that are closed come again."""
+        """Opens connections, sends each what bytes_of(i) gives, and keeps them open."""
         for i in range(count):
             if self.over():
                 break
@@ -114,82 +114,82 @@ class Foe:
             client.close()
 
 
-def half_heads(foe):
+def half_heads(foe):  # A13
     foe.hold(4200, lambda i: b"GET /health HTTP/1.1\r\nHo")
 
 
-def half_heads_of_many(foe):
+def half_heads_of_many(foe):  # A13
     foe.hold(4200, lambda i: b"GET /health HTTP/1.1\r\nHo", many_addresses=True)
 
 
-def idle_connections(foe):
+def idle_connections(foe):  # A15
     foe.hold(4200, lambda i: b"", many_addresses=True)
 
 
-def announced_bodies(foe):
+def announced_bodies(foe):  # A13
     foe.hold(600, lambda i: head(CHAT, BIG))
 
 
-def announced_bodies_with_key(foe):
+def announced_bodies_with_key(foe):  # A13
     foe.hold(600, lambda i: head(CHAT, BIG, key=FOE) + b'{"a')
 
 
-def bodies_for_health(foe):
+def bodies_for_health(foe):  # A13
     foe.hold(200, lambda i: head("/health", BIG, method="GET") + b"x" * 100)
 
 
-def last_byte_missing(foe):
+def last_byte_missing(foe):  # A14
     body = b" " * (BIG - 1)
     foe.hold(20, lambda i: head(CHAT, BIG, key=FOE) + body)
 
 
-def connect_and_close(foe):
+def connect_and_close(foe):  # A16
     foe.repeat(2, lambda: foe.server.connect().close())
 
 
-def bad_keys(foe):
+def bad_keys(foe):  # A17
     foe.repeat(4, lambda: foe.post(chat("Hi"), key="guess"))
 
 
-def small_values(foe):
+def small_values(foe):  # A31
     body = b'{"messages":[],"x":[' + b"0," * (30 << 20) + b"0]}"
     foe.repeat(2, lambda: foe.post(body))
 
 
-def colliding_keys(foe):
+def colliding_keys(foe):  # A31
     body = b'{"x":{' + b",".join(b'"%d":0' % i for i in range(1_000_000)) + b"}}"
     foe.repeat(2, lambda: foe.post(body))
 
 
-def long_prompts(foe):
+def long_prompts(foe):  # A43
     body = json.dumps(chat("ab " * (10 << 20))).encode()
     foe.repeat(2, lambda: foe.post(body))
 
 
-def large_pictures(foe):
+def large_pictures(foe):  # A55
     body = json.dumps(chat([image(bit_png(9_000)), {"type": "text", "text": "?"}], max_tokens=1)).encode()
     foe.repeat(4, lambda: foe.post(body))
 
 
-def large_videos(foe):
+def large_videos(foe):  # A61
     frame = data_url(bit_png(10_000))
     body = json.dumps(chat([{"type": "video", "video": [frame] * 20}], max_tokens=1)).encode()
     foe.repeat(4, lambda: foe.post(body))
 
 
-def pictures_that_never_come(foe):
+def pictures_that_never_come(foe):  # A53
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
         body = chat([{"type": "image_url", "image_url": {"url": url}}])
         foe.repeat(16, lambda: foe.post(body))
 
 
-def slow_readers(foe):
+def slow_readers(foe):  # A14
     body = json.dumps(chat("Hi", max_tokens=1500, ignore_eos=True, stream=True, logprobs=True, top_logprobs=20)).encode()
     foe.hold(4, lambda i: head(CHAT, len(body), key=FOE) + body)
 
 
-def leavers(foe):
+def leavers(foe):  # A87
     body = json.dumps(chat("Hi", max_tokens=1500, ignore_eos=True, stream=True)).encode()
 
     def ask_and_leave():
@@ -199,7 +199,7 @@ def leavers(foe):
     foe.repeat(2, ask_and_leave)
 
 
-def many_choices(foe):
+def many_choices(foe):  # A34
     body = chat("Hi", max_tokens=64, ignore_eos=True, n=16, temperature=1)
     foe.repeat(2, lambda: foe.post(body))
 
@@ -257,7 +257,7 @@ def main():
         fine = (figure["p99_ms"] < bar and figure["health_worst_ms"] < 100 and not figure["failures"] and figure["idle_after"])
         bad += [] if fine else [name]
         print(f"{name:28} p99 {figure['p99_ms']:7.1f} ms, /health at most {figure['health_worst_ms']:6.1f} ms, "
-              f"{figure['failures']} of {figure['questions']} questions failed{'' if fine else '  <- over the bar'}", flush=True)
+              f"{figure['failures']} of {figure['questions'] + figure['looks']} questions and looks failed{'' if fine else '  <- over the bar'}", flush=True)
         if figure["first_failure"]:
             print(f"    {figure['first_failure']}")
     code = server.stop()
