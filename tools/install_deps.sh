@@ -15,8 +15,8 @@ packages=(
   "libgtest-dev=1.12.*" "libgmock-dev=1.12.*" "librapidcheck-dev" "libbenchmark-dev=1.7.*"
   "python3" "python3-venv" "curl" "ca-certificates"
 )
-# Format and lint tools; only .ci/run and contributors need them.
-lint_packages=("clang-format-14" "clang-tidy-14")
+# Format and lint tools, and the compiler of the fuzz targets with its runtimes; only .ci/run and contributors need them.
+lint_packages=("clang-format-14" "clang-tidy-14" "clang-14=1:14.0.*" "libclang-rt-14-dev=1:14.0.*")
 [ "${1:-}" = "--lint" ] && packages+=("${lint_packages[@]}")
 
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }

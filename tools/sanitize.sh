@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # tools/sanitize.sh address,undefined | thread
-# Builds the matching test programs with that sanitizer in build-<name> and runs them.
+# Builds the matching test programs with that sanitizer in build-<name> and runs them; with the first two, a server under a
+# random load, too.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?"usage: tools/sanitize.sh address,undefined | thread"}
 case $kind in
   thread) tests=(base_test comm_test sched_test engine_test serve_test http_test) ;;
-  *) tests=(base_test media_test text_test grammar_test sched_test model_test obs_test serve_test http_test backend_cpu_test) ;;
+  *) tests=(base_test comm_test media_test text_test grammar_test sched_test model_test engine_test obs_test serve_test
+    http_test backend_cpu_test) ;;
 esac
 build=build-${kind%%,*}
 echo "sanitize: configuring $build for -fsanitize=$kind"
@@ -23,3 +25,10 @@ export TSAN_OPTIONS="halt_on_error=1" UBSAN_OPTIONS="print_stacktrace=1" ASAN_OP
 export ERNIE_PROPERTY_SECONDS=5 RC_PARAMS="max_success=20"
 pattern=$(IFS='|'; echo "^(${targets[*]})$")
 ctest --test-dir "$build" -R "$pattern" --output-on-failure -j 1 --timeout 900
+[ "$kind" = thread ] && exit 0
+
+echo "sanitize: building ernie"
+cmake --build "$build" -j "$(nproc)" --target ernie | tail -1
+echo "sanitize: serving for a minute"
+# Memory that is freed stays in quarantine, so it is not flat.
+bench/serving/chaos.py --ernie "$build/ernie" --seconds 60 --clients 8 --memory-bar-mb 4000

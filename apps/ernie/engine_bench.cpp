@@ -104,9 +104,9 @@ class EngineUnderTest {
   std::unique_ptr<engine::Engine> start_shard(const engine::EngineConfig& config) {
     const int ranks = options_.shard;
     const model::ModelConfig model = engine::stored_model(options_.config, config);
-    const auto load = [this, &model, &config, ranks](const model::LoadOptions& load,
+    const auto load = [this, &model, &config, ranks](const model::LoadOptions& options,
                                                      ops::Backend& backend, Communicator&) {
-      std::vector<int32_t> row_of(static_cast<size_t>(load.limits.max_seqs) * ranks);
+      std::vector<int32_t> row_of(static_cast<size_t>(options.limits.max_seqs) * ranks);
       for (size_t i = 0; i < row_of.size(); ++i)
         row_of[i] = static_cast<int32_t>(i / static_cast<size_t>(ranks));
       const size_t bytes = row_of.size() * sizeof(int32_t);
@@ -115,13 +115,13 @@ class EngineUnderTest {
       shard_ = make_solo_shard(ranks, [this, &backend](TensorView part, TensorView out) {
         backend.gather_rows({part, rows_.view(DType::kI32, {out.rows()}), out});
       });
-      return model::load_model(model, config.model_dir, load, backend, *shard_);
+      return model::load_model(model, config.model_dir, options, backend, *shard_);
     };
     return engine::start_engine(
         model, config, make_backend_,
         {.plan =
-             [&model, ranks](const model::LoadOptions& load, const ops::Sizing& sizing) {
-               return model::plan_memory(model, load, ranks, sizing);
+             [&model, ranks](const model::LoadOptions& options, const ops::Sizing& sizing) {
+               return model::plan_memory(model, options, ranks, sizing);
              },
          .load = load,
          .ranks = ranks});

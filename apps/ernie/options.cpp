@@ -211,6 +211,7 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   engine.enable_chunked_prefill =
       f.chunked_prefill && environment("FD_DISABLE_CHUNKED_PREFILL").value_or("0") != "1";
   engine.disable_chunked_mm_input = f.disable_chunked_mm_input;
+  engine.check_invariants = f.check_invariants;
   engine.gpu_memory_utilization = f.gpu_memory_utilization;
   engine.num_gpu_blocks_override = f.num_gpu_blocks_override;
   parse_graph_config(f.graph_optimization_config, engine, out.notes);

@@ -392,6 +392,7 @@ TEST(ServeOptions, ShortAndNegatedFlags) {
   EXPECT_EQ(parse({"m", "-tp", "2"}).engine.tensor_parallel_size, 2);
   EXPECT_FALSE(parse({"m", "--no-enable-prefix-caching"}).engine.enable_prefix_caching);
   EXPECT_TRUE(parse({"m", "--enable-prefix-caching"}).engine.enable_prefix_caching);
+  EXPECT_TRUE(parse({"m", "--check-invariants"}).engine.check_invariants);
   EXPECT_FALSE(parse({"m", "--max-waiting-time", "-1"}).service.max_waiting_time);
   EXPECT_EQ(parse({"m", "--max-waiting-time", "0.5"}).service.max_waiting_time,
             std::chrono::milliseconds(500));

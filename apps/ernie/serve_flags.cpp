@@ -206,6 +206,10 @@ void add_capacity_flags(CLI::App& app, ServeFlags& f) {
   app.add_flag("--disable-chunked-mm-input", f.disable_chunked_mm_input,
                "Never let a cache hit end inside a picture")
       ->group(group);
+  app.add_flag(
+         "--check-invariants", f.check_invariants,
+         "Check the scheduler's books after each step and abort when they are wrong; for tests")
+      ->group(group);
   app.add_option("--graph-optimization-config", f.graph_optimization_config,
                  R"(JSON, CUDA graphs: {"use_cudagraph": false} turns them off)")
       ->group(group);

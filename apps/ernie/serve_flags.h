@@ -49,6 +49,7 @@ struct ServeFlags {
   bool prefix_caching = true;
   bool chunked_prefill = true;
   bool disable_chunked_mm_input = false;
+  bool check_invariants = false;
   std::string graph_optimization_config;
   double max_waiting_time = -1;
   int scheduler_max_size = -1;

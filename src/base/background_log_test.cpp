@@ -55,6 +55,7 @@ class BackgroundLogTest : public testing::Test {
   std::unique_ptr<spdlog::logger> logger_;
 };
 
+// A92
 TEST_F(BackgroundLogTest, LinesComeWholeAndInOrder) {
   std::string expected;
   for (int i = 0; i < 100; ++i) {
@@ -66,6 +67,7 @@ TEST_F(BackgroundLogTest, LinesComeWholeAndInOrder) {
   EXPECT_EQ(sink_->dropped(), 0u);
 }
 
+// A92
 TEST_F(BackgroundLogTest, APipeThatNobodyReadsHoldsUpNobody) {
   const auto begin = Clock::now();
   for (int i = 0; i < 50'000; ++i) logger_->info("line {:5}", i);
@@ -80,6 +82,7 @@ TEST_F(BackgroundLogTest, APipeThatNobodyReadsHoldsUpNobody) {
   EXPECT_EQ(lines, 50'000 - static_cast<int64_t>(dropped));
 }
 
+// A92
 TEST_F(BackgroundLogTest, StoppingHasALimit) {
   for (int i = 0; i < 50'000; ++i) logger_->info("line {:5}", i);
   const auto begin = Clock::now();
@@ -88,6 +91,7 @@ TEST_F(BackgroundLogTest, StoppingHasALimit) {
   logger_->info("goes nowhere");
 }
 
+// A92
 TEST_F(BackgroundLogTest, AClosedPipeDropsAndCounts) {
   close(ends_[0]);
   for (int i = 0; i < 100; ++i) logger_->info("line {}", i);

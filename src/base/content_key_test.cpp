@@ -8,6 +8,7 @@
 namespace ernie {
 namespace {
 
+// A64, A68
 TEST(ContentKey, IsSha256) {
   // FIPS 180-2, appendix B.1.
   const unsigned char expected[32] = {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea,
@@ -18,6 +19,7 @@ TEST(ContentKey, IsSha256) {
   EXPECT_EQ(std::memcmp(key.words.data(), expected, sizeof(expected)), 0);
 }
 
+// A64, A68
 TEST(ContentKey, AChainDependsOnEveryPartAndItsOrder) {
   const auto chain = [](const std::string& first, const std::string& second) {
     const ContentKey start = content_key(ContentKey{}, first.data(), first.size());

@@ -11,6 +11,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// A62
 TEST(Limiter, SharesNeverPassTheLimitAndAreGivenBack) {
   const auto limiter = std::make_shared<Limiter>(10);
   {
@@ -28,6 +29,7 @@ TEST(Limiter, SharesNeverPassTheLimitAndAreGivenBack) {
   EXPECT_FALSE(limiter->acquire(11));
 }
 
+// A62
 TEST(Limiter, WhoWaitsGetsTheRoomInOrderOfArrival) {
   const auto limiter = std::make_shared<Limiter>(10);
   const std::atomic<bool> never = false;
@@ -53,6 +55,7 @@ TEST(Limiter, WhoWaitsGetsTheRoomInOrderOfArrival) {
   EXPECT_EQ(limiter->used(), 0u);
 }
 
+// A62
 TEST(Limiter, WaitingCanBeGivenUp) {
   const auto limiter = std::make_shared<Limiter>(10);
   const auto all = limiter->acquire(10);

@@ -106,7 +106,7 @@ std::unique_ptr<Engine> start_engine(const model::ModelConfig& model_config, Eng
                                       .enable_prefix_caching = config.enable_prefix_caching,
                                       .enable_chunked_prefill = config.enable_chunked_prefill,
                                       .disable_chunked_mm_input = config.disable_chunked_mm_input,
-                                      .check_invariants = source.check_invariants},
+                                      .check_invariants = config.check_invariants},
                         .memory = memory,
                         .sampler_limits = limits,
                         .ranks = std::move(ranks)});
@@ -117,11 +117,6 @@ std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
                                       const BackendFactory& make_backend,
                                       const CommunicatorFactory& make_communicators) {
   const model::ModelConfig stored = stored_model(model_config, config);
-#ifdef NDEBUG
-  constexpr bool kCheckInvariants = false;
-#else
-  constexpr bool kCheckInvariants = true;
-#endif
   return start_engine(
       served_model(stored, config), config, make_backend,
       {.plan = weight_planner(stored, config),
@@ -129,8 +124,7 @@ std::unique_ptr<Engine> Engine::start(const model::ModelConfig& model_config,
            [=](const model::LoadOptions& options, ops::Backend& backend, Communicator& comm) {
              return model::load_model(stored, config.model_dir, options, backend, comm);
            },
-       .ranks = config.tensor_parallel_size,
-       .check_invariants = kCheckInvariants},
+       .ranks = config.tensor_parallel_size},
       make_communicators);
 }
 

@@ -44,6 +44,7 @@ struct EngineConfig {
   bool enable_prefix_caching = true;
   bool enable_chunked_prefill = true;
   bool disable_chunked_mm_input = false;
+  bool check_invariants = false;        // of the scheduler's books, after each step; aborts
   double gpu_memory_utilization = 0.9;  // on the CPU: the share of free RAM that may be used
   int num_gpu_blocks_override = 0;      // 0 = plan from memory
   int max_waiting_requests = 1024;      // a fuller queue refuses with kRateLimited (FairLimiter)

@@ -21,6 +21,7 @@ bool eventually(const std::function<bool()>& condition, std::chrono::millisecond
   return condition();
 }
 
+// A87
 TEST(EngineLifecycle, CancelFreesEverythingWhereverTheRequestIs) {
   EngineConfig config = small_config();
   config.max_num_seqs = 2;
@@ -53,6 +54,7 @@ TEST(EngineLifecycle, CancelFreesEverythingWhereverTheRequestIs) {
   }
 }
 
+// A86
 TEST(EngineLifecycle, DeadlinesEndRequestsInQueueAndRunning) {
   EngineConfig config = small_config();
   config.max_num_seqs = 1;
@@ -74,6 +76,7 @@ TEST(EngineLifecycle, DeadlinesEndRequestsInQueueAndRunning) {
   EXPECT_TRUE(eventually([&] { return engine->stats().running == 0; }));
 }
 
+// A86
 TEST(EngineLifecycle, AQueueDeadlineEndsOnlyWhatWasNeverScheduled) {
   EngineConfig config = small_config();
   config.max_num_seqs = 1;
@@ -97,6 +100,7 @@ TEST(EngineLifecycle, AQueueDeadlineEndsOnlyWhatWasNeverScheduled) {
   EXPECT_EQ(first->wait().reason, FinishReason::kLength);
 }
 
+// A85
 TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EngineConfig config = small_config();
   config.max_model_len = 64;
@@ -174,6 +178,7 @@ TEST(EngineLifecycle, DrainRefusesNewRequestsAndWaitsForTheOthers) {
   EXPECT_EQ(running.wait().tokens.size(), 60u);
 }
 
+// A88
 TEST(EngineLifecycle, CancelAllEndsWhatIsThereAndNothingLater) {
   ToyEngine engine(small_config());
   engine.controls().step_delay_us = 1000;
@@ -196,6 +201,7 @@ TEST(EngineLifecycle, StoppingCancelsWhatIsLeft) {
   }
 }
 
+// A81
 TEST(EngineLifecycle, ANumericFaultEndsItsRequestOnly) {
   for (const int steps_in_flight : {1, 2}) {
     EngineConfig config = small_config();
@@ -216,6 +222,7 @@ TEST(EngineLifecycle, ANumericFaultEndsItsRequestOnly) {
   }
 }
 
+// A89
 TEST(EngineLifecycle, AFaultOfAnyRankTellsEveryRequestAndStopsService) {
   for (const int bad_rank : {0, 1}) {
     EngineConfig config = small_config();
@@ -250,6 +257,7 @@ TEST(EngineLifecycle, AFaultOfAnyRankTellsEveryRequestAndStopsService) {
   }
 }
 
+// A90
 TEST(EngineLifecycle, ARankThatHangsIsFoundAndNamed) {
   struct Case {
     int ranks, bad_rank;

@@ -13,8 +13,7 @@ struct ModelSource {
   std::function<std::unique_ptr<model::Model>(const model::LoadOptions&, ops::Backend&,
                                               Communicator&)>
       load;
-  int ranks = 1;                  // that the model is cut across, which need not all be here
-  bool check_invariants = false;  // check the scheduler's books after each step
+  int ranks = 1;  // that the model is cut across, which need not all be here
 };
 
 // What Engine::start() loads: the model as its checkpoint stores it. Throws StartError when it

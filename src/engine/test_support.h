@@ -162,7 +162,8 @@ inline EngineConfig small_config() {
 // An engine over the toy model whose books are checked after every step.
 class ToyEngine {
  public:
-  explicit ToyEngine(const EngineConfig& config) {
+  explicit ToyEngine(EngineConfig config) {
+    config.check_invariants = true;
     const auto controls = controls_;
     engine_ = start_engine(
         toy::config(), config, [](int) { return std::make_unique<Backend>(size_t{1} << 30); },
@@ -170,9 +171,9 @@ class ToyEngine {
              [](const model::LoadOptions&, const ops::Sizing&) {
                return model::MemoryNeeds{1000, 1000};
              },
-         .load = [controls](const model::LoadOptions&, ops::Backend&,
-                            Communicator& comm) { return std::make_unique<Model>(comm, controls); },
-         .check_invariants = true});
+         .load = [controls](
+                     const model::LoadOptions&, ops::Backend&,
+                     Communicator& comm) { return std::make_unique<Model>(comm, controls); }});
   }
   Engine* operator->() { return engine_.get(); }
   Controls& controls() { return *controls_; }

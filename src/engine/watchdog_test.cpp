@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 constexpr StepTimeLimits kLimits{.step = 60s, .rank = 2s};
 const Clock::time_point kStart{1h};
 
+// A90
 TEST(Watchdog, NamesTheRankThatHasNotEndedWhatAnotherEnded) {
   const std::array<RankProgress, 2> ranks{RankProgress{.tasks_left = 0, .last_end = kStart + 1s},
                                           RankProgress{.tasks_left = 1, .last_end = kStart - 5s}};
@@ -22,6 +23,7 @@ TEST(Watchdog, NamesTheRankThatHasNotEndedWhatAnotherEnded) {
   EXPECT_NE(hang->what.find("rank 0 has waited for it for more than 2000 ms"), std::string::npos);
 }
 
+// A90
 TEST(Watchdog, NamesTheRankThatOthersWaitForInACollective) {
   const std::array<RankProgress, 3> ranks{
       RankProgress{.tasks_left = 1, .waiting_since = kStart + 1s}, RankProgress{.tasks_left = 1},
@@ -38,6 +40,7 @@ TEST(Watchdog, ALongStepAndALongRestAreNoHang) {
   EXPECT_FALSE(find_hang(both, kStart, kLimits, kStart + 60s));
 }
 
+// A90
 TEST(Watchdog, AStepEndsWithItsLimit) {
   const std::array<RankProgress, 2> ranks{RankProgress{.tasks_left = 1},
                                           RankProgress{.tasks_left = 2}};

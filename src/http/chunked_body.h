@@ -21,7 +21,7 @@ class ChunkedBody {
   // taken: all of them, unless the body ended or was refused.
   size_t push(std::string_view input, std::string& body);
 
-  bool done() const { return state_ == State::kDone; }
+  bool done() const { return state_ == State::kDone && !rejection_; }
   const std::optional<Rejection>& rejection() const { return rejection_; }
 
  private:

@@ -114,7 +114,7 @@ TEST(ServerStreams, WritersMayBeUsedFromManyThreads) {
 }
 
 // A14: without it a client that does not read would keep its request and memory for ever.
-TEST(ServerStreams, AClientThatDoesNotReadIsCutOffByBytes) {
+TEST(ServerStreams, A14AClientThatDoesNotReadIsCutOffByBytes) {
   ServerOptions options;
   options.limits.max_stream_backlog = 1 << 20;
   TestServer server(options);
@@ -132,7 +132,7 @@ TEST(ServerStreams, AClientThatDoesNotReadIsCutOffByBytes) {
   EXPECT_FALSE(writer->write(piece));
 }
 
-TEST(ServerStreams, AClientThatDoesNotReadIsCutOffByTime) {
+TEST(ServerStreams, A14AClientThatDoesNotReadIsCutOffByTime) {
   ServerOptions options;
   options.limits.write_timeout = 300ms;
   options.limits.max_stream_backlog = 64 << 20;
@@ -179,7 +179,7 @@ TEST(ServerHandlers, ADroppedWriterAnswers500OrCutsTheStream) {
 }
 
 // A15: without it idle connections could lock everybody out.
-TEST(ServerConnections, TheLongestIdleOneMakesRoom) {
+TEST(ServerConnections, A13A15TheLongestIdleOneMakesRoom) {
   ServerOptions options;
   options.max_connections = 20;
   TestServer server(options);
@@ -190,7 +190,7 @@ TEST(ServerConnections, TheLongestIdleOneMakesRoom) {
   EXPECT_EQ(idle[0].read_all(), "");
 }
 
-TEST(ServerConnections, BusyOnesAreNotSacrificed) {
+TEST(ServerConnections, A15BusyOnesAreNotSacrificed) {
   ServerOptions options;
   options.max_connections = 3;
   TestServer server(options);
@@ -259,7 +259,7 @@ TEST(ServerConnections, A13AnnouncedBodiesTakeNoSlot) {
   EXPECT_EQ(strangers[0].read_response().status, 200);
 }
 
-TEST(ServerConnections, ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnection) {
+TEST(ServerConnections, A13ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnection) {
   ServerOptions options;
   options.max_concurrency = 1;
   options.memory = RequestMemory(1000);
@@ -278,7 +278,7 @@ TEST(ServerConnections, ABodyThatEndsWhileAllSlotsAreTakenIs429AndKeepsTheConnec
   EXPECT_EQ(late.read_response().status, 200);
 }
 
-TEST(ServerConnections, RoutesThatReadNoBodyTakeNone) {
+TEST(ServerConnections, A13RoutesThatReadNoBodyTakeNone) {
   ServerOptions options;
   options.memory = RequestMemory(1000);
   TestServer server(options);
@@ -309,7 +309,7 @@ TEST(ServerConnections, A16NothingLeaksOverManyConnections) {
 }
 
 // A17, A18: without it a route could be open that must not be.
-TEST(ServerKeys, EveryGuardedRouteNeedsAValidKey) {
+TEST(ServerKeys, A17EveryGuardedRouteNeedsAValidKey) {
   ServerOptions options;
   options.api_keys = {"first-key", "second-key"};
   TestServer server(options);
@@ -335,7 +335,7 @@ TEST(ServerKeys, EveryGuardedRouteNeedsAValidKey) {
 }
 
 // A20, A21: without them a web page could drive a local server.
-TEST(ServerExposure, LoopbackWithoutKeysAnswersLoopbackNamesOnly) {
+TEST(ServerExposure, A21LoopbackWithoutKeysAnswersLoopbackNamesOnly) {
   TestServer server;
   const auto ask = [&](const std::string& host) {
     RawClient client = server.connect();
@@ -363,7 +363,7 @@ TEST(ServerExposure, LoopbackWithoutKeysAnswersLoopbackNamesOnly) {
 }
 
 // A85: without it the number of requests at work would have no bound.
-TEST(ServerLoad, OverMaxConcurrencyIs429WithRetryAfter) {
+TEST(ServerLoad, A85OverMaxConcurrencyIs429WithRetryAfter) {
   ServerOptions options;
   options.max_concurrency = 2;
   TestServer server(options);
@@ -386,7 +386,7 @@ TEST(ServerLoad, OverMaxConcurrencyIs429WithRetryAfter) {
 }
 
 // A88: without it a shutdown would cut answers short, or never end.
-TEST(ServerShutdown, DrainFinishesWhatRunsAndRefusesWhatIsNew) {
+TEST(ServerShutdown, A88DrainFinishesWhatRunsAndRefusesWhatIsNew) {
   TestServer server;
   RawClient client = server.connect();
   client.send(post_text("/v1/hold", "{}"));
@@ -422,7 +422,7 @@ TEST(ServerShutdown, A88ABodyThatEndsDuringTheDrainIsRefused) {
   EXPECT_EQ(client.read_response().status, 503);
 }
 
-TEST(ServerShutdown, DrainGivesUpAtTheLimitOrWhenAborted) {
+TEST(ServerShutdown, A88DrainGivesUpAtTheLimitOrWhenAborted) {
   TestServer server;
   RawClient client = server.connect();
   client.send(post_text("/v1/hold", "{}"));
@@ -475,7 +475,7 @@ TEST(ServerStart, APortInUseIsAnErrorThatNamesIt) {
 }
 
 // A94: without it a client could make endless metric series or forge log lines.
-TEST(ServerRecords, MethodsAndPathsAreBounded) {
+TEST(ServerRecords, A94MethodsAndPathsAreBounded) {
   TestServer server;
   const auto recorded = [&](size_t n) {
     return eventually([&] { return server.records().size() == n; });

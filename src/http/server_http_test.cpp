@@ -150,6 +150,7 @@ TEST(ServerHttp, A06AClientThatSendsOnAfterA413CanStillReadIt) {
   EXPECT_EQ(client.read_response().status, 413);
 }
 
+// A31
 TEST(ServerHttp, BodiesOfAllRequestsTogetherAreBounded) {
   ServerOptions options;
   options.memory = RequestMemory(2000);  // half of it for what is not decoded
@@ -163,6 +164,7 @@ TEST(ServerHttp, BodiesOfAllRequestsTogetherAreBounded) {
 }
 
 // The answer may take long; the bytes of the question are needed by the handler only.
+// A31
 TEST(ServerHttp, ABodyThatIsGoneTakesNoRoom) {
   ServerOptions options;
   options.memory = RequestMemory(2000);  // half of it for what is not decoded
@@ -175,6 +177,7 @@ TEST(ServerHttp, ABodyThatIsGoneTakesNoRoom) {
 }
 
 // Whole answers get 429 in their place, streams are cut as those that are not read.
+// A46
 TEST(ServerHttp, AnswersThatAreNotReadTakeTheirShare) {
   ServerOptions options;
   options.memory = RequestMemory(size_t{32} << 20);  // half of it for what is not decoded
@@ -325,6 +328,7 @@ TEST(ServerHttp, Http10ClosesAndTakesNoChunks) {
   EXPECT_THAT(stream.read_all(), HasSubstr("\r\n\r\nonetwo"));
 }
 
+// A33
 TEST(ServerHttp, RequestIdsAreSanitisedAndReturned) {
   TestServer server;
   EXPECT_EQ(server.get("/health", "X-Request-Id: abc-1.2_3\r\n").headers["x-request-id"],

@@ -25,6 +25,7 @@ enum class Leaving { kClose, kReset, kCloseWithPipelinedInput };
 class ServerDisconnect : public testing::TestWithParam<std::tuple<Leaving, bool>> {};
 
 // A87: without it a request would go on for a client that is gone.
+// A87
 TEST_P(ServerDisconnect, IsNoticedAtOnce) {
   const auto [leaving, streaming] = GetParam();
   TestServer server;

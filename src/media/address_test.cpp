@@ -23,6 +23,7 @@ bool is_public(const std::string& text) {
   return is_public_address(reinterpret_cast<sockaddr*>(&v6), sizeof(v6));
 }
 
+// A48
 TEST(Address, SpecialPurposeBlocksAreNotPublic) {
   for (const char* text : {"0.0.0.0",
                            "0.255.255.255",
@@ -76,6 +77,7 @@ TEST(Address, SpecialPurposeBlocksAreNotPublic) {
   }
 }
 
+// A48
 TEST(Address, TheirNeighboursArePublic) {
   for (const char* text : {"1.1.1.1",         "8.8.8.8",        "9.255.255.255",
                            "11.0.0.0",        "100.63.255.255", "100.128.0.0",
@@ -90,6 +92,7 @@ TEST(Address, TheirNeighboursArePublic) {
   }
 }
 
+// A48
 TEST(Address, OtherFamiliesAreNotPublic) {
   sockaddr_un local{};
   local.sun_family = AF_UNIX;

@@ -18,6 +18,7 @@ struct StoredSize {
   int orientation = 1;  // EXIF, 1 to 8
   // Most bytes for each pixel while it is decoded: the picture and what the decoder keeps beside.
   int decoding_bytes = 3;
+  size_t table_bytes = 0;  // and those that do not grow with the pixels
 };
 
 // Header readers allocate no pixels. Decoders return the stored size, alpha already over white;

@@ -29,6 +29,7 @@ std::string outcome(const File& file) {
   return "ok";
 }
 
+// A56
 TEST(CorruptImage, TruncatedAtEveryByteIsInvalid) {
   for (const char* name : kSmallFiles) {
     const File file = read_golden(name);
@@ -44,6 +45,7 @@ TEST(CorruptImage, TruncatedAtEveryByteIsInvalid) {
   }
 }
 
+// A56
 TEST(CorruptImage, EveryFlippedBitIsInvalidOrAnImage) {
   for (const char* name : kSmallFiles) {
     const File file = read_golden(name);

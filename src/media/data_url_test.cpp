@@ -27,6 +27,7 @@ std::string encode(const std::vector<uint8_t>& bytes) {
   return out;
 }
 
+// A65
 TEST(Base64, RoundTrip) {
   EXPECT_TRUE(rc::check([](const std::vector<uint8_t>& bytes) {
     std::string text = encode(bytes);
@@ -39,6 +40,7 @@ TEST(Base64, RoundTrip) {
   }));
 }
 
+// A65
 TEST(Base64, WhitespaceIsSkippedAndPaddingOptional) {
   EXPECT_EQ(text_of(decode_base64("aGVs\r\nbG8=", kNoLimit)), "hello");
   EXPECT_EQ(text_of(decode_base64(" a G\tVsbG8 = \n", kNoLimit)), "hello");
@@ -47,6 +49,7 @@ TEST(Base64, WhitespaceIsSkippedAndPaddingOptional) {
   EXPECT_EQ(text_of(decode_base64("", kNoLimit)), "");
 }
 
+// A65
 TEST(Base64, MalformedTextIsRefused) {
   for (const char* text : {"a", "aGVsb", "aGVsbG8==", "aGVsbG8=x", "aA=", "aGVs=", "=", "====",
                            "aGVs====", "aG!s", "aG-s", "aG_s", "aGVs\x80", "aGVs%2B", "a.b="}) {
@@ -56,6 +59,7 @@ TEST(Base64, MalformedTextIsRefused) {
   EXPECT_NE(decode_base64("aG-s", kNoLimit).error().message.find("URL-safe"), std::string::npos);
 }
 
+// A52
 TEST(DataUrl, MediaTypeIsIgnoredAndBase64Required) {
   EXPECT_EQ(text_of(decode_data_url("data:image/png;base64,aGk=", kNoLimit)), "hi");
   EXPECT_EQ(text_of(decode_data_url("DATA:text/html;charset=x;BASE64,aGk", kNoLimit)), "hi");
@@ -66,6 +70,7 @@ TEST(DataUrl, MediaTypeIsIgnoredAndBase64Required) {
   }
 }
 
+// A52
 TEST(DataUrl, OverTheLimitIsTooLarge) {
   const auto bytes = decode_data_url("data:;base64," + std::string(4000, 'A'), 2999);
   ASSERT_FALSE(bytes);

@@ -35,6 +35,7 @@ std::string hash_of(const Image& image) {
   return fmt::format("{:016x}{:016x}", hash.high, hash.low);
 }
 
+// A57
 TEST(Golden, DecodedPixelsAndSizesEqualPillow) {
   int pictures = 0;
   for (const Expected& e : read_expected()) {

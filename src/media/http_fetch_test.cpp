@@ -119,6 +119,7 @@ TEST(HttpFetch, ABodyWithoutLengthEndsWithTheConnection) {
   EXPECT_EQ(fetch(server.url("/")), "until the end");
 }
 
+// A53
 TEST(HttpFetch, OtherStatusesAndBrokenAnswersFail) {
   TestServer server([](const std::string& path, int fd) {
     if (path == "/404") send_text(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno");
@@ -145,6 +146,7 @@ TEST(HttpFetch, AHostThatRefusesFails) {
   EXPECT_EQ(fetch(url), "media_fetch_failed");
 }
 
+// A53
 TEST(HttpFetch, TheByteLimitHoldsWithAndWithoutDeclaredLength) {
   TestServer server([](const std::string& path, int fd) {
     if (path == "/exact") send_text(fd, answer(std::string(1000, 'x')));
@@ -163,6 +165,7 @@ TEST(HttpFetch, TheByteLimitHoldsWithAndWithoutDeclaredLength) {
   EXPECT_EQ(fetch(server.url("/exact"), policy), "media_too_large");
 }
 
+// A53
 TEST(HttpFetch, TheTotalTimeHolds) {
   std::atomic<bool> done = false;
   TestServer server([&](const std::string& path, int fd) {
@@ -182,6 +185,7 @@ TEST(HttpFetch, TheTotalTimeHolds) {
   done = true;
 }
 
+// A50
 TEST(HttpFetch, RedirectsShareOneTimeLimit) {
   TestServer server([](const std::string&, int fd) {
     std::this_thread::sleep_for(milliseconds(200));
@@ -194,6 +198,7 @@ TEST(HttpFetch, RedirectsShareOneTimeLimit) {
   EXPECT_LE(server.connections(), 3);
 }
 
+// A53
 TEST(HttpFetch, ATrickleEndsLongBeforeTheTotalTime) {
   std::atomic<bool> done = false;
   TestServer server([&](const std::string&, int fd) {
@@ -209,6 +214,7 @@ TEST(HttpFetch, ATrickleEndsLongBeforeTheTotalTime) {
   done = true;
 }
 
+// A50
 TEST(HttpFetch, ThreeRedirectsAreFollowedAndNoMore) {
   TestServer server([](const std::string& path, int fd) {
     const int left = std::atoi(path.c_str() + 1);
@@ -220,6 +226,7 @@ TEST(HttpFetch, ThreeRedirectsAreFollowedAndNoMore) {
   EXPECT_EQ(server.connections(), 8);
 }
 
+// A50
 TEST(HttpFetch, ARedirectPassesTheSameChecks) {
   std::string target;
   TestServer server([&](const std::string& path, int fd) {
@@ -240,11 +247,13 @@ TEST(HttpFetch, ARedirectPassesTheSameChecks) {
 // The name passes the check of the URL's text; only the address it resolves to gives it away, as
 // with a public name that an attacker points at a private address. A socket that had been opened
 // would give "media_fetch_failed" (nothing listens) or an answer.
+// A49
 TEST(HttpFetch, ANameThatResolvesToAPrivateAddressIsBlockedAtTheSocket) {
   EXPECT_EQ(fetch("http://localhost/", FetchPolicy{}), "media_url_blocked");
   EXPECT_EQ(fetch("https://localhost/", FetchPolicy{}), "media_url_blocked");
 }
 
+// A48
 TEST(HttpFetch, LiteralPrivateAddressesAndPortsAreBlockedWithoutAConnection) {
   TestServer server([](const std::string&, int fd) { send_text(fd, answer("reached")); });
   const std::string url = server.url("/");
@@ -257,6 +266,7 @@ TEST(HttpFetch, LiteralPrivateAddressesAndPortsAreBlockedWithoutAConnection) {
   EXPECT_EQ(server.connections(), 0);
 }
 
+// A48
 TEST(HttpFetch, ProxiesOfTheEnvironmentAreIgnored) {
   TestServer proxy([](const std::string&, int fd) { send_text(fd, answer("proxied")); });
   TestServer server([](const std::string&, int fd) { send_text(fd, answer("direct")); });
@@ -280,6 +290,7 @@ TEST(HttpFetch, CancellingEndsTheTransferSoon) {
   EXPECT_LT(steady_clock::now() - start, milliseconds(5000));  // of a transfer without end
 }
 
+// A52
 TEST(HttpFetch, OtherSchemesAreBlocked) {
   for (const char* url : {"ftp://example.com/x", "gopher://example.com/", "jar:http://x!/y",
                           "javascript:alert(1)", "httpss://example.com/", "//example.com/x", "http",

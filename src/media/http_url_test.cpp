@@ -18,6 +18,7 @@ TEST(HttpUrl, OrdinaryUrlsPass) {
   }
 }
 
+// A48
 TEST(HttpUrl, AmbiguousOrPrivateUrlsAreBlocked) {
   for (const std::string url : {"http://127.0.0.1/",
                                 "http://0.0.0.0/",

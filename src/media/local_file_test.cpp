@@ -69,6 +69,7 @@ TEST_F(LocalFile, TheFolderMayBeReachedThroughALink) {
   EXPECT_EQ(fetch("file://" + (root_ / "link").string() + "/a.txt"), "inside");
 }
 
+// A51
 TEST_F(LocalFile, NothingOutsideTheFolderIsRead) {
   for (const char* inside :
        {"/out_absolute", "/out_relative", "/up/secret.txt", "/../secret.txt",
@@ -82,6 +83,7 @@ TEST_F(LocalFile, NothingOutsideTheFolderIsRead) {
   }
 }
 
+// A51
 TEST_F(LocalFile, OnlyRegularFilesAreRead) {
   EXPECT_EQ(fetch(url("/fifo")), "media_url_blocked");  // and does not wait for a writer
   EXPECT_EQ(fetch(url("/sub%20dir")), "media_url_blocked");
@@ -91,12 +93,14 @@ TEST_F(LocalFile, OnlyRegularFilesAreRead) {
   EXPECT_EQ(fetch(url("/a.txt/b")), "media_fetch_failed");
 }
 
+// A51
 TEST_F(LocalFile, MalformedEscapesAreRefused) {
   for (const char* inside : {"/a%", "/a%2", "/a%zz", "/a.txt%00.png", "/a%+1"}) {
     EXPECT_EQ(fetch(url(inside)), "media_url_blocked") << inside;
   }
 }
 
+// A51
 TEST_F(LocalFile, TheByteLimitHolds) {
   policy_.max_bytes = 6;
   EXPECT_EQ(fetch(url("/a.txt")), "inside");
@@ -120,6 +124,7 @@ TEST_F(LocalFile, WithoutAFolderTheMessageNamesTheFlag) {
   EXPECT_EQ(bytes.error().message.find("a.txt"), std::string::npos);
 }
 
+// A51
 TEST_F(LocalFile, TheWalkForOldKernelsRefusesLinksAndParents) {
   const int folder = open(folder_.c_str(), O_PATH | O_DIRECTORY);
   for (const char* path : {"a.txt", "./a.txt", "sub dir//b.txt", "sub dir/./b.txt"}) {

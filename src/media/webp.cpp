@@ -6,6 +6,7 @@
 
 #include "media/codec.h"
 #include "media/exif.h"
+#include "media/webp_tables.h"
 
 namespace ernie::media {
 namespace {
@@ -34,6 +35,17 @@ int read_orientation(const Demuxer& demuxer) {
   }
   WebPDemuxReleaseChunkIterator(&chunk);
   return orientation;
+}
+
+size_t read_table_bytes(const Demuxer& demuxer) {
+  WebPIterator frame{};
+  size_t bytes = 0;
+  if (WebPDemuxGetFrame(demuxer.get(), 1, &frame)) {
+    bytes =
+        webp_table_bytes({frame.fragment.bytes, frame.fragment.size}, frame.width, frame.height);
+  }
+  WebPDemuxReleaseIterator(&frame);
+  return bytes;
 }
 
 // Decodes one frame into its place in `image`.
@@ -65,7 +77,7 @@ Result<StoredSize> read_webp_header(Bytes bytes) {
   // Lossless pictures are decoded as ARGB first; alpha makes a copy of four channels more.
   const bool alpha = WebPDemuxGetI(demuxer.get(), WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG;
   const StoredSize size{canvas_width(demuxer), canvas_height(demuxer), read_orientation(demuxer),
-                        3 + 4 + (alpha ? 5 : 0)};
+                        3 + 4 + (alpha ? 5 : 0), read_table_bytes(demuxer)};
   if (size.width < 1 || size.height < 1) return damaged("it has no pixels");
   return size;
 }

@@ -129,6 +129,7 @@ std::string error_of(const ModelConfig& config, const TensorMap& tensors) {
   return "no error";
 }
 
+// A76
 TEST(CheckpointSource, EveryMissingTensorIsNamed) {
   ModelConfig config = tiny_config();
   config.tie_word_embeddings = false;
@@ -143,6 +144,7 @@ TEST(CheckpointSource, EveryMissingTensorIsNamed) {
   }
 }
 
+// A76
 TEST(CheckpointSource, WrongShapesNameTensorExpectedAndFound) {
   const ModelConfig config = tiny_config();
   const TensorMap logical = tiny_pt_tensors(config);

@@ -128,6 +128,7 @@ struct Refusal {
 
 class ConfigRefusal : public ::testing::TestWithParam<Refusal> {};
 
+// A78
 TEST_P(ConfigRefusal, NamesFileKeyAndExpectation) {
   const Refusal& refusal = GetParam();
   auto json = flat_vision();
@@ -184,6 +185,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"vision_config.hidden_act", "\"gelu\"", "quick_gelu"},
         Refusal{"vision_config.in_channels", "4", "3"}));
 
+// A78
 TEST(Config, FilesThatAreNoJsonObject) {
   for (const char* text : {"", "[]", "3", "{\"a\": 1", "{\"hidden_size\": NaN}", "{} {}", "\xff"}) {
     const auto config = parse_config(text, "dir/config.json");

@@ -168,6 +168,7 @@ void replace_in(const std::string& path, const std::string& from, const std::str
   std::ofstream(path, std::ios::binary) << text;
 }
 
+// A83
 TEST(PackRefusal, AnotherVersionOrGeometry) {
   const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 1);
   replace_in(packed.path() + "/config.json", "\"moe_num_shared_experts\": 2",
@@ -180,6 +181,7 @@ TEST(PackRefusal, AnotherVersionOrGeometry) {
 }
 
 // A number that decides answers but no shape.
+// A83
 TEST(PackRefusal, AConfigurationThatWasEdited) {
   const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 1);
   replace_in(packed.path() + "/config.json", "\"moe_k\": 2", "\"moe_k\": 1");
@@ -200,6 +202,7 @@ TEST(PackFolder, ServesTextOnly) {
             plan_memory(config, options, 1, backend->sizing())->weight_bytes);
 }
 
+// A83
 TEST(PackRefusal, AnIndexThatIsNone) {
   const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 1);
   const std::string index = *text::read_file(pack_index_path(packed.path()));
@@ -215,6 +218,7 @@ TEST(PackRefusal, AnIndexThatIsNone) {
   }
 }
 
+// A83
 TEST(PackRefusal, TruncatedFiles) {
   const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 2);
   const std::string file = packed.file(1, 2);
@@ -227,6 +231,7 @@ TEST(PackRefusal, TruncatedFiles) {
   EXPECT_THAT(error_of([&] { folder_logits(packed.path(), 2); }), HasSubstr(file));
 }
 
+// A83
 TEST(PackRefusal, AFlippedBitNamesTensorAndFile) {
   const Packed packed(testing::pt_layout(wide_pt_tensors()), mix("wint4"), 2);
   const std::string file = packed.file(1, 2);

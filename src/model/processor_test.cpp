@@ -136,6 +136,7 @@ TEST(Processor, TheCostOfAVideoIsKnownBeforeItsFrames) {
   }
 }
 
+// A61
 TEST(Processor, FramesAreAskedForOnceInOrderAndErrorsEndThat) {
   const auto processor = make_processor({.video_min_pixels = 1, .video_max_pixels = 56 * 84});
   const MediaShape shape{.is_video = true, .frames = 5, .height = 60, .width = 90};

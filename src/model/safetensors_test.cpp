@@ -63,6 +63,7 @@ std::string entry(const std::string& type, const std::string& shape, const std::
 
 class HostileHeader : public ::testing::TestWithParam<Hostile> {};
 
+// A76
 TEST_P(HostileHeader, IsRefusedWithTheFilesName) {
   EXPECT_THAT(open_error(GetParam().bytes),
               AllOf(HasSubstr("a.safetensors"), HasSubstr(GetParam().said)))
@@ -102,6 +103,7 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"data left over", safetensors_bytes(entry("F32", "[1]", "[0,4]"), "12345"),
                 "expected 4 bytes of data, found 5"}));
 
+// A76
 TEST(Safetensors, TruncatedAtEveryByteIsRefused) {
   const std::string whole = safetensors_bytes({{"x", {{2, 2}, {1, 2, 3, 4}}}});
   for (size_t bytes = 0; bytes < whole.size(); ++bytes) {
@@ -125,6 +127,7 @@ TEST(Checkpoint, ShardsOfAnIndex) {
   EXPECT_EQ(checkpoint.find("z"), nullptr);
 }
 
+// A79
 TEST(Checkpoint, BadIndexesAreRefused) {
   const std::pair<const char*, const char*> cases[] = {
       {R"({"weight_map": {"x": "../one.safetensors"}})", "../one.safetensors"},

@@ -113,6 +113,7 @@ TEST(Metrics, ShowsTheEnginesState) {
 }
 
 // A94: without it, series could grow with the number of requests.
+// A94
 TEST(Metrics, HttpSeriesDependOnLabelsOnly) {
   Metrics metrics;
   metrics.record_http("POST", "/v1/chat/completions", 200, 0.2);
@@ -125,6 +126,7 @@ TEST(Metrics, HttpSeriesDependOnLabelsOnly) {
   EXPECT_THAT(text, Not(HasSubstr("fastdeploy:http")));
 }
 
+// A92
 TEST(Metrics, DroppedLogLinesAreATotal) {
   Metrics metrics;
   metrics.set_dropped_log_lines(3);

@@ -39,6 +39,7 @@ TEST(BlockKeys, DependOnEverythingBefore) {
   for (int i = 0; i < 3; ++i) EXPECT_NE(a[i], b[i]) << i;
 }
 
+// A64
 TEST(BlockKeys, TellPicturesWithTheSamePlaceholdersApart) {
   // The unit covers part of block 0, all of block 1, part of block 2.
   const auto a = keys_of(sequence(16, {{2, 8, ContentKey{1, 1}}}));
@@ -73,6 +74,7 @@ TEST(MediaRounding, MovesOnlyPositionsInsideAUnit) {
   }
 }
 
+// A68
 TEST(BlockKeys, TellSaltsApartFromTheFirstBlockOn) {
   Sequence salted = sequence(16, {});
   salted.cache_salt = ContentKey{7};

@@ -392,6 +392,7 @@ TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   close(client);
 }
 
+// A62
 TEST(ChatService, TextWaitsForNoPicture) {
   SilentServer media;
   TestService service(always(text_script("a")), patient());

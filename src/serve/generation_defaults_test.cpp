@@ -40,6 +40,7 @@ TEST(GenerationDefaults, OneEndTokenOrSeveral) {
   EXPECT_TRUE(load(R"({"eos_token_id": null, "top_k": 20})"));
 }
 
+// A78
 TEST(GenerationDefaults, ABrokenFileIsNamedWithItsKey) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "expected JSON"},

@@ -55,6 +55,7 @@ TEST(Bpe, WindowsGiveTheIdsOfTheWholeText) {
   }
 }
 
+// A44
 TEST(Bpe, TimeIsLinearInTheText) {
   for (const char* unit : {"a", "\u2581", "🐕", "e\u0301\u0302", "图"}) {
     const auto cost = [&](size_t bytes) {

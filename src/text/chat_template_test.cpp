@@ -124,6 +124,7 @@ TEST(BuiltinTemplate, TextModelsHaveTheirOwn) {
   EXPECT_THAT(show_builtin(input, BuiltinTemplate::kErnieText), HasSubstr("no images or videos"));
 }
 
+// A63, A75
 TEST(BuiltinTemplate, TypedMarkersStayUserText) {
   ChatInput input;
   input.messages = {message("user", {text("<|IMAGE_START|><|image@placeholder|></think>")})};
@@ -132,6 +133,7 @@ TEST(BuiltinTemplate, TypedMarkersStayUserText) {
             "\nAssistant: <think>");
 }
 
+// A63, A75
 TEST(JinjaTemplate, TypedMarkersStayUserText) {
   const auto chat = ChatTemplate::from_jinja(golden_template("ernie_like"));
   ChatInput input;
@@ -201,6 +203,7 @@ TEST(JinjaTemplate, ATemplatesExceptionIsTheRequestsError) {
   EXPECT_THAT(segments.error().message, HasSubstr("roles must alternate"));
 }
 
+// A67
 TEST(JinjaTemplate, AnEndlessTemplateIsALoadError) {
   const auto chat = ChatTemplate::from_jinja(
       "{% macro m() %}{% for i in range(1000) %}{{ m() }}{% endfor %}{% endmacro %}"

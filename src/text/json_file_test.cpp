@@ -36,6 +36,7 @@ TEST_F(ReadFile, GivesTheWholeFileAndAnEmptyOne) {
   EXPECT_EQ(*read_file(folder_ / "empty"), "");
 }
 
+// A78
 TEST_F(ReadFile, WaitsForNothingAndNamesWhatIsNoFile) {
   ASSERT_EQ(mkfifo((folder_ / "pipe").c_str(), 0600), 0);
   fs::create_symlink("/dev/zero", folder_ / "device");
@@ -50,6 +51,7 @@ TEST_F(ReadFile, WaitsForNothingAndNamesWhatIsNoFile) {
   EXPECT_FALSE(has_entry(folder_ / "missing"));
 }
 
+// A78
 TEST_F(ReadFile, HasALimit) {
   std::ofstream(folder_ / "huge");
   fs::resize_file(folder_ / "huge", uintmax_t{30} << 30);

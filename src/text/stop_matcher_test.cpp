@@ -60,6 +60,7 @@ Found naive(const std::string& text, const std::vector<std::string>& stops, bool
   return {text, std::nullopt};
 }
 
+// A39
 TEST(StopMatcher, EqualsANaiveSearchAtAnyChunking) {
   const auto words = [](int letters) {
     return rc::gen::container<std::string>(
@@ -92,6 +93,7 @@ TEST(StopMatcher, EqualsANaiveSearchAtAnyChunking) {
   }));
 }
 
+// A39
 TEST(StopMatcher, HostileStopsTakeLinearTime) {
   StopMatcher matcher({std::string(100'000, 'a') + "b", std::string(50'000, 'a') + "c"});
   size_t bytes = 0;

@@ -100,6 +100,7 @@ rc::Gen<std::string> texts() {
                       });
 }
 
+// A32
 TEST(Tokenizer, DecodingUndoesEncoding) {
   EXPECT_TRUE(rc::check([] {
     const std::string text = *texts();
@@ -108,6 +109,7 @@ TEST(Tokenizer, DecodingUndoesEncoding) {
   }));
 }
 
+// A63, A75
 TEST(Tokenizer, NeverMakesAnAddedTokenFromUntrustedText) {
   EXPECT_TRUE(rc::check([] {
     const auto part = rc::gen::oneOf(
@@ -137,6 +139,7 @@ TEST(Tokenizer, SegmentsAreEncodedAsOneString) {
   }));
 }
 
+// A75
 TEST(Tokenizer, SpecialTokensCountOnlyInTrustedSegments) {
   const Tokenizer& tokenizer = toy_tokenizer();
   const int32_t cls = *tokenizer.cls_id();
@@ -183,6 +186,7 @@ TEST(Tokenizer, StopsEarlyAtMaxTokensAndThenSaysSo) {
   EXPECT_GT(tokenizer.encode(text, {.max_tokens = all - 1}).size(), all - 1);
 }
 
+// A80
 TEST(TokenizerLoad, NamesTheMissingFile) {
   const TempFolder folder;
   const auto tokenizer = Tokenizer::load(folder.path());
@@ -190,6 +194,7 @@ TEST(TokenizerLoad, NamesTheMissingFile) {
   EXPECT_THAT(tokenizer.error().message, HasSubstr("tokenizer.model: expected"));
 }
 
+// A80
 TEST(TokenizerLoad, RejectsAModelThatIsNone) {
   const TempFolder folder;
   folder.write("tokenizer.model", "not a model");
@@ -206,6 +211,7 @@ struct BadJson {
 
 class TokenizerBadJson : public ::testing::TestWithParam<BadJson> {};
 
+// A80
 TEST_P(TokenizerBadJson, NamesTheFileAndTheFault) {
   const TempFolder folder;
   std::filesystem::copy(kToyTokenizer, folder.path(), std::filesystem::copy_options::recursive);

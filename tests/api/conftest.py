@@ -36,7 +36,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [str(ERNIE), "serve", "--model", str(model), "--port", str(self.port),
                    "--max-model-len", "512", "--max-num-seqs", "8", "--reasoning-parser", "ernie-45-vl",
-                   "--num-gpu-blocks-override", "128", *flags]
+                   "--num-gpu-blocks-override", "128", "--check-invariants", *flags]
         self.log = log or tempfile.TemporaryFile()
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT,
                                         env={**os.environ, **(env or {})})

@@ -25,6 +25,7 @@ def test_client_raises_its_own_types(server):
     assert error.value.param == "temperature"
 
 
+# A25, A26, A27
 @pytest.mark.parametrize("body", [b"", b"{", b"[1,2]", b"null", b"3", b'"x"', b"{'a':1}", b'{"a":1,}', b"\xff\xfe",
                                   b'{"messages": "\xc3\x28"}', b'{"a":"\\ud800"}', b"\xef\xbb\xbf{}",
                                   b"[" * 100_000, b'{"a":' * 100_000])
@@ -50,6 +51,7 @@ BAD_FIELDS = [
 ]
 
 
+# A30
 @pytest.mark.parametrize("field, value", BAD_FIELDS)
 def test_field_out_of_range(server, field, value):
     body = json.dumps({"messages": USER, "max_tokens": 4, field: value}).replace("Infinity", "1e309")
@@ -58,24 +60,28 @@ def test_field_out_of_range(server, field, value):
     assert error["type"] == "invalid_request_error"
 
 
+# A30
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_json_does_not_have(server, value):
     body = json.dumps({"messages": USER, "temperature": "@"}).replace('"@"', value)
     expect(server, 400, body.encode(), code="json_invalid")
 
 
+# A37
 @pytest.mark.parametrize("extra", [{"top_logprobs": 21, "logprobs": True}, {"top_logprobs": 2**31, "logprobs": True},
                                    {"top_logprobs": 3}])
 def test_logprobs_limits(server, extra):
     expect(server, 400, {"messages": USER, **extra}, param="top_logprobs")
 
 
+# A47
 @pytest.mark.parametrize("field, value", [
     ("tools", [{"type": "function", "function": {"name": "f"}}]), ("chat_template", "x"), ("prompt_logprobs", 1), ("logits_processors_args", {})])
 def test_known_but_unsupported_fields_are_refused(server, field, value):
     expect(server, 400, {"messages": USER, field: value}, param=field, code="unsupported_parameter")
 
 
+# A47
 def test_unknown_fields_are_accepted(server):
     assert server.chat(a_field_of_tomorrow=1)[0] == 200
 
@@ -91,11 +97,13 @@ def test_bad_messages(server, messages, param):
     expect(server, 400, {"messages": messages}, param=param)
 
 
+# A42
 @pytest.mark.parametrize("prompt", ["", [], [[]], [-1], [10**6], ["a", 3], [[1], "a"], ["x"] * 1_000_00, 5, None])
 def test_bad_prompts(server, prompt):
     expect(server, 400, {"prompt": prompt}, param="prompt", path="/v1/completions")
 
 
+# A43
 def test_prompt_longer_than_the_context(server):
     for words in (600, 60_000):
         error = expect(server, 400, {"messages": [{"role": "user", "content": "word " * words}]},
@@ -103,12 +111,14 @@ def test_prompt_longer_than_the_context(server):
         assert "512" in error["message"]
 
 
+# A46
 def test_limits_at_maximum_together_are_refused_by_predicted_size(make_server):
     large = make_server("--max-model-len", "4096")
     status, body = large.chat(n=128, logprobs=True, top_logprobs=20, max_tokens=4000)
     assert status == 400 and body["error"]["code"] == "output_too_large"
 
 
+# A28
 def test_duplicate_keys_last_wins(server):
     status, body = server.post("/v1/chat/completions",
                                b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":-5,"max_tokens":3,'
@@ -133,6 +143,7 @@ def test_the_path_of_the_model_is_told_to_nobody(server):
     assert json.loads(answers[1])["data"][0]["id"] == MODEL.name
 
 
+# A96
 def test_keys_of_a_file_are_in_no_list_of_processes_and_no_core_dump(make_server, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("\n first \r\nsecond\n")
@@ -152,6 +163,7 @@ def test_keys_of_a_file_are_in_no_list_of_processes_and_no_core_dump(make_server
     assert limit.split()[4] == ("0" if hard == 0 else "1")
 
 
+# A17
 def test_api_key(make_server):
     locked = make_server("--api-key", "secret")
     with pytest.raises(openai.AuthenticationError):

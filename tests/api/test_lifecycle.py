@@ -59,6 +59,7 @@ def is_free(server):
     return wait_for(lambda: running(server) == 0 and waiting(server) == 0, 5)
 
 
+# A87
 def test_client_that_leaves_frees_its_row(server):
     answer = stream(server)
     next(iter(answer))
@@ -83,12 +84,14 @@ def test_a_client_that_shuts_down_its_sending_side_gets_its_answer(server, strea
     assert got == server.chat(**LONG)[1]["choices"][0]["message"]["content"]
 
 
+# A86
 def test_deadline_ends_a_running_request(server):
     status, body = server.chat(**{**LONG, "max_tokens": 480, "timeout_ms": 1})
     assert status == 408 and body["error"]["type"] == "timeout_error"
     assert wait_for(lambda: running(server) == 0, 2)
 
 
+# A85
 def test_too_many_at_once_get_429(make_server):
     small = make_server("--max-concurrency", "2", "--max-model-len", "4096")
     clients = [send(small, max_tokens=4000, n=4) for _ in range(2)]
@@ -102,6 +105,7 @@ def test_too_many_at_once_get_429(make_server):
     assert small.chat()[0] == 200
 
 
+# A85
 def test_full_queue_gets_429(make_server):
     server, busy = one_at_a_time(make_server, "--scheduler-max-size", "8")
     with pytest.raises(openai.RateLimitError) as error:
@@ -112,6 +116,7 @@ def test_full_queue_gets_429(make_server):
     assert is_free(server)
 
 
+# A86
 def test_waiting_too_long_is_a_timeout(make_server):
     server, busy = one_at_a_time(make_server, "--max-waiting-time", "0.3", choices=1)
     begin = time.monotonic()
@@ -121,6 +126,7 @@ def test_waiting_too_long_is_a_timeout(make_server):
     busy.close()
 
 
+# A86
 def test_deadline_ends_a_request_in_the_queue(make_server):
     server, busy = one_at_a_time(make_server)
     status, body = server.chat(timeout_ms=300)
@@ -129,6 +135,7 @@ def test_deadline_ends_a_request_in_the_queue(make_server):
     busy.close()
 
 
+# A87
 def test_client_that_leaves_the_queue_is_forgotten(make_server):
     server, busy = one_at_a_time(make_server)
     client = send(server)
@@ -139,6 +146,7 @@ def test_client_that_leaves_the_queue_is_forgotten(make_server):
     assert is_free(server)
 
 
+# A87
 def test_client_that_leaves_during_prefill_frees_everything(make_server):
     server = make_server("--max-model-len", "4096", "--max-num-batched-tokens", "64")
     for seconds in (0, 0.02, 0.05, 0.1):
@@ -149,6 +157,7 @@ def test_client_that_leaves_during_prefill_frees_everything(make_server):
     assert server.chat()[0] == 200
 
 
+# A88
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_streams_and_refuses_new_ones(make_server, number):
     server = make_server()
@@ -166,6 +175,7 @@ def test_a_signal_finishes_streams_and_refuses_new_ones(make_server, number):
     assert server.process.wait(20) == 0
 
 
+# A88
 def test_when_the_grace_is_over_each_client_is_told(make_server):
     server = make_server("--timeout-graceful-shutdown", "1", "--max-num-seqs", "1", "--max-model-len", "4096")
     body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4000, "ignore_eos": True, "n": 32}
@@ -191,6 +201,7 @@ def test_when_the_grace_is_over_each_client_is_told(make_server):
     assert server.process.wait(10) == 0
 
 
+# A88
 def test_second_sigterm_ends_at_once(make_server):
     server, busy = one_at_a_time(make_server)
     server.process.send_signal(signal.SIGTERM)
@@ -227,6 +238,7 @@ def test_port_in_use_is_one_line_and_code_2(server):
     assert run.returncode == 2 and str(server.port) in run.stderr + run.stdout
 
 
+# A92
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_log_that_nobody_reads_holds_up_nobody(make_server, closed):
     reader, writer = os.pipe()
@@ -252,6 +264,7 @@ ANNOUNCED = (b"%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\
              b"Authorization: Bearer %s\r\nContent-Length: 67108864\r\n\r\n")
 
 
+# A13
 @pytest.mark.parametrize("count, sent", [(200, b"GET /hea"), (200, ANNOUNCED % (b"GET /health", b"none") + b"x" * 10_000),
                                          (100, ANNOUNCED % (b"POST /v1/chat/completions", b"the-key"))])
 def test_strangers_keep_nobody_out(make_server, count, sent):

@@ -1,8 +1,11 @@
 """Hostile requests that need the real model behind them. Each leaves the server as it was."""
 import concurrent.futures
 import json
+import os
+import pathlib
 import re
 import resource
+import socket
 import struct
 import time
 import zlib
@@ -36,6 +39,7 @@ def image(url):
     return {"type": "image_url", "image_url": {"url": url}}
 
 
+# A29
 def test_output_is_utf8_whatever_the_tokens(server):
     for seed in range(6):
         body = user(text("Hi"), temperature=2.0, top_p=1.0, seed=seed, max_tokens=200, ignore_eos=True, stream=True,
@@ -47,6 +51,7 @@ def test_output_is_utf8_whatever_the_tokens(server):
                 json.loads(line[6:])
 
 
+# A39
 def test_stop_strings_never_leak(server):
     body = user(text("Go on"), max_tokens=100, ignore_eos=True, enable_thinking=False)
     whole = server.post("/v1/chat/completions", body)[1]["choices"][0]["message"]["content"]
@@ -61,10 +66,12 @@ def test_stop_strings_never_leak(server):
         assert status == 200 and shown == whole[:whole.index(stop)]
 
 
+# A40
 def test_banning_every_token_is_refused(server):
     expect(server, 400, user(text("Hi"), bad_words_token_ids=list(range(736))), param="bad_words")
 
 
+# A40
 def test_banning_all_tokens_but_one_ends(server):
     status, answer = server.post("/v1/chat/completions",
                                  user(text("Hi"), bad_words_token_ids=[i for i in range(736) if i != 40],
@@ -73,6 +80,7 @@ def test_banning_all_tokens_but_one_ends(server):
     assert answer["choices"][0]["message"]["completion_token_ids"] == [40] * 4
 
 
+# A44
 @pytest.mark.parametrize("unit", ["a", " ", "\n", "\U0001f600", "e\u0301", SPECIALS, "\u0000"])
 def test_ten_megabytes_of_one_thing_are_refused_at_once(server, unit):
     body = user(text(unit * (10_000_000 // len(unit.encode()))))
@@ -81,6 +89,7 @@ def test_ten_megabytes_of_one_thing_are_refused_at_once(server, unit):
     assert time.monotonic() - begin < 5
 
 
+# A43
 def test_fifty_megabytes_are_refused_by_their_length(server):
     body = json.dumps(user(text("word " * 10_000_000))).encode()
     begin = time.monotonic()
@@ -91,12 +100,14 @@ def test_fifty_megabytes_are_refused_by_their_length(server):
     assert time.monotonic() - begin < 5  # with the transfer, on a machine that does other things too
 
 
+# A43
 def test_a_prompt_one_token_too_long(server):
     status, answer = server.post("/v1/completions", {"prompt": [40] * 511, "max_tokens": 4})
     assert status == 200 and answer["usage"]["completion_tokens"] == 1
     expect(server, 400, {"prompt": [40] * 512}, path="/v1/completions", code="context_length_exceeded")
 
 
+# A45
 def test_thinking_budget_at_its_ends(server):
     for budget in (0, 1, 10**9):
         status, answer = server.post("/v1/chat/completions",
@@ -106,6 +117,7 @@ def test_thinking_budget_at_its_ends(server):
         assert spent <= min(budget + 2, 30)  # and the forced newline and </think>
 
 
+# A62
 def test_a_hundred_and_one_pictures(make_server):
     large = make_server("--limit-mm-per-prompt", '{"image": 100}')
     error = expect(large, 400, user(*[image(picture())] * 101), code="too_many_media")
@@ -113,6 +125,7 @@ def test_a_hundred_and_one_pictures(make_server):
     expect(large, 400, user(*[image(picture(0, 280, 280))] * 100), code="context_length_exceeded")
 
 
+# A31
 @pytest.mark.parametrize("value, code, status", [("0,", "json_too_large", 413), ("{},", "json_too_large", 413)])
 def test_a_large_body_of_small_values_is_bounded(server, value, code, status):
     body = b'{"messages":[{"role":"user","content":"Hi"}],"x":[' + value.encode() * (30 << 20) + b"0]}"
@@ -123,6 +136,7 @@ def test_a_large_body_of_small_values_is_bounded(server, value, code, status):
     assert peak.stop() < 340_000_000  # the body and the limit of its parsed form
 
 
+# A31
 def test_many_large_bodies_are_bounded_together_and_leave_nothing(make_server):
     small = make_server("--max-inflight-mb", "512")
     body = b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":1,"x":"' + b"a" * (40 << 20) + b'"}'
@@ -142,6 +156,7 @@ def test_many_large_bodies_are_bounded_together_and_leave_nothing(make_server):
     assert small.rss_bytes() <= before + 50_000_000
 
 
+# A91
 def test_a_request_without_memory_ends_alone(make_server):
     short = make_server()
     probe = short.chat()[1]["choices"][0]["message"]
@@ -157,6 +172,7 @@ def test_a_request_without_memory_ends_alone(make_server):
     assert short.post("/v1/chat/completions", body)[0] == 200
 
 
+# A31
 def test_a_million_keys_are_refused(server):
     body = b'{"x":{' + b",".join(b'"%d":0' % i for i in range(1_000_000)) + b"}}"
     expect(server, 400, body, code="json_too_many_keys")
@@ -173,6 +189,7 @@ def bit_png(side: int) -> bytes:
             chunk(b"IDAT", rows) + chunk(b"IEND", b""))
 
 
+# A61
 def test_frames_of_a_video_are_decoded_one_at_a_time(make_server):
     large = make_server("--max-model-len", "4096", "--num-gpu-blocks-override", "512",
                         "--mm-processor-kwargs", '{"video_min_pixels": 784, "video_max_pixels": 12544}')
@@ -183,6 +200,7 @@ def test_frames_of_a_video_are_decoded_one_at_a_time(make_server):
     assert peak.stop() < 220_000_000  # a frame, what its decoder needs, and its resized form
 
 
+# A61
 def test_a_video_too_long_for_the_context_is_not_decoded(server):
     begin = time.monotonic()
     peak = PeakMemory(server)
@@ -192,6 +210,7 @@ def test_a_video_too_long_for_the_context_is_not_decoded(server):
     assert peak.stop() < 50_000_000
 
 
+# A63
 @pytest.mark.parametrize("order", ["none", "before", "after", "more"])
 def test_typed_placeholders_change_no_positions(server, order):
     parts = {"none": [text(SPECIALS)], "before": [text(SPECIALS), image(picture())],
@@ -201,6 +220,7 @@ def test_typed_placeholders_change_no_positions(server, order):
     assert answer["usage"]["prompt_tokens_details"]["image_tokens"] == (0 if order == "none" else 6)
 
 
+# A64
 def test_cache_tells_pictures_apart_by_pixels_and_size(server):
     def cached(url):
         body = user(image(url), text("Same?"), enable_thinking=False)
@@ -214,6 +234,7 @@ def test_cache_tells_pictures_apart_by_pixels_and_size(server):
     assert cached(grey(252, 308)) == 0  # one colour, nearly the same number of tokens, another shape
 
 
+# A68
 def test_caches_answer_only_under_the_same_salt(server):
     def cached(**fields):
         body = user(image(picture(77, 280, 280)), text("Whose?"), enable_thinking=False, **fields)
@@ -227,6 +248,7 @@ def test_caches_answer_only_under_the_same_salt(server):
     assert server.post("/v1/completions", {"prompt": "x" * 200, "max_tokens": 1, "cache_salt": 5})[0] == 400
 
 
+# A68
 def test_caches_answer_only_under_the_same_key(make_server):
     server = make_server("--api-key", "a", "--api-key", "b", "--cache-salt-by-key")
 
@@ -259,6 +281,7 @@ def test_a_known_picture_is_not_encoded_again(make_server, flags, kept):
     assert metrics["fastdeploy:encoder_cache_hits_total"] == (needed - 1 if kept else 0)
 
 
+# A65
 @pytest.mark.parametrize("change, good", [
     (lambda b: b, True), (lambda b: b.rstrip("="), True), (lambda b: b[:40] + "\r\n" + b[40:], True),
     (lambda b: b[:40] + " " + b[40:], True), (lambda b: b.replace("+", "-").replace("/", "_"), False),
@@ -272,3 +295,37 @@ def test_forms_of_base64(server, change, good):
         assert server.post("/v1/chat/completions", body)[0] == 200
     else:
         expect(server, 400, body, param="messages[0].content[0]")
+
+
+# A54
+def test_links_in_text_are_fetched_by_nobody(make_server):
+    server = make_server("--allow-private-media")
+    with socket.create_server(("127.0.0.1", 0)) as site:
+        link = f"http://127.0.0.1:{site.getsockname()[1]}/a.png"
+        words = f"![picture]({link}) <img src='{link}'> {link} data:image/png;base64,AAAA"
+        status, answer = server.post("/v1/chat/completions", user(text(words)))
+        assert status == 200 and answer["usage"]["prompt_tokens_details"]["image_tokens"] == 0
+        site.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            site.accept()
+
+
+# A20
+def test_pages_of_other_origins_get_no_leave(server):
+    origin = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    for method, path in (("OPTIONS", "/v1/chat/completions"), ("GET", "/v1/models"), ("GET", "/health")):
+        _, _, headers = server.request(method, path, headers=origin)
+        assert not [name for name in headers if name.lower().startswith("access-control")]
+
+
+# A22
+def test_listens_on_one_port_of_loopback(server):
+    descriptors = pathlib.Path(f"/proc/{server.process.pid}/fd")
+    own = {os.readlink(descriptor) for descriptor in descriptors.iterdir()}
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
+                listening.append(fields[1])
+    assert listening == [f"0100007F:{server.port:04X}"]

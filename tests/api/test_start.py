@@ -43,6 +43,7 @@ def broken(tmp_path):
     return write
 
 
+# A78
 @pytest.mark.parametrize("kind", ["pipe", "device", "circle", "folder", "huge"])
 @pytest.mark.parametrize("name", ["config.json", "added_tokens.json", "generation_config.json", "tokenizer_config.json",
                                   "model.safetensors.index.json", "tokenizer.model", "model.safetensors"])
@@ -73,6 +74,7 @@ def changed(key, value):
     return json.dumps(config, indent=1)
 
 
+# A78
 @pytest.mark.parametrize("key, value", [
     ("hidden_size", None), ("hidden_size", "64"), ("hidden_size", 0), ("hidden_size", 2**63), ("hidden_size", 1e300),
     ("num_attention_heads", 3), ("num_key_value_heads", 3), ("num_hidden_layers", 0), ("num_hidden_layers", 10**9),
@@ -84,11 +86,13 @@ def test_config_with_a_wrong_key(broken, key, value):
     expect_refusal(broken("config.json", changed(key, value)), "config.json", key.split(".")[-1])
 
 
+# A78
 @pytest.mark.parametrize("content", [None, "", "[]", "{", "null", "{}", "\x00", "{" * 10_000])
 def test_config_that_is_none(broken, content):
     expect_refusal(broken("config.json", content), "config.json")
 
 
+# A78
 @pytest.mark.parametrize("content, key", [
     ("{", "JSON"), ('{"temperature": "hot"}', "temperature"), ('{"eos_token_id": 1000000}', "eos_token_id")])
 def test_generation_config(broken, content, key):
@@ -99,6 +103,7 @@ def test_no_such_folder(tmp_path):
     expect_refusal(tmp_path / "nothing", "nothing")
 
 
+# A83
 def test_damaged_pack(tmp_path):
     folder = tmp_path / "pack"
     command = [str(ERNIE), "pack", "--model", str(MODEL), "--quantization", "wint4", "--output", str(folder)]
@@ -115,6 +120,7 @@ def test_damaged_pack(tmp_path):
     assert run.returncode == 2 and "--output" in run.stderr, run.stderr
 
 
+# A82
 def test_interrupted_pack_leaves_nothing(tmp_path):
     folder = tmp_path / "pack"
     command = [str(ERNIE), "pack", "--model", str(MODEL), "--quantization", "wint4", "--output", str(folder)]

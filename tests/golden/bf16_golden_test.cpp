@@ -187,10 +187,10 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, Bf16Golden,
                          ::testing::Combine(::testing::Values("tiny-a", "tiny-b", "tiny-text",
                                                               "tiny-moe-text"),
                                             ::testing::ValuesIn(devices())),
-                         [](const auto& info) {
-                           std::string name = std::get<0>(info.param);
+                         [](const auto& test) {
+                           std::string name = std::get<0>(test.param);
                            std::replace(name.begin(), name.end(), '-', '_');
-                           return name + "_" + std::get<1>(info.param);
+                           return name + "_" + std::get<1>(test.param);
                          });
 
 }  // namespace

@@ -109,10 +109,10 @@ INSTANTIATE_TEST_SUITE_P(Types, QuantizedCache,
                          ::testing::Combine(::testing::Values("tiny-a", "tiny-b", "tiny-text",
                                                               "tiny-moe-text"),
                                             ::testing::Values(KvType::kInt8, KvType::kFp8)),
-                         [](const auto& info) {
-                           std::string name = std::get<0>(info.param);
+                         [](const auto& test) {
+                           std::string name = std::get<0>(test.param);
                            std::ranges::replace(name, '-', '_');
-                           return name + "_" + kv_type_name(std::get<1>(info.param));
+                           return name + "_" + kv_type_name(std::get<1>(test.param));
                          });
 
 }  // namespace

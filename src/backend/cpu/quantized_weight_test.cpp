@@ -421,10 +421,10 @@ std::vector<ProductCase> product_cases() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, QuantizedProductTest, testing::ValuesIn(product_cases()),
-                         [](const testing::TestParamInfo<ProductCase>& info) {
-                           return std::string(isa_name(info.param.isa)) + "_" +
-                                  dtype_name(info.param.dtype) + "_" +
-                                  format_name(info.param.format);
+                         [](const testing::TestParamInfo<ProductCase>& test) {
+                           return std::string(isa_name(test.param.isa)) + "_" +
+                                  dtype_name(test.param.dtype) + "_" +
+                                  format_name(test.param.format);
                          });
 
 }  // namespace

@@ -135,6 +135,7 @@ TEST(Routes, MoreLogprobsThanTheDeviceGivesAreA400) {
   }
 }
 
+// A93
 TEST(Routes, ErrorsHaveFourKeysAndNoPaths) {
   Api api(serve::always(text_script("a")));
   for (const char* fields :
@@ -191,6 +192,7 @@ TEST(Routes, ModelsNameTheOneServed) {
   EXPECT_EQ(body.at("data").at(0).at("max_model_len"), json::value(512));
 }
 
+// A18
 TEST(Routes, OnlyHealthRoutesAreOpen) {
   Api api(serve::always(text_script("a")));
   for (const Route& route : api.router().routes()) {

@@ -324,6 +324,7 @@ TEST(Json, A29ErrorsQuoteNoHalfCharacters) {
 }
 
 // The 400s name the field; where a number is legal but odd, it is taken for what it is.
+// A36
 TEST(Json, A30NumbersAreReadStrictly) {
   const auto parse = [](const std::string& field, const std::string& number) {
     const auto body = parse_json_object(R"({"messages":[{"role":"user","content":"x"}],")" + field +

@@ -47,7 +47,8 @@ void parse_template_kwargs(FieldReader& fields, serve::ChatRequest* request) {
       } else if (*word == "close" || *word == "false") {
         request->enable_thinking = false;
       } else {
-        mode.fail("thinking_mode", "should be open, close or false, got \"" + *word + "\"");
+        mode.fail("thinking_mode",
+                  "should be open, close or false, got " + describe(json::value(*word)));
       }
     }
     inner.adopt(mode);

@@ -90,7 +90,8 @@ Result<serve::ContentPart> parse_part(const json::value& value, const std::strin
     out.urls = part.strings("video", kMaxFrames, kMaxText);
     check_frames(part, "video", out.urls);
   } else {
-    part.fail("type", "is \"" + *type + "\"; known types are text, image_url, video_url and video");
+    part.fail("type", "is " + describe(json::value(*type)) +
+                          "; known types are text, image_url, video_url and video");
   }
   if (auto status = part.status(); !status) return status.error();
   return out;
@@ -133,7 +134,8 @@ Result<std::vector<serve::Message>> parse_messages(const json::array& messages) 
     if (!role) fields.fail("role", "is missing", "missing_required_parameter");
     message.role = role_of(role.value_or(""));
     if (role && message.role != "system" && message.role != "user" && message.role != "assistant") {
-      fields.fail("role", "is \"" + *role + "\"; known roles are system, user and assistant");
+      fields.fail("role", "is " + describe(json::value(*role)) +
+                              "; known roles are system, user and assistant");
     }
     message.reasoning_content = fields.string("reasoning_content", kMaxText).value_or("");
     fields.refuse("tool_calls", "this server cannot call tools");

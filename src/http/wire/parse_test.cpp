@@ -73,6 +73,7 @@ std::optional<Error> completion_error(const std::string& fields) {
 }
 
 // A34 to A41: what both APIs share.
+// A34, A35, A36, A37, A38, A39, A40, A41
 TEST(ParseOptions, EveryFieldHasItsRange) {
   const Field fields[] = {
       {"n",
@@ -222,6 +223,7 @@ TEST(ParseOptions, StreamOptionsNeedAStream) {
             "stream_options.include_usage");
 }
 
+// A41, A66
 TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
   for (const char* name :
        {"chat_template", "logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
@@ -304,6 +306,7 @@ TEST(ParseOptions, A47UnknownFieldsAreReported) {
   EXPECT_EQ(completion_with(R"("x":null)")->unknown_fields, (std::vector<std::string>{"x"}));
 }
 
+// A37
 TEST(ParseChat, LogprobsNeedToBeSwitchedOn) {
   EXPECT_EQ(chat_with(R"("logprobs":true)")->request.options.top_logprobs, 0);
   EXPECT_EQ(chat_with(R"("logprobs":false)")->request.options.top_logprobs, -1);
@@ -426,6 +429,19 @@ TEST(ParseMessages, FaultsNameTheirPlace) {
     EXPECT_EQ(parsed.error().param, param) << messages;
   }
   EXPECT_EQ(parse_chat(object("{}")).error().code, "missing_required_parameter");
+}
+
+TEST(ParseMessages, A33WhatAClientWroteIsShownOnOneLine) {
+  for (
+      const std::string body :
+      {R"({"messages":[{"role":"a\nb"}]})",
+       R"({"messages":[{"role":"user","content":[{"type":"a\nb"}]}]})",
+       R"({"messages":[{"role":"user","content":"x"}],"response_format":{"type":"a\nb"}})",
+       R"({"messages":[{"role":"user","content":"x"}],"chat_template_kwargs":{"options":{"thinking_mode":"a\nb"}}})"}) {
+    const auto parsed = parse_chat(object(body));
+    ASSERT_FALSE(parsed) << body;
+    EXPECT_THAT(parsed.error().message, ::testing::HasSubstr("a\\nb")) << body;
+  }
 }
 
 TEST(ParseMessages, VideosHaveALimitOfFrames) {

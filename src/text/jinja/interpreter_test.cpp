@@ -59,6 +59,7 @@ struct Hostile {
 
 class JinjaLimits : public ::testing::TestWithParam<Hostile> {};
 
+// A67
 TEST_P(JinjaLimits, EndInAnErrorSoon) {
   const Result<String> out = render(GetParam().source);
   ASSERT_FALSE(out);
@@ -96,14 +97,16 @@ INSTANTIATE_TEST_SUITE_P(
         Hostile{"ors", "{{ 1" + repeated(" or 1", 100'000) + " }}"},
         Hostile{"filters", "{{ 1" + repeated("|abs", 100'000) + " }}"},
         Hostile{"ifs", repeated("{% if 1 %}", 10'000) + repeated("{% endif %}", 10'000)}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
+// A67
 TEST(Jinja, CountsStepsOfEmptyLoops) {
   const char* source = "{% for i in range(60) %}{% for j in range(60) %}{% endfor %}{% endfor %}";
   EXPECT_FALSE(render(source, {}, {.steps = 3000}));
   EXPECT_TRUE(render(source, {}, {.steps = 5000}));
 }
 
+// A67
 TEST(Jinja, ReadsNoFiles) {
   for (const char* source : {"{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}"}) {
     const Result<String> out = render(source);
