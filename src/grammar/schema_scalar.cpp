@@ -101,12 +101,13 @@ SchemaConverter::Expression SchemaConverter::string(const SchemaSet& flat) {
                                          flat.front().path, limits_.repeats)));
     return std::nullopt;
   }
-  if (max == kUnbounded) {
-    if (min == 0) return "json-string";
-    return "\"\\\"\" " + repeated("json-character", min, min) + " json-characters";
-  }
-  return "\"\\\"\" " + repeated("json-character", min, std::min(max, limits_.repeats)) +
-         " \"\\\"\"";
+  if (max == kUnbounded && min == 0) return "json-string";
+  if (max == kUnbounded && min == 1) return "\"\\\"\" json-character json-characters";
+  // XGrammar counts the characters of one class up to a quote quickly, so escapes are left out.
+  const std::string most =
+      max == kUnbounded ? "" : fmt::format("{}", std::min(max, limits_.repeats));
+  return fmt::format("\"\\\"\" [^\\\"\\\\\\u0000-\\u001f\\ud800-\\udfff]{{{},{}}} \"\\\"\"", min,
+                     most);
 }
 
 SchemaConverter::Expression SchemaConverter::number(const SchemaSet& flat, bool integer) {
