@@ -15,6 +15,8 @@ namespace {
 constexpr std::array<std::string_view, 6> kMacros = {"TagDispatch",      "Token", "ExcludeToken",
                                                      "TokenTagDispatch", "Regex", "Substring"};
 
+constexpr size_t kMostRepeats = 128;  // XGrammar is slow with what is above
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_name(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
@@ -76,12 +78,12 @@ class EbnfChecker {
   Status number() {
     size_t value = 0;
     while (position_ < grammar_.size() && is_digit(grammar_[position_])) {
-      if (value <= limits_.repeats) value = value * 10 + (grammar_[position_] - '0');
+      if (value <= kMostRepeats) value = value * 10 + (grammar_[position_] - '0');
       ++position_;
     }
-    if (value <= limits_.repeats) return {};
-    return too_complex(fmt::format("a repeat count in the grammar is above {} at line {}",
-                                   limits_.repeats, line()));
+    if (value <= kMostRepeats) return {};
+    return too_complex(
+        fmt::format("a repeat count in the grammar is above {} at line {}", kMostRepeats, line()));
   }
 
   Status name() {

@@ -14,7 +14,8 @@ namespace ernie::grammar {
 //    additionalProperties or patternProperties says so; a key is written without escapes where
 //    they could spell a named one,
 //  - a schema without `type` that has keywords of some types stands for these types,
-//  - `pattern` matches the whole string; strings with maxLength have no escapes,
+//  - `pattern` matches the whole string; strings with maxLength or minLength above 1 have no
+//    escapes,
 //  - numbers with bounds have no exponent, exponents have two digits, integers no fraction,
 //  - `oneOf` needs options that cannot hold together.
 // `strict` refuses objects that allow other properties than they name. `whitespace`: GrammarSpec.

@@ -19,6 +19,12 @@ const CodeSet kSpaces{{'\t', '\r'}, {' ', ' '}};
 const CodeSet kAnySpaces{{'\t', '\r'},     {0x1C, ' '},      {0x85, 0x85},     {0xA0, 0xA0},
                          {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F},
                          {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+// No dialect calls these digits, or word characters; what one of them does is left out.
+const CodeSet kNoDigits{{0, '0' - 1},     {'9' + 1, 0x5FF}, {0x2000, 0x206F},
+                        {0x3000, 0x9FFF}, {0xAC00, 0xD7A3}, {0x1F300, 0x1F64F}};
+const CodeSet kNoWord{{0, '0' - 1},     {':', '@'},       {'[', '^'},        {'`', '`'},
+                      {'{', 0x7F},      {0x2010, 0x2027}, {0x2030, 0x203E},  {0x3001, 0x3003},
+                      {0x3008, 0x3011}, {0xFF01, 0xFF0F}, {0x1F300, 0x1F64F}};
 const CodeSet kLineEnds{{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}};
 
 class RegexParser {
@@ -112,7 +118,7 @@ class RegexParser {
   // A quantifier, if one follows.
   void repeat(Regex& part) {
     size_t min = 0;
-    size_t max = Regex::kUnbounded;
+    size_t max = kUnbounded;
     if (take("*")) {
     } else if (take("+")) {
       min = 1;
@@ -127,7 +133,7 @@ class RegexParser {
       fail("a quantifier after an anchor");
     }
     if (max < min) fail("a repeat whose maximum is below its minimum");
-    if (min > limits_.repeats || (max != Regex::kUnbounded && max > limits_.repeats)) {
+    if (min > limits_.repeats || (max != kUnbounded && max > limits_.repeats)) {
       fail_limit(fmt::format("a repeat count in the pattern is above {}", limits_.repeats));
     }
     Regex repeated{Regex::Kind::kRepeat};
@@ -147,7 +153,7 @@ class RegexParser {
     }
     min = max = *first;
     if (take(",")) {
-      max = number().value_or(Regex::kUnbounded);
+      max = number().value_or(kUnbounded);
     }
     if (!take("}")) fail("{ without a count (write \\{)");
     return true;
@@ -228,11 +234,11 @@ class RegexParser {
       case 'd':
         return kDigits;
       case 'D':
-        return kDigits.complement();
+        return kNoDigits;
       case 'w':
         return kWord;
       case 'W':
-        return kWord.complement();
+        return kNoWord;
       case 's':
         return kSpaces;
       case 'S':

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
 #include "grammar/code_set.h"
+#include "grammar/ebnf_text.h"
 #include "grammar/grammar_spec.h"
 
 namespace ernie::grammar {
@@ -18,7 +18,6 @@ struct Regex {
   CodeSet set;               // of kClass
   std::vector<Regex> parts;  // of kSequence and kAlternatives; the repeated one of kRepeat
   size_t min = 0;            // of kRepeat
-  static constexpr size_t kUnbounded = static_cast<size_t>(-1);
   size_t max = kUnbounded;
 };
 
@@ -28,10 +27,12 @@ Result<Regex> parse_regex(std::string_view pattern, const GrammarLimits& limits)
 
 enum class RegexText {
   kPlain,       // the text itself
-  kJsonString,  // between the quotes of a JSON string, with what must be escaped there escaped
+  kJsonString,  // in a JSON string, escaped as it must be there, with the quote at the end
 };
 
-// The expression in the notation of XGrammar.
-std::string regex_ebnf(const Regex& regex, RegexText text);
+// Rules for what the expression matches, from PREFIX0, in the notation of XGrammar. They are those
+// of a deterministic automaton, since a grammar that can read a text in many ways is slow to
+// follow.
+Result<std::string> regex_rules(const Regex& regex, RegexText text, std::string_view prefix);
 
 }  // namespace ernie::grammar

@@ -29,7 +29,7 @@ std::string_view rest_keyword(const SchemaRef& schema) {
 SchemaConverter::Expression SchemaConverter::array(const SchemaSet& flat) {
   size_t prefix = 0;
   size_t min = 0;
-  size_t max = Regex::kUnbounded;
+  size_t max = kUnbounded;
   for (const SchemaRef& schema : flat) {
     const json::value* unique = schema.find("uniqueItems");
     if (unique != nullptr && *unique != json::value(false)) {
@@ -40,7 +40,7 @@ SchemaConverter::Expression SchemaConverter::array(const SchemaSet& flat) {
       prefix = std::max(prefix, items->size());
     }
     min = std::max(min, reader_.count(schema, "minItems").value_or(0));
-    max = std::min(max, reader_.count(schema, "maxItems").value_or(Regex::kUnbounded));
+    max = std::min(max, reader_.count(schema, "maxItems").value_or(kUnbounded));
   }
   if (reader_.failed()) return std::nullopt;
 
@@ -77,7 +77,7 @@ SchemaConverter::Expression SchemaConverter::array(const SchemaSet& flat) {
         fmt::format("schema at {}: \"minItems\" is above {}", flat.front().path, limits_.repeats)));
     return std::nullopt;
   }
-  if (max != Regex::kUnbounded) max = std::min(max, limits_.repeats);
+  if (max != kUnbounded) max = std::min(max, limits_.repeats);
 
   const std::string empty = "\"[\" " + whitespace_ + " \"]\"";
   if (max == 0) return empty;
@@ -85,8 +85,8 @@ SchemaConverter::Expression SchemaConverter::array(const SchemaSet& flat) {
   std::string tail;
   if (rest) {
     const size_t listed = std::max<size_t>(items.size(), 1);
-    tail = repeated(comma() + *rest, min > listed ? min - listed : 0,
-                    max == Regex::kUnbounded ? max : max - listed);
+    tail = repeated("(" + comma() + *rest + ")", min > listed ? min - listed : 0,
+                    max == kUnbounded ? max : max - listed);
   }
   for (size_t k = items.size(); k-- > 1;) {
     const std::string next = comma() + items[k] + " " + tail;

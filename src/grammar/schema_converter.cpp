@@ -25,12 +25,14 @@ SchemaConverter::SchemaConverter(const json::value& root, bool strict,
     whitespace_ = "[ \\n\\r\\t]*";
     return;
   }
-  auto regex = parse_regex(whitespace, limits);
-  if (!regex) {
-    reader_.fail(invalid_argument("whitespace pattern: " + regex.error().message));
+  const auto regex = parse_regex(whitespace, limits);
+  const auto rules = regex ? regex_rules(*regex, RegexText::kPlain, "space-") : regex.error();
+  if (!rules) {
+    reader_.fail(invalid_argument("whitespace pattern: " + rules.error().message));
     return;
   }
-  whitespace_ = add_rule("space", regex_ebnf(*regex, RegexText::kPlain));
+  rules_ += *rules;
+  whitespace_ = "space-0";
 }
 
 Result<std::string> SchemaConverter::convert() {
@@ -72,6 +74,7 @@ void SchemaConverter::add_basic_rules() {
       " | \"\\\\\" json-escape json-characters" +
       after_string +
       "\n"
+      "json-character ::= [^\\\"\\\\\\u0000-\\u001f\\ud800-\\udfff] | \"\\\\\" json-escape\n"
       "json-escape ::= [\\\"\\\\/bfnrt] | \"u\" json-unit\n"
       "json-unit ::= [0-9a-cA-CefEF] json-hex json-hex json-hex | [dD] [0-7] json-hex json-hex\n"
       "json-hex ::= [0-9a-fA-F]\n"
@@ -93,13 +96,35 @@ std::string SchemaConverter::colon() const {
   return " " + whitespace_ + " \":\" " + whitespace_ + " ";
 }
 
-// An item some number of times, with nothing between.
-std::string SchemaConverter::repeated(const std::string& item, size_t min, size_t max) {
-  if (max == 0) return "\"\"";
-  if (max == Regex::kUnbounded) {
-    return min == 0 ? fmt::format("({})*", item) : fmt::format("({}){{{},}}", item, min);
-  }
-  return fmt::format("({}){{{},{}}}", item, min, max);
+// A rule of that body, the same for the same body.
+std::string SchemaConverter::shared_rule(std::string_view hint, const std::string& body) {
+  const auto [rule, is_new] = rule_of_body_.try_emplace(body);
+  if (is_new) rule->second = add_rule(hint, body);
+  return rule->second;
+}
+
+std::string SchemaConverter::repeated(const std::string& element, size_t min, size_t max) {
+  return ebnf_repeat(element, min, max,
+                     [this](const std::string& body) { return shared_rule("block", body); });
+}
+
+// A JSON string that a regular expression matches; errors name its place.
+SchemaConverter::Expression SchemaConverter::pattern(const SchemaRef& at,
+                                                     std::string_view pattern) {
+  const auto known = string_of_pattern_.find(std::string(pattern));
+  if (known != string_of_pattern_.end()) return known->second;
+  const auto fail = [&](const Error& error) {
+    reader_.fail(
+        {error.kind, fmt::format("schema at {}: {}", at.path, error.message), {}, error.code});
+    return std::nullopt;
+  };
+  const auto regex = parse_regex(pattern, limits_);
+  if (!regex) return fail(regex.error());
+  const std::string prefix = reserve_rule("pattern") + "-";
+  const auto rules = regex_rules(*regex, RegexText::kJsonString, prefix);
+  if (!rules) return fail(rules.error());
+  rules_ += *rules;
+  return string_of_pattern_[std::string(pattern)] = "\"\\\"\" " + prefix + "0";
 }
 
 SchemaConverter::Expression SchemaConverter::value(const SchemaSet& schemas) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "grammar/grammar_spec.h"
+#include "grammar/regex.h"
 #include "grammar/schema_node.h"
 
 namespace ernie::grammar {
@@ -53,12 +54,14 @@ class SchemaConverter {
   bool disjoint(const SchemaSet& options);
 
   std::string add_rule(std::string_view hint, std::string body);
+  std::string shared_rule(std::string_view hint, const std::string& body);
   std::string reserve_rule(std::string_view hint);
   void fill_rule(const std::string& name, std::string body);
   void add_basic_rules();
   std::string comma() const;
   std::string colon() const;
-  std::string repeated(const std::string& item, size_t min, size_t max);
+  std::string repeated(const std::string& element, size_t min, size_t max);
+  Expression pattern(const SchemaRef& at, std::string_view pattern);
 
   const GrammarLimits& limits_;
   SchemaReader reader_;
@@ -80,6 +83,7 @@ class SchemaConverter {
   using Key = std::vector<std::tuple<const boost::json::value*, bool, bool>>;
   std::map<Key, Known> known_;
   std::unordered_map<std::string, std::string> rule_of_body_;
+  std::unordered_map<std::string, std::string> string_of_pattern_;
 };
 
 }  // namespace ernie::grammar

@@ -47,7 +47,7 @@ struct SchemaConverter::ObjectShape {
   SchemaSet others;                  // of properties that are not named
   bool open = false;                 // there may be such
   size_t min = 0;
-  size_t max = Regex::kUnbounded;
+  size_t max = kUnbounded;
 };
 
 // What the schemas say of a property together.
@@ -127,8 +127,7 @@ void SchemaConverter::read_others(const SchemaSet& flat, ObjectShape& shape) {
 bool SchemaConverter::read_shape(const SchemaSet& flat, ObjectShape& shape) {
   for (const SchemaRef& schema : flat) {
     shape.min = std::max(shape.min, reader_.count(schema, "minProperties").value_or(0));
-    shape.max =
-        std::min(shape.max, reader_.count(schema, "maxProperties").value_or(Regex::kUnbounded));
+    shape.max = std::min(shape.max, reader_.count(schema, "maxProperties").value_or(kUnbounded));
   }
   read_properties(flat, shape);
   if (!reader_.failed()) read_others(flat, shape);
@@ -182,14 +181,8 @@ SchemaConverter::Expression SchemaConverter::other_pair(const ObjectShape& shape
     const auto& pattern = *shape.pattern->object().at("patternProperties").get_object().begin();
     const SchemaRef at = shape.pattern->child("patternProperties", pattern.key());
     const std::string_view text(pattern.key().data(), pattern.key().size());
-    auto regex = parse_regex(text, limits_);
-    if (!regex) {
-      reader_.fail({regex.error().kind,
-                    fmt::format("schema at {}: {}", at.path, regex.error().message),
-                    {},
-                    regex.error().code});
-      return std::nullopt;
-    }
+    const Expression key = this->pattern(at, text);
+    if (!key) return std::nullopt;
     // Schemas of other properties do not count where they stand beside the pattern.
     SchemaSet schemas{at};
     for (const SchemaRef& other : shape.others) {
@@ -199,8 +192,7 @@ SchemaConverter::Expression SchemaConverter::other_pair(const ObjectShape& shape
     }
     const Expression member = value(schemas);
     if (!member) return std::nullopt;
-    return "\"\\\"\" (" + regex_ebnf(*regex, RegexText::kJsonString) + ") \"\\\"\"" + colon() +
-           *member;
+    return *key + colon() + *member;
   }
   const Expression member = value(shape.others);
   if (!member) return std::nullopt;
@@ -219,8 +211,8 @@ SchemaConverter::Expression SchemaConverter::map_object(const Expression& pair, 
   if (!pair || max == 0) return min == 0 ? Expression(empty) : std::nullopt;
   const std::string filled =
       "\"{\" " + whitespace_ + " " + *pair + " " +
-      repeated(comma() + *pair, 0, max == Regex::kUnbounded ? max : max - 1) + " " + whitespace_ +
-      " \"}\"";
+      repeated("(" + comma() + *pair + ")", 0, max == kUnbounded ? max : max - 1) + " " +
+      whitespace_ + " \"}\"";
   return min == 0 ? empty + " | " + filled : filled;
 }
 
@@ -238,16 +230,15 @@ SchemaConverter::Expression SchemaConverter::object(const SchemaSet& flat) {
       return std::nullopt;
     }
     if (flat.empty()) return "json-object";
-    return map_object(
-        others, shape.min,
-        shape.max == Regex::kUnbounded ? shape.max : std::min(shape.max, limits_.repeats));
+    return map_object(others, shape.min,
+                      shape.max == kUnbounded ? shape.max : std::min(shape.max, limits_.repeats));
   }
 
   std::vector<const Property*> possible;
   for (const Property& property : shape.properties) {
     if (property.pair) possible.push_back(&property);
   }
-  if (shape.max != Regex::kUnbounded && (others || shape.max < possible.size())) {
+  if (shape.max != kUnbounded && (others || shape.max < possible.size())) {
     if (shape.max > shape.required) {
       reader_.fail(at, "\"maxProperties\" below the number of properties is not supported");
       return std::nullopt;

@@ -53,7 +53,7 @@ std::string multiples_rules(const std::string& prefix, size_t divisor) {
 
 SchemaConverter::Expression SchemaConverter::string(const SchemaSet& flat) {
   size_t min = 0;
-  size_t max = Regex::kUnbounded;
+  size_t max = kUnbounded;
   std::optional<std::string> pattern;
   const SchemaRef* pattern_at = nullptr;
   std::string_view pattern_keyword;
@@ -69,7 +69,7 @@ SchemaConverter::Expression SchemaConverter::string(const SchemaSet& flat) {
   };
   for (const SchemaRef& schema : flat) {
     min = std::max(min, reader_.count(schema, "minLength").value_or(0));
-    max = std::min(max, reader_.count(schema, "maxLength").value_or(Regex::kUnbounded));
+    max = std::min(max, reader_.count(schema, "maxLength").value_or(kUnbounded));
     if (const json::string* text = reader_.string(schema, "pattern")) {
       add_pattern(schema, "pattern", {text->data(), text->size()});
     }
@@ -85,39 +85,29 @@ SchemaConverter::Expression SchemaConverter::string(const SchemaSet& flat) {
   }
   if (reader_.failed() || min > max) return std::nullopt;
   if (pattern) {
-    if (min > 0 || max != Regex::kUnbounded) {
+    if (min > 0 || max != kUnbounded) {
       reader_.fail(*pattern_at,
                    fmt::format("\"{}\" together with \"minLength\" or \"maxLength\" is not "
                                "supported; a pattern can say it: ^.{{2,5}}$",
                                pattern_keyword));
       return std::nullopt;
     }
-    auto regex = parse_regex(*pattern, limits_);
-    if (!regex) {
-      reader_.fail({regex.error().kind,
-                    fmt::format("schema at {}/{}: {}", pattern_at->path, pattern_keyword,
-                                regex.error().message),
-                    {},
-                    regex.error().code});
-      return std::nullopt;
-    }
-    return "\"\\\"\" (" + regex_ebnf(*regex, RegexText::kJsonString) + ") \"\\\"\"";
+    SchemaRef place = *pattern_at;
+    place.path += fmt::format("/{}", pattern_keyword);
+    return this->pattern(place, *pattern);
   }
   if (min > limits_.repeats) {
     reader_.fail(too_complex(fmt::format("schema at {}: \"minLength\" is above {}",
                                          flat.front().path, limits_.repeats)));
     return std::nullopt;
   }
-  if (max == Regex::kUnbounded) {
-    if (min == 0) return "json-string";
-    return fmt::format(
-        "\"\\\"\" ([^\\\"\\\\\\u0000-\\u001f\\ud800-\\udfff] | \"\\\\\" json-escape){{{}}} "
-        "json-characters",
-        min);
-  }
+  if (max == kUnbounded && min == 0) return "json-string";
+  if (max == kUnbounded && min == 1) return "\"\\\"\" json-character json-characters";
   // XGrammar counts the characters of one class up to a quote quickly, so escapes are left out.
+  const std::string most =
+      max == kUnbounded ? "" : fmt::format("{}", std::min(max, limits_.repeats));
   return fmt::format("\"\\\"\" [^\\\"\\\\\\u0000-\\u001f\\ud800-\\udfff]{{{},{}}} \"\\\"\"", min,
-                     std::min(max, limits_.repeats));
+                     most);
 }
 
 SchemaConverter::Expression SchemaConverter::number(const SchemaSet& flat, bool integer) {

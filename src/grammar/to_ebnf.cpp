@@ -34,7 +34,9 @@ Result<std::string> choices_to_ebnf(const std::vector<std::string>& choices,
 Result<std::string> regex_to_ebnf(const std::string& pattern, const GrammarLimits& limits) {
   auto regex = parse_regex(pattern, limits);
   if (!regex) return regex.error();
-  return "root ::= " + regex_ebnf(*regex, RegexText::kPlain);
+  auto rules = regex_rules(*regex, RegexText::kPlain, "state-");
+  if (!rules) return rules.error();
+  return "root ::= state-0\n" + *rules;
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // Reads one request a line, {"kind": "json_schema", "text": …, "strict": …, "whitespace": …,
-// "choices": […], "samples": 20}, and answers each with a line, {"samples": […], "cut": n,
-// "compile_ms": …, "bytes": …} or {"error": …, "code": …}. Samples are drawn with equal chances
-// among the tokens that the grammar allows; `cut` counts those that did not end.
+// "choices": […], "samples": 20, "texts": […]}, and answers each with a line, {"samples": […],
+// "cut": n, "allowed": […], "compile_ms": …, "bytes": …} or {"error": …, "code": …}. Samples are
+// drawn with equal chances among the tokens that the grammar allows; `cut` counts those that did
+// not end, `allowed` says of each of `texts` whether it is an answer (single bytes as tokens only).
 //
 // Usage: grammar_sampler [TOKENIZER_FOLDER [LOGITS]]; without a folder the tokens are single bytes
 // and a few pieces of JSON. Ids beyond the tokenizer's are given invented words.
@@ -153,6 +154,17 @@ class Sampler {
   std::mt19937_64 random_{17};
 };
 
+bool allows(const std::shared_ptr<const CompiledGrammar>& grammar, const Vocabulary& vocabulary,
+            std::string_view text) {
+  GrammarMatcher matcher(grammar);
+  for (const char byte : text) {
+    const auto token =
+        std::find(vocabulary.bytes.begin(), vocabulary.bytes.end(), std::string(1, byte));
+    if (!matcher.accept(static_cast<int32_t>(token - vocabulary.bytes.begin()))) return false;
+  }
+  return matcher.is_complete();
+}
+
 json::object answer(GrammarCompiler& compiler, const Vocabulary& vocabulary,
                     const json::object& request) {
   const std::atomic<bool> cancelled{false};
@@ -176,8 +188,15 @@ json::object answer(GrammarCompiler& compiler, const Vocabulary& vocabulary,
       ++cut;
     }
   }
+  json::array allowed;
+  if (const json::value* asked = request.if_contains("texts")) {
+    for (const json::value& text : asked->as_array()) {
+      allowed.emplace_back(allows(*grammar, vocabulary, text.as_string()));
+    }
+  }
   return {{"samples", std::move(texts)},
           {"cut", cut},
+          {"allowed", std::move(allowed)},
           {"compile_ms", compile_ms},
           {"bytes", (*grammar)->bytes()},
           {"mask_ms", times.masks == 0 ? 0 : times.total_ms / static_cast<double>(times.masks)},

@@ -1,0 +1,110 @@
+// Hostile specs: each ends with a grammar or an error, soon, and nothing ends the process.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "grammar/number_range.h"
+#include "grammar/test_support.h"
+
+namespace ernie::grammar {
+namespace {
+
+std::string repeated(std::string_view text, size_t count) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += text;
+  return out;
+}
+
+// Text out of pieces that mean something in one of the notations, and of any bytes.
+rc::Gen<std::string> hostile_text() {
+  static const std::vector<std::string> pieces = {
+      "root ::= ", "root",   "\n",        "a ::= ",
+      "\"",        "\\",     "(",         ")",
+      "[",         "]",      "{",         "}",
+      "{2,",       "*",      "+",         "?",
+      "|",         "^",      "$",         "-",
+      "\\d",       "\\u",    "(?=",       "a",
+      "b",         ",",      ":",         "é",
+      "\xFF",      "#",      "\"type\"",  "\"properties\"",
+      "\"$ref\"",  "\"#\"",  "\"anyOf\"", "\"string\"",
+      "true",      "1e9",    "\"items\"", "\"enum\"",
+      "::=",       "=",      "(=",        "{1,99999999999}",
+      "\x01",      "Token(", ".",         "\\"};
+  return rc::gen::map(
+      rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, pieces.size())),
+      [](const std::vector<size_t>& indices) {
+        std::string text;
+        for (const size_t index : indices) text += pieces[index];
+        return text;
+      });
+}
+
+TEST(GrammarRobustness, AnyTextEndsWithAGrammarOrAnError) {
+  rc::check("every kind of spec", [] {
+    const auto text = *hostile_text();
+    for (const GrammarKind kind : {GrammarKind::kJsonSchema, GrammarKind::kRegex,
+                                   GrammarKind::kEbnf, GrammarKind::kStructuralTag}) {
+      const Language language({kind, text});
+      RC_ASSERT(language.ok() || !language.error().empty());
+    }
+    const Language rule({GrammarKind::kEbnf, "root ::= " + text});
+    RC_ASSERT(rule.ok() || !rule.error().empty());
+  });
+}
+
+TEST(GrammarRobustness, DeepAndLongTexts) {
+  const std::vector<GrammarSpec> specs = {
+      {GrammarKind::kRegex, repeated("(", 30'000)},
+      {GrammarKind::kRegex, repeated("a|", 100'000)},
+      {GrammarKind::kRegex, "((((a{100}){100}){100}){100})"},
+      {GrammarKind::kRegex, "(a|b)*a(a|b){20}"},
+      {GrammarKind::kRegex, "(.*.*.*.*=){50}"},
+      {GrammarKind::kEbnf, "root ::= " + repeated("(", 30'000)},
+      {GrammarKind::kEbnf, "root ::= " + repeated("[", 30'000)},
+      {GrammarKind::kEbnf, "root ::= \"a\"" + repeated(" | \"a\"", 30'000)},
+      {GrammarKind::kEbnf, "root ::= " + repeated("(\"a\"{128} ", 20) + repeated("){128}", 20)},
+      {GrammarKind::kEbnf, "root ::= root root | \"a\" | \"\""},
+      {GrammarKind::kJsonSchema, repeated("[", 30'000)},
+      {GrammarKind::kJsonSchema, repeated("{\"anyOf\":[", 90) + "{}" + repeated("]}", 90)},
+      {GrammarKind::kStructuralTag, repeated("{\"format\":", 30'000)},
+  };
+  for (const GrammarSpec& spec : specs) {
+    const auto start = std::chrono::steady_clock::now();
+    const Language language(spec);
+    EXPECT_TRUE(language.ok() || !language.error().empty());
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30))
+        << spec.text.substr(0, 60);
+  }
+}
+
+TEST(NumberRange, HoldsExactlyTheNumbersBetweenItsBounds) {
+  rc::check("two decimals of up to three places", [] {
+    const int low = *rc::gen::inRange(-2'500, 2'500);
+    const int high = *rc::gen::inRange(-2'500, 2'500);
+    const bool exclusive = *rc::gen::arbitrary<bool>();
+    const auto decimal = [](int hundredths) { return fmt::format("{:.2f}", hundredths / 100.0); };
+    const auto range = number_range(NumberBound{Decimal::parse(decimal(low)), exclusive},
+                                    NumberBound{Decimal::parse(decimal(high)), exclusive}, false);
+    const auto inside = [&](int value) {
+      return exclusive ? low < value && value < high : low <= value && value <= high;
+    };
+    if (!range) {
+      for (int value = -2'600; value < 2'600; ++value) RC_ASSERT(!inside(value));
+      return;
+    }
+    const Language language({GrammarKind::kEbnf, "root ::= " + *range});
+    RC_ASSERT(language.ok());
+    for (int value = low - 20; value <= high + 20; value += 7) {
+      if (value == 0) continue;
+      RC_ASSERT(language.has(decimal(value)) == inside(value));
+      RC_ASSERT(language.has(decimal(value) + "0") == inside(value));
+    }
+    for (const int value : {low - 1, low, low + 1, high - 1, high, high + 1}) {
+      if (value != 0) RC_ASSERT(language.has(decimal(value)) == inside(value));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace ernie::grammar
