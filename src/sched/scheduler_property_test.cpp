@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <map>
 #include <random>
+#include <set>
 
 #include "sched/simulation.h"
 
