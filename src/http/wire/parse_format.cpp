@@ -107,8 +107,8 @@ void read_response_format(FieldReader& fields, Formats& formats) {
   } else if (type == "structural_tag") {
     formats.add("response_format", {GrammarKind::kStructuralTag, json::serialize(*object)});
   } else if (type != "text") {
-    reader.fail("type",
-                "should be text, json_object, json_schema or structural_tag, got \"" + type + "\"");
+    reader.fail("type", "should be text, json_object, json_schema or structural_tag, got " +
+                            describe(json::value(type)));
   }
   fields.adopt(reader);
 }
