@@ -298,17 +298,13 @@ class Multiplier {
   }
 
  private:
-  // When all lanes have read it. A lane that still waited for its phase could miss that: the next
-  // one of the same parity looks alike.
-  __device__ __forceinline__ void give_back(uint32_t stage) {
-    __syncwarp();
-    if (lane_ == 0) arrive(barrier_of(shared_.empty, stage));
-  }
-
   __device__ __forceinline__ void skip(int steps) {
     for (int step = 0; step < steps; ++step) {
       wait_for_phase(barrier_of(shared_.full, position_.stage), position_.parity);
-      give_back(position_.stage);
+      // A lane that still looked after the stage was given back could miss its phase: the next one
+      // of the same parity looks alike. (Where there are products, they keep lanes together.)
+      __syncwarp();
+      if (lane_ == 0) arrive(barrier_of(shared_.empty, position_.stage));
       position_.advance(ring_);
     }
   }
@@ -415,7 +411,7 @@ class Multiplier {
       issue(sums[1], a[1][0], 0);
       convert<kGroups, kInt4, 0, 1>(tile, step, stage, packed, a[0][1]);
       issue(sums[0], a[0][1], 1);  // has waited for the last half step of the stage before
-      if (step > 0) give_back(previous);
+      if (step > 0 && lane_ == 0) arrive(barrier_of(shared_.empty, previous));
       if (step == apart_step_ && lane_ == 0) arrive(shared_address(&shared_.apart));
       convert<kGroups, kInt4, 1, 1>(tile, step, stage, packed, a[1][1]);
       issue(sums[1], a[1][1], 1);
@@ -429,7 +425,7 @@ class Multiplier {
     wait_for_products<0>();
     pin(sums[0]);
     pin(sums[1]);
-    give_back(previous);
+    if (lane_ == 0) arrive(barrier_of(shared_.empty, previous));
     if constexpr (!kGroups) {
 #pragma unroll
       for (int b = 0; b < 2; ++b) {
