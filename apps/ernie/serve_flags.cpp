@@ -117,7 +117,8 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--port", f.port, "Port of the API; 0 takes a free one")
       ->group(group)
       ->capture_default_str();
-  app.add_option("--metrics-port", f.metrics_port, "Port of /metrics, if not that of the API; it has /health too")
+  app.add_option("--metrics-port", f.metrics_port,
+                 "Port of /metrics, if not that of the API; it has /health too")
       ->group(group);
   app.add_option("--api-key", f.api_keys,
                  "Key that requests must carry; may be repeated; also FD_API_KEY=k1,k2")

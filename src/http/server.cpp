@@ -25,8 +25,8 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
-// Descriptors kept for everything but connections: those that are being closed, the port of metrics,
-// files and fetches.
+// Descriptors kept for everything but connections: those that are being closed, the port of
+// metrics, files and fetches.
 constexpr size_t kFileReserve = 256;
 constexpr milliseconds kNoFilesPause{50};
 constexpr int kBacklog = 1024;
