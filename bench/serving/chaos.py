@@ -23,7 +23,7 @@ from served import CHAT, ROOT, Served, bit_png, chat, data_url, head, image
 # A cache of 1,536 tokens for up to eight sequences of up to 1,024: they preempt one another.
 FLAGS = ["--max-model-len", "1024", "--max-num-seqs", "8", "--num-gpu-blocks-override", "24", "--max-num-batched-tokens", "256",
          "--limit-mm-per-prompt", '{"image": 2, "video": 1}', "--max-inflight-mb", "512", "--check-invariants"]
-MOST_MEDIA_TOKENS = {"min_pixels": 784, "max_pixels": 50176, "video_min_pixels": 784, "video_max_pixels": 12544}
+MOST_MEDIA_TOKENS = {"image_min_pixels": 784, "image_max_pixels": 50176, "video_min_pixels": 784, "video_max_pixels": 12544}
 PERIODS = 3  # of load in each life, with a look at memory and descriptors after each; then a restart in the midst of another
 FLAT_DESCRIPTORS = 2
 
