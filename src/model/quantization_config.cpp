@@ -29,9 +29,11 @@ class ModuleSet {
       if (auto pattern = compile(entry.substr(3))) {
         patterns_.push_back(std::move(pattern));
       } else {
-        reader.refuse(key, "regular expressions of at most " + std::to_string(kMostPattern) +
-                               " characters and without back references behind \"re:\", not \"" +
-                               entry.substr(0, kMostPattern) + "\"");
+        reader.refuse(key,
+                      "regular expressions of at most " + std::to_string(kMostPattern) +
+                          " characters, with at most " + std::to_string(kMostRepeats) +
+                          " \"+\" and without back references or \"{\" behind \"re:\", not \"" +
+                          entry.substr(0, kMostPattern) + "\"");
       }
     }
   }
@@ -52,6 +54,8 @@ class ModuleSet {
   // checkpoint may come from anywhere.
   using Pattern = std::unique_ptr<regex_t, void (*)(regex_t*)>;
   static constexpr size_t kMostPattern = 256;
+  // Each "+" doubles what stands before it when it is compiled, and "{9}" makes nine of it.
+  static constexpr int kMostRepeats = 4;
 
   // Matches from the start of a name on, as Python's re.match(); null if it cannot be compiled.
   static Pattern compile(const std::string& text) {
@@ -60,9 +64,11 @@ class ModuleSet {
       delete regex;
     });
     std::string posix = "^(";
+    int repeats = 0;
     for (size_t i = 0; i < text.size(); ++i) {
       const bool escape = text[i] == '\\' && i + 1 < text.size();
       if (escape && text[i + 1] >= '1' && text[i + 1] <= '9') return pattern;
+      if (text[i] == '{' || (text[i] == '+' && ++repeats > kMostRepeats)) return pattern;
       if (escape && text[i + 1] == 'd') {
         posix += "[0-9]";
       } else {

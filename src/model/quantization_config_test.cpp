@@ -73,11 +73,13 @@ TEST(QuantizationConfig, NamesAndPatternsChooseByBothKindsOfNames) {
 }
 
 // Expressions of strangers cost no more than others, and end nothing.
-TEST(QuantizationConfig, PatternsAreMatchedInLinearTime) {
+TEST(QuantizationConfig, PatternsCostLinearTimeAndLittleMemory) {
   const auto config = parse(with("/ignore", R"(["re:(.*)*Q", "re:((m*)*)*Q", "re:(m+m+)+Q"])"));
   ASSERT_TRUE(config.ok()) << config.error().message;
-  for (const std::string& pattern : {std::string(20000, '(') + "a" + std::string(20000, ')'),
-                                     std::string("(.)\\\\1"), std::string(257, 'a')}) {
+  for (const std::string& pattern :
+       {std::string(20000, '(') + "a" + std::string(20000, ')'), std::string("(.)\\\\1"),
+        std::string(257, 'a'), "." + std::string(60, '+'), std::string("((((((a+)+)+)+)+)+)+"),
+        std::string("((a{200}){200}){200}")}) {
     EXPECT_FALSE(parse(with("/ignore", "[\"re:" + pattern + "\"]")).ok());
   }
 }
