@@ -16,8 +16,8 @@ import urllib.parse
 
 FORMATS = {
     "without": {},
-    "regex": {"guided_regex": "[a-z ]{400}"},
-    "json": {"guided_json": {"type": "array", "minItems": 40, "items": {"type": "object", "properties": {
+    "regex": {"guided_regex": "[a-z ]{1500}"},
+    "json": {"guided_json": {"type": "array", "minItems": 100, "items": {"type": "object", "properties": {
         "name": {"type": "string"}, "count": {"type": "integer"}}, "required": ["name", "count"],
         "additionalProperties": False}}},
 }
