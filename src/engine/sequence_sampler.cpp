@@ -7,8 +7,8 @@ namespace ernie::engine {
 namespace {
 
 void sort_unique(std::vector<int32_t>& ids) {
-  std::ranges::sort(ids);
-  ids.erase(std::ranges::unique(ids).begin(), ids.end());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
 }
 
 // Biases of the same token add up.

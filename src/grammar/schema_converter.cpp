@@ -48,7 +48,7 @@ Result<std::string> SchemaConverter::convert() {
 
 // Adds a rule whose body is known and returns its name.
 std::string SchemaConverter::add_rule(std::string_view hint, std::string body) {
-  const std::string name = reserve_rule(hint);
+  std::string name = reserve_rule(hint);
   fill_rule(name, std::move(body));
   return name;
 }
