@@ -16,6 +16,7 @@ std::vector<ops::TokenBias> merged(const std::vector<std::pair<int32_t, float>>&
   std::map<int32_t, float> sums;
   for (const auto& [token, bias] : biases) sums[token] += bias;
   std::vector<ops::TokenBias> out;
+  out.reserve(sums.size());
   for (const auto& [token, bias] : sums) out.push_back({token, bias});
   return out;
 }
