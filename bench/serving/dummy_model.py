@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Writes a folder that `ernie serve --load-choices dummy` can serve: the geometry of ERNIE-4.5-VL-28B-A3B or
 ERNIE-4.5-VL-424B-A47B with the vocabulary and the picture sizes' files of the demo model, so that answers have text.
-With --weights a bfloat16 checkpoint of random numbers, too (28b: 57 GB; needs numpy and sentencepiece).
+With --vocab there are invented words, too, so that every id has a text. With --weights a bfloat16 checkpoint of random numbers, too (28b: 57 GB; needs numpy and sentencepiece).
 
   dummy_model.py OUT [--geometry 28b|424b] [--layers 28] [--vocab 103424] [--weights]
 """
 import argparse
 import json
 import pathlib
+import random
 import shutil
+import string
+import struct
 import sys
 import zlib
 
@@ -25,6 +28,24 @@ GEOMETRIES = {
 FIRST_MOE_LAYER = {"28b": 1, "424b": 3}
 TOWER = {"depth": 32, "embed_dim": 1280, "hidden_size": 1280, "num_heads": 16, "mlp_ratio": 4}
 SHARD_BYTES = 4 << 30
+
+
+def append_words(tokenizer, count):
+    """Appends invented pieces to a SentencePiece model: to a protobuf message, a repeated field may be appended as it is."""
+    words = random.Random(5)
+    seen = set()
+    with open(tokenizer, "ab") as out:
+        while len(seen) < count:
+            chinese = words.random() < 0.3
+            letters = [chr(words.randrange(0x4E00, 0x9E00)) if chinese else words.choice(string.ascii_lowercase)
+                       for _ in range(words.randint(3, 4) if chinese else words.randint(5, 11))]
+            word = words.choice(["", "\u2581"]) + "".join(letters) + words.choice([""] * 20 + list(".,\":)}]"))
+            if word in seen:
+                continue
+            seen.add(word)
+            text = word.encode()
+            piece = b"\x0a" + bytes([len(text)]) + text + b"\x15" + struct.pack("<f", -1e4 - len(seen))
+            out.write(b"\x0a" + bytes([len(piece)]) + piece)
 
 
 def shards_of(sizes):
@@ -96,8 +117,11 @@ def main():
     config.update(GEOMETRIES[args.geometry], max_position_embeddings=131072, pixel_hidden_size=1280)
     if args.layers:
         config["num_hidden_layers"] = args.layers
-    if args.vocab:
-        config["vocab_size"] = args.vocab
+    added = json.loads((DEMO / "added_tokens.json").read_text())
+    words = (args.vocab or config["vocab_size"]) - config["vocab_size"]
+    first_added = min(added.values())  # invented words come before what is added to the tokenizer's model
+    config.update({key: value + words for key, value in config.items() if key.endswith("_id") and value >= first_added})
+    config["vocab_size"] += words
     config["moe_layer_start_index"] = [FIRST_MOE_LAYER[args.geometry]] * 2
     config["moe_layer_end_index"] = [config["num_hidden_layers"] - 1] * 2
     config["vision_config"].update(TOWER)
@@ -106,6 +130,8 @@ def main():
     for path in DEMO.iterdir():
         if path.suffix in (".json", ".model") and path.name not in ("config.json", "model.safetensors.index.json"):
             shutil.copy(path, args.out / path.name)
+    (args.out / "added_tokens.json").write_text(json.dumps({token: id + words for token, id in added.items()}))
+    append_words(args.out / "tokenizer.model", words)
     if args.weights:
         write_weights(args.out, config)
 

@@ -16,7 +16,7 @@ import urllib.parse
 
 FORMATS = {
     "without": {},
-    "regex": {"guided_regex": "[a-z ]{1500}"},
+    "regex": {"guided_regex": "[a-z ]+"},
     "json": {"guided_json": {"type": "array", "minItems": 100, "items": {"type": "object", "properties": {
         "name": {"type": "string"}, "count": {"type": "integer"}}, "required": ["name", "count"],
         "additionalProperties": False}}},

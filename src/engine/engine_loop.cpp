@@ -191,18 +191,26 @@ void EngineLoop::say_late_samples(StepInFlight& step) {
 sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle,
                                          ops::SampleResult& sample) {
   sched::RowResult result;
-  const auto fail = [&](const char* what, const char* code) {
+  const auto fail = [&](ErrorKind kind, const char* what, const char* code) {
     result.failed = true;
-    finish(handle, FinishReason::kError, Error{ErrorKind::kInternal, what, {}, code});
+    finish(handle, FinishReason::kError, Error{kind, what, {}, code});
     return result;
   };
-  if (sample.numeric_fault || sample.token < 0) {
-    return fail("the model's output for this request is not a number, or every token is banned",
+  const bool drawn = !sample.numeric_fault && sample.token >= 0;
+  const Accepted accepted = drawn ? open.sampler.accept(sample.token) : Accepted::kRefused;
+  if (open.sampler.grammar_is_too_slow()) {
+    return fail(ErrorKind::kInvalidArgument,
+                "the grammar of this request is too ambiguous to be followed",
+                "grammar_too_complex");
+  }
+  if (!drawn) {
+    return fail(ErrorKind::kInternal,
+                "the model's output for this request is not a number, or every token is banned",
                 "numeric_fault");
   }
-  const Accepted accepted = open.sampler.accept(sample.token);
   if (accepted == Accepted::kRefused) {
-    return fail("the grammar of this request contradicts itself", "grammar_fault");
+    return fail(ErrorKind::kInternal, "the grammar of this request contradicts itself",
+                "grammar_fault");
   }
   RequestStats& stats = open.stats;
   if (stats.generated_tokens == 0) stats.first_token = counters_.last_step;

@@ -49,6 +49,9 @@ class SequenceSampler {
   // not wait for it.
   SampleSpec next(bool one_is_pending = false);
 
+  // Whether the answer's grammar takes too much time to be followed; then no more token is drawn.
+  bool grammar_is_too_slow() const { return matcher_ && matcher_->is_too_slow(); }
+
   // Records the next token of the answer.
   Accepted accept(int32_t token);
 

@@ -3,16 +3,20 @@
 #include <fmt/format.h>
 #include <xgrammar/xgrammar.h>
 
+#include <bit>
 #include <exception>
 #include <list>
 #include <mutex>
+#include <random>
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "base/content_key.h"
 #include "grammar/compiled_grammar.h"
 #include "grammar/grammar_matcher.h"
+#include "grammar/step_budget.h"
 #include "grammar/structural_tag.h"
 #include "grammar/to_ebnf.h"
 
@@ -67,6 +71,38 @@ class Checkpoints {
     current_budget = nullptr;
   }
 };
+
+// One of the tokens that the mask allows, all with the same chance; it allows one at least.
+int32_t random_token(const std::vector<uint32_t>& mask, std::mt19937& random) {
+  uint32_t allowed = 0;
+  for (const uint32_t word : mask) allowed += static_cast<uint32_t>(std::popcount(word));
+  uint32_t left = random() % allowed;
+  size_t at = 0;
+  for (; left >= static_cast<uint32_t>(std::popcount(mask[at])); ++at)
+    left -= std::popcount(mask[at]);
+  uint32_t word = mask[at];
+  for (; left > 0; --left) word &= word - 1;
+  return static_cast<int32_t>(32 * at) + std::countr_zero(word);
+}
+
+// Follows the grammar for some tokens, as answers will: what is too slow for them is refused here,
+// on a thread that no other answer waits for.
+Status try_out(const std::shared_ptr<const CompiledGrammar>& compiled, size_t vocabulary) {
+  constexpr int kTokens = 48;
+  GrammarMatcher matcher(compiled);
+  std::vector<uint32_t> mask(GrammarMatcher::mask_words(vocabulary));
+  std::mt19937 random(1);
+  for (int i = 0; i < kTokens && !matcher.is_terminated(); ++i) {
+    const Status filled = matcher.fill_mask(mask);
+    if (matcher.is_too_slow()) return filled;
+    if (!filled && i == 0) {
+      return invalid_argument("no answer that the model can write matches the grammar");
+    }
+    if (!filled || !matcher.accept(random_token(mask, random))) break;
+  }
+  if (matcher.is_too_slow()) return too_complex(StepsEnded().what());
+  return {};
+}
 
 // XGrammar's message without time, source file and the condition that failed.
 std::string message_of(const std::exception& error) {
@@ -186,10 +222,8 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
     xgrammar::CompiledGrammar grammar = state_->compile(spec);
     const size_t bytes = grammar.MemorySizeBytes();
     auto compiled = std::make_shared<const CompiledGrammar>(std::move(grammar), bytes);
-    std::vector<uint32_t> mask(GrammarMatcher::mask_words(state_->tokenizer.GetVocabSize()));
-    if (!GrammarMatcher(compiled).fill_mask(mask)) {
-      return invalid_argument("no answer that the model can write matches the grammar");
-    }
+    const auto vocabulary = static_cast<size_t>(state_->tokenizer.GetVocabSize());
+    if (Status status = try_out(compiled, vocabulary); !status) return status.error();
     state_->cache.insert(key, compiled);
     return Compiled(compiled);
   } catch (const CompilationEnded& ended) {

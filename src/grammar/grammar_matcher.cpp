@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "grammar/compiled_grammar.h"
+#include "grammar/step_budget.h"
+#include "grammar/to_ebnf.h"
 
 namespace ernie::grammar {
 
@@ -14,6 +16,8 @@ struct GrammarMatcher::State {
   xgrammar::GrammarMatcher matcher;
   size_t vocabulary = 0;
   size_t accepted = 0;
+  StepBudget budget;
+  bool too_slow = false;
 };
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const CompiledGrammar> grammar) {
@@ -27,12 +31,18 @@ GrammarMatcher& GrammarMatcher::operator=(GrammarMatcher&&) noexcept = default;
 GrammarMatcher::~GrammarMatcher() = default;
 
 Status GrammarMatcher::fill_mask(std::span<uint32_t> mask) {
+  if (state_->too_slow) return too_complex(StepsEnded().what());
   if (is_terminated()) return internal_error("the grammar has ended; nothing may follow");
   CHECK(mask.size() == mask_words(state_->vocabulary), "the mask has a bit for each token");
   auto words = static_cast<int64_t>(mask.size());
   DLTensor tensor{mask.data(), {kDLCPU, 0}, 1, {kDLInt, 32, 1}, &words, nullptr, 0};
   try {
+    state_->budget.earn();
+    const StepBudget::Charge charge(state_->budget);
     state_->matcher.FillNextTokenBitmask(&tensor);
+  } catch (const StepsEnded& ended) {
+    state_->too_slow = true;
+    return too_complex(ended.what());
   } catch (const std::exception& error) {
     return internal_error(std::string("the grammar cannot be followed: ") + error.what());
   }
@@ -45,9 +55,17 @@ Status GrammarMatcher::fill_mask(std::span<uint32_t> mask) {
 }
 
 bool GrammarMatcher::accept(int32_t token) {
-  if (is_terminated() || token < 0 || static_cast<size_t>(token) >= state_->vocabulary)
+  if (state_->too_slow || is_terminated() || token < 0 ||
+      static_cast<size_t>(token) >= state_->vocabulary) {
     return false;
-  if (!state_->matcher.AcceptToken(token)) return false;
+  }
+  try {
+    const StepBudget::Charge charge(state_->budget);
+    if (!state_->matcher.AcceptToken(token)) return false;
+  } catch (const StepsEnded&) {
+    state_->too_slow = true;
+    return false;
+  }
   ++state_->accepted;
   return true;
 }
@@ -58,6 +76,7 @@ void GrammarMatcher::rollback(size_t tokens) {
   state_->accepted -= tokens;
 }
 
+bool GrammarMatcher::is_too_slow() const { return state_->too_slow; }
 bool GrammarMatcher::is_complete() const { return state_->matcher.IsCompleted(); }
 bool GrammarMatcher::is_terminated() const { return state_->matcher.IsTerminated(); }
 

@@ -23,10 +23,13 @@ class GrammarMatcher {
   static size_t mask_words(size_t vocabulary) { return (vocabulary + 31) / 32; }
 
   // Sets bit i % 32 of word i / 32 for each token i that may come next and clears the others. The
-  // error says that no token may, or that a stop token was accepted already.
+  // error says that no token may, that a stop token was accepted already, or is
+  // "grammar_too_complex": following the grammar takes too much time (StepBudget). After that one
+  // the matcher is of no use.
   Status fill_mask(std::span<uint32_t> mask);
 
-  // Goes on by a token. False, without a change, if the grammar does not allow it.
+  // Goes on by a token. False, without a change, if the grammar does not allow it; false, too, when
+  // is_too_slow().
   bool accept(int32_t token);
 
   // Takes the last `tokens` accepted tokens back.
@@ -34,6 +37,8 @@ class GrammarMatcher {
 
   // Whether the text so far is a whole answer.
   bool is_complete() const;
+  // Whether following the grammar took too much time.
+  bool is_too_slow() const;
   // Whether a stop token was accepted.
   bool is_terminated() const;
 

@@ -78,6 +78,42 @@ TEST(GrammarRobustness, DeepAndLongTexts) {
   }
 }
 
+// A grammar of one line, every step of which takes longer than the one before.
+TEST(GrammarRobustness, WhatIsTooAmbiguousToBeFollowedIsRefused) {
+  Vocabulary words{{""}, {0}};
+  for (int i = 0; i < 4'000; ++i) {
+    words.bytes.push_back(std::string(1, static_cast<char>('a' + i % 26)) +
+                          repeated("xyz", 1 + i % 7) + std::to_string(i));
+  }
+  const auto compile = [&](const char* rules) {
+    return GrammarCompiler(words, 0).compile({GrammarKind::kEbnf, rules}, kNotCancelled);
+  };
+  const auto refused = compile("root ::= a\na ::= a a | [a-z0-9]");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "grammar_too_complex");
+  EXPECT_TRUE(compile("root ::= [a-z0-9]+"));
+}
+
+// What is quick at first and slow later ends the answer, not the thread that follows it.
+TEST(GrammarRobustness, AnAnswerThatBecomesTooSlowEnds) {
+  const auto compiled =
+      GrammarCompiler(byte_vocabulary(), 0)
+          .compile({GrammarKind::kEbnf, "root ::= [0-9]{60} a\na ::= a a | [a-z]"}, kNotCancelled);
+  ASSERT_TRUE(compiled) << compiled.error().message;
+  GrammarMatcher matcher(*compiled);
+  std::vector<uint32_t> mask(GrammarMatcher::mask_words(byte_vocabulary().bytes.size()));
+  const auto step = [&](char byte) {
+    return matcher.fill_mask(mask).ok() && matcher.accept(byte_token(byte));
+  };
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(step('0')) << i;
+  int steps = 0;
+  while (steps < 2'000 && step('x')) ++steps;
+  EXPECT_LT(steps, 2'000);
+  EXPECT_TRUE(matcher.is_too_slow());
+  EXPECT_EQ(matcher.fill_mask(mask).error().code, "grammar_too_complex");
+  EXPECT_FALSE(matcher.accept(byte_token('x')));
+}
+
 TEST(NumberRange, HoldsExactlyTheNumbersBetweenItsBounds) {
   rc::check("two decimals of up to three places", [] {
     const int low = *rc::gen::inRange(-2'500, 2'500);
