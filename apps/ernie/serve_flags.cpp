@@ -131,7 +131,8 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
   app.add_flag("--cache-salt-by-key", f.cache_salt_by_key,
                "Requests find in the caches what their own key left there only")
       ->group(group);
-  app.add_option("--max-concurrency", f.max_concurrency, "Requests at once; more get 429")
+  app.add_option("--max-concurrency", f.max_concurrency,
+                 "Requests at once; more get 429 from clients that have their equal share")
       ->group(group)
       ->capture_default_str();
   app.add_option("--max-requests-per-client", f.max_requests_per_client,
@@ -218,8 +219,9 @@ void add_capacity_flags(CLI::App& app, ServeFlags& f) {
                  "Seconds a request may wait in the queue; -1: no limit")
       ->group(group)
       ->capture_default_str();
-  app.add_option("--scheduler-max-size", f.scheduler_max_size,
-                 "Sequences that may wait in the queue; -1: 1024")
+  app.add_option(
+         "--scheduler-max-size", f.scheduler_max_size,
+         "Sequences that may wait in the queue, of each client an equal share at least; -1: 1024")
       ->group(group)
       ->capture_default_str();
 }

@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <list>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -18,12 +19,13 @@ template <typename T>
 class FairQueue {
  public:
   bool push(ClientId client, T value) {
+    std::list<ClientId> turn{client};
     {
       std::lock_guard lock(mutex_);
       if (closed_) return false;
       std::deque<T>& own = items_[client];
       own.push_back(std::move(value));
-      if (own.size() == 1) turns_.push_back(client);
+      if (own.size() == 1) turns_.splice(turns_.end(), turn);
     }
     ready_.notify_one();
     return true;
@@ -34,15 +36,15 @@ class FairQueue {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return closed_ || !turns_.empty(); });
     if (turns_.empty()) return std::nullopt;
-    const ClientId client = turns_.front();
-    turns_.pop_front();
-    const auto own = items_.find(client);
+    const auto own = items_.find(turns_.front());
     std::optional<T> value(std::move(own->second.front()));
     own->second.pop_front();
-    if (own->second.empty())
+    if (own->second.empty()) {
       items_.erase(own);
-    else
-      turns_.push_back(client);
+      turns_.pop_front();
+    } else {
+      turns_.splice(turns_.end(), turns_, turns_.begin());
+    }
     return value;
   }
 
@@ -57,8 +59,8 @@ class FairQueue {
  private:
   std::mutex mutex_;
   std::condition_variable ready_;
-  std::unordered_map<ClientId, std::deque<T>> items_;  // nobody without any
-  std::deque<ClientId> turns_;                         // each that has items once
+  std::unordered_map<ClientId, std::deque<T>> items_;
+  std::list<ClientId> turns_;  // each that has items, once; a list, so that pop() never allocates
   bool closed_ = false;
 };
 

@@ -112,7 +112,6 @@ class Limiter : public std::enable_shared_from_this<Limiter> {
     reclaim_ = std::move(reclaim);
   }
 
-  bool full() const { return used() >= limit_; }
   size_t used() const { return used_.load(); }
   size_t limit() const { return limit_; }
 

@@ -136,6 +136,7 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EXPECT_EQ(engine->stats().waiting, 2);
 }
 
+// A85
 TEST(EngineLifecycle, AClientThatFillsTheQueueKeepsNobodyOut) {
   EngineConfig config = small_config();
   config.max_num_seqs = 1;

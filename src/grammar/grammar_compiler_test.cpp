@@ -24,6 +24,7 @@ TEST(GrammarCompiler, KeepsGrammarsByTheirContent) {
   EXPECT_NE(*schema, *strict);
 }
 
+// A72
 TEST(GrammarCompiler, TheCacheIsBoundedAndForgetsTheLongestUnused) {
   const auto spec = [](int i) { return regex_spec(fmt::format("x{}[a-z]*", i)); };
   size_t bytes = 0;
@@ -61,6 +62,7 @@ TEST(GrammarCompiler, ManyThreadsCompileAtOnce) {
   EXPECT_EQ(failures, 0);
 }
 
+// A71
 TEST(GrammarCompiler, EndsWhenTheRequestIsGivenUp) {
   GrammarCompiler compiler(byte_vocabulary(), 0);
   const std::atomic<bool> cancelled{true};
@@ -70,6 +72,7 @@ TEST(GrammarCompiler, EndsWhenTheRequestIsGivenUp) {
   EXPECT_TRUE(compiler.compile(regex_spec("abc"), kNotCancelled));
 }
 
+// A69, A71
 TEST(GrammarCompiler, EndsWhereALimitIsReached) {
   GrammarLimits limits;
   limits.states = 20;

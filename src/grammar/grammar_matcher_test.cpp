@@ -18,6 +18,7 @@ GrammarSpec choice(std::vector<std::string> choices) {
   return {GrammarKind::kChoice, "", std::move(choices)};
 }
 
+// A70
 TEST(GrammarMatcher, AllowsExactlyTheTokensThatGoOnToAnAnswer) {
   const Vocabulary vocabulary{{"</s>", "y", "ye", "yes", "es", "s", "n", "no", "x", ""}, {0}};
   GrammarMatcher matcher = match(vocabulary, choice({"yes", "no"}));

@@ -40,6 +40,7 @@ rc::Gen<std::string> hostile_text() {
       });
 }
 
+// A71
 TEST(GrammarRobustness, AnyTextEndsWithAGrammarOrAnError) {
   rc::check("every kind of spec", [] {
     const auto text = *hostile_text();
@@ -53,6 +54,7 @@ TEST(GrammarRobustness, AnyTextEndsWithAGrammarOrAnError) {
   });
 }
 
+// A69, A71
 TEST(GrammarRobustness, DeepAndLongTexts) {
   const std::vector<GrammarSpec> specs = {
       {GrammarKind::kRegex, repeated("(", 30'000)},

@@ -233,6 +233,7 @@ TEST(JsonSchema, AnnotationsAndUnknownKeywordsChangeNothing) {
           {"1"}}});
 }
 
+// A69
 TEST(JsonSchema, NamesWhatItDoesNotSupportAndWhere) {
   const auto at = [](const char* keyword, const char* path) {
     return fmt::format("schema at {}: \"{}\" is not supported", path, keyword);
@@ -327,6 +328,7 @@ TEST(JsonSchema, AnyObject) {
   EXPECT_FALSE(any.has("[]"));
 }
 
+// A69
 TEST(JsonSchema, LargeAndDeepSchemas) {
   std::string deep;
   for (int i = 0; i < 1000; ++i) deep += "{\"items\":";

@@ -69,6 +69,7 @@ TEST(Regex, ErrorsSayWhere) {
             "^ elsewhere than at the beginning of the pattern is not supported");
 }
 
+// A71
 TEST(Regex, LimitsNestingAndCounts) {
   const std::string open(30'000, '(');
   const auto deep = parse_regex(open, {});

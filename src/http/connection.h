@@ -57,7 +57,7 @@ class ConnectionTable {
   size_t size() const;
 
  private:
-  using Rank = std::pair<Stage, uint64_t>;  // and the number of steps of all until it came there
+  using Rank = std::pair<Stage, uint64_t>;  // and the count of all steps when it came
   using Order = std::map<Rank, const Connection*>;
   struct Entry {
     std::weak_ptr<Connection> connection;

@@ -172,14 +172,21 @@ Request of_client(ClientId client, SequenceId id, int tokens, int max_tokens) {
   return r;
 }
 
+// Client 1 comes with requests 1 to 40 and is alone for some steps; then client 2 comes with 41 to
+// `last`. Returns how many were admitted before it.
+size_t add_two_clients(Simulation& sim, int steps_alone, SequenceId last) {
+  for (SequenceId id = 1; id <= 40; ++id) sim.add(of_client(1, id, 4, 4));
+  for (int i = 0; i < steps_alone; ++i) sim.commit(*sim.launch());
+  const size_t before = sim.admitted.size();
+  for (SequenceId id = 41; id <= last; ++id) sim.add(of_client(2, id, 4, 4));
+  return before;
+}
+
 TEST(Scheduler, ClientsTakeTurnsHoweverManyRequestsOneHas) {
   SchedulerConfig config = small();
   config.max_num_seqs = 2;
   Simulation sim(config);
-  for (SequenceId id = 1; id <= 40; ++id) sim.add(of_client(1, id, 4, 4));
-  for (int i = 0; i < 9; ++i) sim.commit(*sim.launch());
-  const size_t before = sim.admitted.size();
-  for (SequenceId id = 41; id <= 44; ++id) sim.add(of_client(2, id, 4, 4));
+  const size_t before = add_two_clients(sim, 9, 44);
   sim.run_all();
   // Both are level when it comes, and get the same from then on, whatever their answers take.
   const auto place = [&](SequenceId id) {
@@ -196,14 +203,40 @@ TEST(Scheduler, NobodySavesUpTurnsWhileAway) {
   SchedulerConfig config = small();
   config.max_num_seqs = 1;
   Simulation sim(config);
-  for (SequenceId id = 1; id <= 40; ++id) sim.add(of_client(1, id, 4, 4));
-  for (int i = 0; i < 60; ++i) sim.commit(*sim.launch());
-  const size_t before = sim.admitted.size();
-  for (SequenceId id = 41; id <= 60; ++id) sim.add(of_client(2, id, 4, 4));
+  const size_t before = add_two_clients(sim, 60, 60);
   while (sim.admitted.size() < before + 10) sim.commit(*sim.launch());
   const auto own = std::count_if(sim.admitted.begin() + static_cast<std::ptrdiff_t>(before),
                                  sim.admitted.end(), [](auto id) { return id <= 40; });
   EXPECT_GE(own, 3) << "the client that was there goes on";
+}
+
+TEST(Scheduler, WhatOnePlanGivesCountsForTheNextTurn) {
+  Simulation sim(small());
+  for (SequenceId id = 1; id <= 4; ++id) sim.add(of_client(id <= 2 ? 1 : 2, id, 4, 4));
+  std::vector<SequenceId> order;
+  for (const Admission& a : sim.scheduler.plan().admissions) order.push_back(a.sequence);
+  EXPECT_EQ(order, (std::vector<SequenceId>{1, 3, 2, 4}));
+}
+
+TEST(Scheduler, AStepThatIsGivenUpIsNoTurn) {
+  SchedulerConfig config = small();
+  config.max_num_seqs = 1;
+  Simulation sim(config);
+  sim.add(of_client(1, 1, 4, 4));
+  sim.add(of_client(2, 2, 4, 4));
+  sim.scheduler.reserve(sim.scheduler.plan()).reset();
+  EXPECT_EQ(sim.scheduler.plan().admissions.at(0).sequence, 1u);
+}
+
+// Runs all to its end and returns what was preempted.
+std::vector<SequenceId> run_to_the_end(Simulation& sim) {
+  std::vector<SequenceId> preempted;
+  while (auto step = sim.launch()) {
+    for (const SequenceId id : step->reservation.plan().preempted) preempted.push_back(id);
+    sim.commit(std::move(*step));
+  }
+  for (const auto& [id, r] : sim.requests) EXPECT_EQ(sim.done[id].output, Simulation::expected(r));
+  return preempted;
 }
 
 TEST(Scheduler, PreemptsTheLastOneOfTheClientThatHoldsMost) {
@@ -213,15 +246,25 @@ TEST(Scheduler, PreemptsTheLastOneOfTheClientThatHoldsMost) {
   Simulation sim(config);
   sim.add(of_client(1, 1, 8, 20));
   sim.add(of_client(1, 2, 8, 20));
+  sim.commit(*sim.launch());
   sim.add(of_client(2, 3, 8, 20));
-  std::vector<SequenceId> preempted;
-  while (auto step = sim.launch()) {
-    for (const SequenceId id : step->reservation.plan().preempted) preempted.push_back(id);
-    sim.commit(std::move(*step));
-  }
+  const auto preempted = run_to_the_end(sim);
   ASSERT_FALSE(preempted.empty());
+  EXPECT_EQ(sim.admitted, (std::vector<SequenceId>{1, 2, 3}));
   EXPECT_EQ(preempted.front(), 2u) << "the other client came last but holds less";
-  for (const auto& [id, r] : sim.requests) EXPECT_EQ(sim.done[id].output, Simulation::expected(r));
+}
+
+TEST(Scheduler, TheFirstAdmittedOneStaysHoweverMuchItHolds) {
+  SchedulerConfig config = small();
+  config.num_blocks = 9;
+  config.enable_prefix_caching = false;
+  Simulation sim(config);
+  sim.add(of_client(1, 1, 16, 16));
+  sim.commit(*sim.launch());
+  sim.add(of_client(2, 2, 8, 16));
+  const auto preempted = run_to_the_end(sim);
+  ASSERT_FALSE(preempted.empty());
+  EXPECT_EQ(std::ranges::count(preempted, 1u), 0);
 }
 
 TEST(Scheduler, AFullHitStillComputesOneToken) {

@@ -13,6 +13,7 @@ MODEST = {"Authorization": "Bearer modest"}
 QUESTION = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8, "temperature": 0}
 
 
+# A85
 @pytest.mark.parametrize("requests, choices", [(8, 128), (64, 1)])
 def test_a_client_that_asks_for_much_starves_nobody(make_server, requests, choices):
     server = make_server("--api-key", "greedy", "--api-key", "modest", "--max-model-len", "4096")
@@ -52,6 +53,7 @@ def test_limits_of_one_client(make_server):
     assert "greedy" not in server.output() and "modest" not in server.output()
 
 
+# A13
 def test_bodies_that_are_held_back_keep_nobody_out(make_server):
     """All but the last byte of bodies that fill the memory of all requests."""
     server = make_server("--max-request-mb", "4", "--max-inflight-mb", "32")
@@ -110,6 +112,7 @@ def seconds_to_answer(port, path):
     return time.monotonic() - begin
 
 
+# A13, A16
 @pytest.mark.parametrize("flood, sent", [
     (hold, b""), (hold, b"GET /hea"),
     (hold, b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -31,6 +31,7 @@ def is_person(text):
             and set(person["tags"]) <= {"a", "b", "c"} and len(person["tags"]) <= 3)
 
 
+# A70
 @pytest.mark.parametrize("fields", [
     {"response_format": {"type": "json_schema", "json_schema": {"name": "p", "strict": True, "schema": PERSON}}},
     {"response_format": {"type": "json_object", "schema": PERSON}}, {"guided_json": PERSON},
@@ -57,6 +58,7 @@ def test_a_json_object_is_one(server):
         assert reason == "length" or isinstance(json.loads(text), dict)
 
 
+# A70
 def test_an_answer_that_is_cut_says_length(server):
     [(text, reason)] = answers(server, 1, guided_regex="[ab]{100}", max_tokens=5)
     assert reason == "length" and re.fullmatch("[ab]+", text)
@@ -115,6 +117,7 @@ def test_others_are_as_without(server):
         assert all(is_person(text) for text, _ in formatted.result())
 
 
+# A69, A71
 @pytest.mark.parametrize("fields,param,words", [
     ({"guided_json": {"type": "object", "properties": {"a": {"not": {"type": "string"}}}}}, "guided_json",
      ["not", "/properties/a"]),

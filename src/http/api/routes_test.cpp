@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <future>
 #include <limits>
@@ -34,17 +35,18 @@ class Api {
   }
 
   void call(const char* method, const char* path, std::string body,
-            std::shared_ptr<ResponseWriter> writer) {
+            std::shared_ptr<ResponseWriter> writer, ClientId client = 0) {
     const Route* route = router_.find(method, path);
     ASSERT_NE(route, nullptr) << path;
     HttpRequest request;
     request.body = std::move(body);
+    request.client = client;
     request.request_id = "req-1";
     route->handler(std::move(request), std::move(writer));
   }
-  std::shared_ptr<RecordingWriter> begin(const char* path, std::string body) {
+  std::shared_ptr<RecordingWriter> begin(const char* path, std::string body, ClientId client = 0) {
     auto writer = std::make_shared<RecordingWriter>();
-    call("POST", path, std::move(body), writer);
+    call("POST", path, std::move(body), writer, client);
     return writer;
   }
   std::shared_ptr<RecordingWriter> chat(const std::string& fields) {
@@ -229,6 +231,20 @@ TEST(Routes, A87AClientThatLeavesWhileItsBodyWaitsCostsNothing) {
   done.get_future().wait();
   EXPECT_TRUE(api.engine().requests().empty());
   EXPECT_FALSE(writer->answered());
+}
+
+TEST(Routes, ClientsTakeTurnsFromTheFirstByteToTheEngine) {
+  Api api(serve::always(text_script("a")), {.threads = 1});
+  std::promise<void> go;
+  api.service().service->post(0, [&] { go.get_future().wait(); });
+  for (int i = 0; i < 10; ++i) api.begin("/v1/chat/completions", kStream, 1);
+  const auto other = api.begin("/v1/chat/completions", kStream, 2);
+  go.set_value();
+  ASSERT_TRUE(other->wait());
+  const auto requests = api.engine().requests();
+  const auto place = std::ranges::find(requests, 2u, &engine::GenerationRequest::client);
+  ASSERT_NE(place, requests.end());
+  EXPECT_LE(place - requests.begin(), 1);
 }
 
 // Writing, leaving and finishing meet at every moment over the server's own channel: nothing may
