@@ -15,6 +15,7 @@
 #include "grammar/grammar_matcher.h"
 #include "grammar/structural_tag.h"
 #include "grammar/to_ebnf.h"
+#include "text/utf8.h"
 
 namespace xgrammar {
 // Called before each mask that the compiler computes in this thread (tools/install_xgrammar.sh).
@@ -68,7 +69,8 @@ class Checkpoints {
   }
 };
 
-// XGrammar's message without time, source file and the condition that failed.
+// XGrammar's message without time, source file and the condition that failed. It may quote a single
+// byte of a character.
 std::string message_of(const std::exception& error) {
   std::string message = error.what();
   if (const size_t file = message.find(".cc:"); message.starts_with('[') && file != message.npos) {
@@ -80,7 +82,9 @@ std::string message_of(const std::exception& error) {
     message.erase(0, end + kCondition.size());
   }
   while (message.ends_with('\n')) message.pop_back();
-  return message;
+  std::string valid;
+  text::append_valid_utf8(message, false, valid);
+  return valid;
 }
 
 xgrammar::TokenizerInfo tokenizer_info(const Vocabulary& vocabulary) {
