@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr std::array kKinds{kJsonSchema, kRegex, kEbnf, kStructuralTag};
   ernie::fuzz::Input input(data, size);
   const auto kind = kKinds[input.byte() % kKinds.size()];
-  constexpr grammar::GrammarLimits kLimits{.states = 2'000, .time = std::chrono::seconds(2)};
+  constexpr grammar::GrammarLimits kLimits{
+      .grammar_bytes = 64 << 10, .states = 500, .time = std::chrono::seconds(2)};
   grammar::GrammarCompiler compiler(grammar::byte_vocabulary(), 0, kLimits);
   const auto compiled = compiler.compile({kind, std::string(input.rest())}, grammar::kNotCancelled);
   if (!compiled) {
