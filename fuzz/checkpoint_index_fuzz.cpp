@@ -1,11 +1,11 @@
 // model.safetensors.index.json, beside one file that it may name.
 #include "base/check.h"
 #include "base/result.h"
-#include "fuzz/folder.h"
 #include "model/checkpoint.h"
+#include "model/testing/checkpoint_writer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const ernie::fuzz::Folder folder;
+  static const ernie::model::testing::TempFolder folder;
   folder.write("a.safetensors", std::string("\2\0\0\0\0\0\0\0{}", 10));
   folder.write("model.safetensors.index.json", {reinterpret_cast<const char*>(data), size});
   try {

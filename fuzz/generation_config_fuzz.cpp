@@ -1,12 +1,12 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "fuzz/folder.h"
+#include "model/testing/checkpoint_writer.h"
 #include "serve/sampling.h"
 #include "text/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const ernie::fuzz::Folder folder;
+  static const ernie::model::testing::TempFolder folder;
   static const auto tokenizer =
       ernie::take(ernie::text::Tokenizer::load("tests/golden/model/tiny-a"));
   folder.write("generation_config.json", {reinterpret_cast<const char*>(data), size});

@@ -90,6 +90,21 @@ def quantizations():
                                              "input_activations": None, "output_activations": None}}}
 
 
+def grammars():
+    schema = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 3}, "b": {"$ref": "#/$defs/c"},
+                                               "d": {"type": "array", "items": {"enum": ["x", 1, None]}, "maxItems": 3}},
+              "required": ["a"], "additionalProperties": False, "$defs": {"c": {"anyOf": [
+                  {"type": "string", "pattern": "^[a-z]+$", "maxLength": 5}, {"type": "string", "format": "date"}]}}}
+    tag = {"type": "structural_tag", "format": {"type": "triggered_tags", "triggers": ["<f"], "tags": [
+        {"begin": "<f>", "content": {"type": "json_schema", "json_schema": schema}, "end": "</f>"}]}}
+    yield b"\0" + json.dumps(schema).encode()
+    for pattern in (r"(a|b)*[^\d\s]{2,5}x?", r"^\w+@\w+\.(com|org)$", "[\u4e00-\u9fff]{3}"):
+        yield b"\1" + pattern.encode()
+    for text in ('root ::= "a" item* | [0-9]\nitem ::= (root "," | "\\n")+ # x', 'root ::= x{2,3}\nx ::= [^"\\\\]'):
+        yield b"\2" + text.encode()
+    yield b"\3" + json.dumps(tag).encode()
+
+
 def pack_index():
     digits = "0123456789abcdef" * 2
     yield {"version": 1, "tensor_parallel_size": 1, "geometry": {"hidden_size": 64}, "config": digits,
@@ -125,7 +140,7 @@ def as_json(values):
 
 
 SEEDS = {
-    "request_head": heads, "chunked_body": chunks, "http_url": urls, "safetensors": tensors, "jinja": templates,
+    "request_head": heads, "grammar": grammars, "chunked_body": chunks, "http_url": urls, "safetensors": tensors, "jinja": templates,
     "chat_json": lambda: as_json(chats()), "completion_json": lambda: as_json(completions()),
     "data_url": lambda: [b"\xff" + url for url in (PICTURE.encode(), b"data:;base64,QQ==", b"data:a/b;base64,Q U\nI", b"QUJD")],
     "jpeg": lambda: pictures("*.jpg"), "png": lambda: pictures("*.png"), "webp": lambda: pictures("*.webp"),

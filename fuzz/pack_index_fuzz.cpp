@@ -1,10 +1,10 @@
 // ernie_pack.json: refused by its name, or read again from what it is written as.
 #include "base/check.h"
-#include "fuzz/folder.h"
 #include "model/pack_index.h"
+#include "model/testing/checkpoint_writer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const ernie::fuzz::Folder folder;
+  static const ernie::model::testing::TempFolder folder;
   folder.write("ernie_pack.json", {reinterpret_cast<const char*>(data), size});
   const auto index = ernie::model::read_pack_index(folder.path());
   if (!index) {

@@ -3,11 +3,11 @@
 
 #include "base/check.h"
 #include "base/result.h"
-#include "fuzz/folder.h"
 #include "model/safetensors.h"
+#include "model/testing/checkpoint_writer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const ernie::fuzz::Folder folder;
+  static const ernie::model::testing::TempFolder folder;
   folder.write("model.safetensors", {reinterpret_cast<const char*>(data), size});
   const std::string path = folder.path() + "/model.safetensors";
   try {

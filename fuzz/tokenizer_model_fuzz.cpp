@@ -1,10 +1,10 @@
 // tokenizer.model: refused, or it encodes any text to ids that it has.
 #include "base/check.h"
-#include "fuzz/folder.h"
+#include "model/testing/checkpoint_writer.h"
 #include "text/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const ernie::fuzz::Folder folder;
+  static const ernie::model::testing::TempFolder folder;
   folder.write("tokenizer.model", {reinterpret_cast<const char*>(data), size});
   const auto tokenizer = ernie::text::Tokenizer::load(folder.path());
   if (!tokenizer) return 0;

@@ -250,21 +250,28 @@ def to_bf16_bits(values):
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
+def safetensors_head(entries):
+    """The head of a file of tensors (name, type, shape, bytes) whose data lies back to back."""
+    header, offset = {"__metadata__": {"format": "pt"}}, 0
+    for name, kind, shape, size in entries:
+        span = [offset, offset + size]
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": span}
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
 def write_safetensors(path, tensors, dtype):
-    """Names in order, data back to back, header padded to 8 bytes. Returns the data's bytes."""
-    header, blobs, offset = {"__metadata__": {"format": "pt"}}, [], 0
+    """Names in order. Returns the data's bytes."""
+    entries, blobs = [], []
     for name in sorted(tensors):
         value = np.ascontiguousarray(tensors[name], np.float32)
         kind = "F32" if dtype == "f32" or stays_float32(name) else "BF16"
-        blob = (value if kind == "F32" else to_bf16_bits(value)).tobytes()
-        span = [offset, offset + len(blob)]
-        header[name] = {"dtype": kind, "shape": list(value.shape), "data_offsets": span}
-        blobs.append(blob)
-        offset += len(blob)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(blobs))
-    return offset
+        blobs.append((value if kind == "F32" else to_bf16_bits(value)).tobytes())
+        entries.append((name, kind, value.shape, len(blobs[-1])))
+    path.write_bytes(safetensors_head(entries) + b"".join(blobs))
+    return sum(map(len, blobs))
 
 
 def write_weights(folder, tensors, dtype, shards):

@@ -23,7 +23,7 @@ def mark_above(lines, number):
     """The attacks that the comment above a test names; decorators may stand between."""
     number -= 1
     while number >= 0 and lines[number].strip() and not MARK.fullmatch(lines[number]):
-        if not lines[number].startswith(("@", " ")):
+        if not lines[number].startswith(("@", " ", "]")):
             return []
         number -= 1
     found = MARK.fullmatch(lines[number]) if number >= 0 else None
@@ -47,7 +47,7 @@ def tests_of_attacks():
 
 
 def cell(tests):
-    return "; ".join(f"`{file}: " + "`, `".join(names) + "`" for file, names in tests.items())
+    return "; ".join(f"`{file}: " + "`, `".join(dict.fromkeys(names)) + "`" for file, names in tests.items())
 
 
 def main():

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from served import CHAT, ROOT, Served, bit_png, chat, data_url, head, image
+from served import CHAT, ROOT, Client, Served, bit_png, chat, data_url, head, image
 
 KEY, FOE = "friend", "foe"  # the foe has a key of its own, which some attacks use
 FLAGS = ["--max-model-len", "2048", "--max-num-seqs", "8", "--limit-mm-per-prompt", '{"image": 4, "video": 4}',
@@ -212,9 +212,7 @@ ATTACKS = {attack.__name__: attack for attack in (
 
 def run_foe(args):
     """The attacker, a process of its own, so that its work is not the watcher's."""
-    server = Served.__new__(Served)
-    server.port = args.port
-    foe = Foe(server, time.monotonic() + args.seconds)
+    foe = Foe(Client(args.port), time.monotonic() + args.seconds)
     ATTACKS[args.attack](foe)
     foe.leave()
 

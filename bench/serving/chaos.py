@@ -2,8 +2,8 @@
 """Half an hour of everything at once against a server of its own: good clients, whose greedy answers were asked for in
 quiet before, and among them clients that leave, slow readers, hostile bodies, requests too many for the cache (preemption)
 and restarts by SIGTERM under load. Prints a summary as JSON. Exit code 1 unless at least 99.99 % of the good requests
-that were taken were answered right, each with one end, the server ended with code 0 each time, and memory and descriptors
-of each of its lives were flat.
+that were taken were answered right, each with one end, the server ended with code 0 each time, memory and descriptors
+of each of its lives were flat, and something was preempted.
 
   chaos.py --ernie build/ernie --model models/demo [--seconds 1800] [--clients 12] [--seed 1] [--memory-bar-mb 48]
 """

@@ -83,16 +83,9 @@ def write_weights(out, config):
     weight_map = {}
     for i, names in enumerate(shards):
         file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        header, offset = {}, 0
-        for name in names:
-            span = [offset, offset + size[name]]
-            header[name] = {"dtype": kind[name], "shape": list(tensors[name].shape), "data_offsets": span}
-            offset += size[name]
-            weight_map[name] = file
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
+        weight_map.update({name: file for name in names})
         with open(out / file, "wb") as shard:
-            shard.write(len(text).to_bytes(8, "little") + text)
+            shard.write(tiny.safetensors_head((name, kind[name], tensors[name].shape, size[name]) for name in names))
             for name in names:
                 values, left, at = pool[kind[name]], size[name], zlib.crc32(name.encode()) % (1 << 20)
                 while left > 0:
@@ -100,7 +93,7 @@ def write_weights(out, config):
                     shard.write(piece)
                     left -= len(piece)
                     at = 0
-        print(f"{file}: {offset / 1e9:.1f} GB", flush=True)
+        print(f"{file}: {sum(size[name] for name in names) / 1e9:.1f} GB", flush=True)
     index = {"metadata": {"total_size": sum(size.values())}, "weight_map": weight_map}
     (out / "model.safetensors.index.json").write_text(json.dumps(index))
 

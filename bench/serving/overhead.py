@@ -12,38 +12,12 @@ import os
 import pathlib
 import re
 import selectors
-import socket
-import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from served import CHAT, ROOT, Served, head
+
 ENGINE_THREADS = ("ernie-rank", "ernie-cpu")  # compute; everything else is serving
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start(ernie, port, streams):
-    server = subprocess.Popen(
-        [ernie, "serve", "--model", str(ROOT / "models/demo"), "--port", str(port), "--max-model-len", "1024",
-         "--max-num-seqs", str(streams), "--mm-processor-kwargs", (ROOT / "models/demo/mm_processor_kwargs.json").read_text()],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as s:
-                s.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                if b" 200 " in s.recv(64):
-                    return server
-        except OSError:
-            pass
-        if server.poll() is not None:
-            sys.exit("overhead: the server ended at start; run its command by hand to see why")
-        time.sleep(0.1)
-    sys.exit("overhead: the server did not become healthy within a minute")
 
 
 def cpu_seconds(pid):
@@ -57,15 +31,13 @@ def cpu_seconds(pid):
     return by_name
 
 
-def stream_all(port, streams, tokens):
+def stream_all(server, streams, tokens):
     body = json.dumps({"messages": [{"role": "user", "content": "Tell me a story."}], "stream": True, "temperature": 1.0,
                        "max_tokens": tokens, "min_tokens": tokens, "enable_thinking": False}).encode()
-    head = (f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n").encode()
     selector = selectors.DefaultSelector()
     for _ in range(streams):
-        s = socket.create_connection(("127.0.0.1", port))
-        s.sendall(head + body)
+        s = server.connect()
+        s.sendall(head(CHAT, len(body), Connection="close") + body)
         selector.register(s, selectors.EVENT_READ, [b"", 0])
     events = 0
     while selector.get_map():
@@ -89,16 +61,16 @@ def main():
     parser.add_argument("--tokens", type=int, default=800)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     args = parser.parse_args()
-    port = free_port()
-    server = start(args.ernie, port, args.streams)
+    model = ROOT / "models/demo"
+    server = Served(args.ernie, model, "--max-model-len", "1024", "--max-num-seqs", str(args.streams),
+                    "--mm-processor-kwargs", (model / "mm_processor_kwargs.json").read_text())
     try:
-        stream_all(port, args.streams, 16)  # warm up
-        before, began = cpu_seconds(server.pid), time.monotonic()
-        events = stream_all(port, args.streams, args.tokens)
-        wall, after = time.monotonic() - began, cpu_seconds(server.pid)
+        stream_all(server, args.streams, 16)  # warm up
+        before, began = cpu_seconds(server.process.pid), time.monotonic()
+        events = stream_all(server, args.streams, args.tokens)
+        wall, after = time.monotonic() - began, cpu_seconds(server.process.pid)
     finally:
-        server.terminate()
-        server.wait()
+        server.stop()
     used = {name: after[name] - before[name] for name in after}
     serving = sum(seconds for name, seconds in used.items() if not name.startswith(ENGINE_THREADS))
     tokens = args.streams * args.tokens

@@ -6,27 +6,22 @@ healthy in the end.
   random_mix.py --base-url http://127.0.0.1:8000 --seconds 600 --max-model-len 32768 [--clients 96] [--seed 1] [--images 4]
 """
 import argparse
-import base64
 import collections
 import http.client
 import json
 import random
-import struct
 import sys
 import threading
 import time
 import urllib.parse
-import zlib
+
+from served import image, png
 
 
-def png(rng, width, height):
+def colourful_png(rng, width, height):
     row = bytes([0]) + bytes(rng.randrange(256) for _ in range(48)) * (width // 16 + 2)
     data = b"".join(row[:1] + row[1 + 3 * (y % 8):1 + 3 * (y % 8) + 3 * width] for y in range(height))
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(data, 1)) + chunk(b"IEND", b""))
+    return png(width, height, 8, 2, data)
 
 
 def log_uniform(rng, low, high):
@@ -52,9 +47,8 @@ def make(rng, args):
     if args.images and rng.random() < 0.35:
         parts = [{"type": "text", "text": "What is this?"}]
         for _ in range(rng.randint(1, args.images)):
-            picture = png(rng, log_uniform(rng, 8, 1600), log_uniform(rng, 8, 1600))
-            url = "data:image/png;base64," + base64.b64encode(picture).decode()
-            parts.append({"type": "image_url", "image_url": {"url": url}})
+            picture = colourful_png(rng, log_uniform(rng, 8, 1600), log_uniform(rng, 8, 1600))
+            parts.append(image(picture))
         rng.shuffle(parts)
         body["messages"] = [{"role": "user", "content": parts}]
         body["max_tokens"] = log_uniform(rng, 1, 512)

@@ -22,42 +22,11 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Served:
-    """`ernie serve` on a port that stays the same when it is started again."""
+class Client:
+    """Of the server at a port."""
 
-    def __init__(self, ernie, model, *flags, env=None):
-        self.port = free_port()
-        self.command = [str(ernie), "serve", "--model", str(model), "--port", str(self.port), *flags]
-        self.env = {**os.environ, **(env or {})}
-        self.log = tempfile.NamedTemporaryFile(prefix="served-", suffix=".log")
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=subprocess.STDOUT, env=self.env)
-        end = time.monotonic() + 120
-        while time.monotonic() < end:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.output()}")
-            try:
-                if self.request("GET", "/health", timeout=5)[0] == 200:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise RuntimeError(f"the server is not ready after two minutes:\n{self.output()}")
-
-    def stop(self, number=signal.SIGTERM, seconds=60):
-        """Its exit code, or None when it had to be killed."""
-        self.process.send_signal(number)
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            return None
-
-    def output(self):
-        return pathlib.Path(self.log.name).read_text(errors="replace")[-3000:]
+    def __init__(self, port):
+        self.port = port
 
     def connect(self, address="127.0.0.1", timeout=60):
         return socket.create_connection(("127.0.0.1", self.port), timeout, (address, 0))
@@ -94,6 +63,43 @@ class Served:
             time.sleep(0.1)
         return False
 
+
+class Served(Client):
+    """`ernie serve` on a port that stays the same when it is started again."""
+
+    def __init__(self, ernie, model, *flags):
+        super().__init__(free_port())
+        self.command = [str(ernie), "serve", "--model", str(model), "--port", str(self.port), *flags]
+        self.log = tempfile.NamedTemporaryFile(prefix="served-", suffix=".log")
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=self.log, stderr=subprocess.STDOUT)
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.output()}")
+            try:
+                if self.request("GET", "/health", timeout=5)[0] == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise RuntimeError(f"the server is not ready after two minutes:\n{self.output()}")
+
+    def stop(self, number=signal.SIGTERM, seconds=60):
+        """Its exit code, or None when it had to be killed."""
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return None
+
+    def output(self):
+        return pathlib.Path(self.log.name).read_text(errors="replace")[-3000:]
+
     def rss(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS"))
@@ -117,13 +123,17 @@ def chat(words, **fields):
     return {"messages": [{"role": "user", "content": words}], "temperature": 0, "enable_thinking": False, **fields}
 
 
-def bit_png(side, seed=0):
-    """A picture of one bit a pixel: small as a file, large when it is decoded."""
+def png(width, height, bits, colour, rows):
+    """A picture of rows that each begin with the byte of a filter."""
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = zlib.compress((b"\0" + bytes([seed & 255]) * ((side + 7) // 8)) * side, 1)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)) +
-            chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def bit_png(side, seed=0):
+    """A picture of one bit a pixel: small as a file, large when it is decoded."""
+    return png(side, side, 1, 0, (b"\0" + bytes([seed & 255]) * ((side + 7) // 8)) * side)
 
 
 def data_url(picture, kind="image/png"):

@@ -19,6 +19,7 @@
 #include "grammar/step_budget.h"
 #include "grammar/structural_tag.h"
 #include "grammar/to_ebnf.h"
+#include "text/utf8.h"
 
 namespace xgrammar {
 // Called before each mask that the compiler computes in this thread (tools/install_xgrammar.sh).
@@ -104,7 +105,8 @@ Status try_out(const std::shared_ptr<const CompiledGrammar>& compiled, size_t vo
   return {};
 }
 
-// XGrammar's message without time, source file and the condition that failed.
+// XGrammar's message without time, source file and the condition that failed. It may quote a single
+// byte of a character.
 std::string message_of(const std::exception& error) {
   std::string message = error.what();
   if (const size_t file = message.find(".cc:"); message.starts_with('[') && file != message.npos) {
@@ -116,7 +118,9 @@ std::string message_of(const std::exception& error) {
     message.erase(0, end + kCondition.size());
   }
   while (message.ends_with('\n')) message.pop_back();
-  return message;
+  std::string valid;
+  text::append_valid_utf8(message, false, valid);
+  return valid;
 }
 
 xgrammar::TokenizerInfo tokenizer_info(const Vocabulary& vocabulary) {

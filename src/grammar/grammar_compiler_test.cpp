@@ -98,6 +98,9 @@ TEST(GrammarCompiler, ErrorsOfTheParserAreTheClients) {
   EXPECT_NE(error(""), "");
   EXPECT_NE(error("root ::= \"a"), "");
   EXPECT_NE(error("root ::= [z-a]"), "");
+  EXPECT_EQ(error("root ::= \u4f60"),
+            "the grammar cannot be compiled: EBNF lexer error at line 1, column 10: Unexpected "
+            "character: \uFFFD");
   EXPECT_EQ(error("root ::= root"), "no answer that the model can write matches the grammar");
 }
 

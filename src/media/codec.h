@@ -18,7 +18,6 @@ struct StoredSize {
   int orientation = 1;  // EXIF, 1 to 8
   // Most bytes for each pixel while it is decoded: the picture and what the decoder keeps beside.
   int decoding_bytes = 3;
-  size_t table_bytes = 0;  // and those that do not grow with the pixels
 };
 
 // Header readers allocate no pixels. Decoders return the stored size, alpha already over white;
@@ -31,6 +30,8 @@ Result<StoredSize> read_gif_header(Bytes bytes);
 Result<Image> decode_gif(Bytes bytes);
 Result<StoredSize> read_webp_header(Bytes bytes);
 Result<Image> decode_webp(Bytes bytes);
+// Bytes that decoding a WebP file takes beside those of its pixels. Takes time for each pixel.
+size_t webp_table_bytes(Bytes bytes);
 
 Error invalid_image(ImageFormat format, std::string_view detail);
 Error image_too_large(std::string_view detail);

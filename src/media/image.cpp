@@ -137,9 +137,10 @@ Result<ImageInfo> probe_image(Bytes bytes, const DecodeLimits& limits) {
   const bool turned = size.orientation >= 5;
   const size_t pixels = size_t(size.width) * size.height;
   const int of_turning = size.orientation > 1 ? 3 : 0;
-  return ImageInfo{
-      header->format, turned ? size.height : size.width, turned ? size.width : size.height,
-      pixels * static_cast<size_t>(size.decoding_bytes + of_turning) + size.table_bytes};
+  const size_t of_tables = header->format == ImageFormat::kWebp ? webp_table_bytes(bytes) : 0;
+  return ImageInfo{header->format, turned ? size.height : size.width,
+                   turned ? size.width : size.height,
+                   pixels * static_cast<size_t>(size.decoding_bytes + of_turning) + of_tables};
 }
 
 Result<Image> decode_image(Bytes bytes, const DecodeLimits& limits) {

@@ -37,17 +37,6 @@ int read_orientation(const Demuxer& demuxer) {
   return orientation;
 }
 
-size_t read_table_bytes(const Demuxer& demuxer) {
-  WebPIterator frame{};
-  size_t bytes = 0;
-  if (WebPDemuxGetFrame(demuxer.get(), 1, &frame)) {
-    bytes =
-        webp_table_bytes({frame.fragment.bytes, frame.fragment.size}, frame.width, frame.height);
-  }
-  WebPDemuxReleaseIterator(&frame);
-  return bytes;
-}
-
 // Decodes one frame into its place in `image`.
 bool decode_frame(const WebPIterator& frame, Image& image) {
   uint8_t* place = image.rgb.data() + 3 * (size_t(frame.y_offset) * image.width + frame.x_offset);
@@ -77,9 +66,21 @@ Result<StoredSize> read_webp_header(Bytes bytes) {
   // Lossless pictures are decoded as ARGB first; alpha makes a copy of four channels more.
   const bool alpha = WebPDemuxGetI(demuxer.get(), WEBP_FF_FORMAT_FLAGS) & ALPHA_FLAG;
   const StoredSize size{canvas_width(demuxer), canvas_height(demuxer), read_orientation(demuxer),
-                        3 + 4 + (alpha ? 5 : 0), read_table_bytes(demuxer)};
+                        3 + 4 + (alpha ? 5 : 0)};
   if (size.width < 1 || size.height < 1) return damaged("it has no pixels");
   return size;
+}
+
+size_t webp_table_bytes(Bytes bytes) {
+  const Demuxer demuxer = open(bytes);
+  WebPIterator frame{};
+  size_t table_bytes = 0;
+  if (demuxer && WebPDemuxGetFrame(demuxer.get(), 1, &frame)) {
+    table_bytes = webp_frame_table_bytes({frame.fragment.bytes, frame.fragment.size}, frame.width,
+                                         frame.height);
+  }
+  WebPDemuxReleaseIterator(&frame);
+  return table_bytes;
 }
 
 Result<Image> decode_webp(Bytes bytes) {

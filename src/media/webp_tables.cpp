@@ -201,7 +201,7 @@ size_t lossless_bytes(BitReader bits, int64_t width, int64_t height) {
 
 }  // namespace
 
-size_t webp_table_bytes(Bytes chunks, int width, int height) {
+size_t webp_frame_table_bytes(Bytes chunks, int width, int height) {
   constexpr size_t kChunkHeader = 8, kLosslessHeader = 5, kAlphaHeader = 1;
   if (chunks.size() < kChunkHeader) return 0;
   const Bytes data = chunks.subspan(kChunkHeader);

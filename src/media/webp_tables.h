@@ -8,6 +8,6 @@ namespace ernie::media {
 // which a lossless picture may have one for each 4x4 pixels and 65,536 in all. `chunks`: the chunks
 // of one frame in a WebP file. Follows the WebP lossless bitstream specification up to the entropy
 // image, whose values name the groups.
-size_t webp_table_bytes(Bytes chunks, int width, int height);
+size_t webp_frame_table_bytes(Bytes chunks, int width, int height);
 
 }  // namespace ernie::media

@@ -103,7 +103,8 @@ TEST(WebpTables, OrdinaryPicturesHaveSmallOnes) {
 TEST(WebpTables, AnyCutOfTheStreamIsTaken) {
   const File file = picture_of_groups(16, 11);
   for (size_t size = 0; size < file.size(); ++size) {
-    const size_t bytes = webp_table_bytes({file.data() + 12, size < 12 ? 0 : size - 12}, 16, 16);
+    const size_t bytes =
+        webp_frame_table_bytes({file.data() + 12, size < 12 ? 0 : size - 12}, 16, 16);
     EXPECT_LE(bytes, 17u * 21'000) << size;
   }
 }

@@ -46,16 +46,16 @@ def test_answers_match_the_schema(server, fields):
     ({"structured_outputs": {"regex": "(yes|no)!"}}, "(yes|no)!"),
     ({"guided_choice": ["red", "green", "bl\u00fc"]}, "red|green|bl\u00fc"),
     ({"structured_outputs": {"choice": ["x y", "x"]}}, "x y|x"),
-    ({"guided_grammar": 'root ::= "a" [0-9] root | "."'}, r"(a[0-9])*\."),
+    ({"guided_grammar": 'root ::= "a" [0-9] root | "."'}, r"(a[0-9])*(\.|a?)"),  # which may go on until it is cut
     ({"grammar": 'root ::= ("ab" | "cd")'}, "ab|cd")])
 def test_answers_match_patterns_choices_and_grammars(server, fields, pattern):
     for text, reason in answers(server, **fields):
-        assert re.fullmatch(pattern, text) if reason == "stop" else reason == "length", text
+        assert re.fullmatch(pattern, text) and (reason == "stop" or "guided_grammar" in fields), text
 
 
 def test_a_json_object_is_one(server):
     for text, reason in answers(server, response_format={"type": "json_object"}, max_tokens=400):
-        assert reason == "length" or isinstance(json.loads(text), dict)
+        assert text.startswith("{") and (reason == "length" or isinstance(json.loads(text), dict))
 
 
 # A70

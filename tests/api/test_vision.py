@@ -53,6 +53,7 @@ def test_too_many_pictures_names_both_numbers(server):
     assert "5 images" in str(error.value) and "4" in str(error.value)
 
 
+# A56
 @pytest.mark.parametrize("url, code", [
     ("data:image/png;base64," + "AAAA" * 20, "unsupported_media_type"),
     ("data:image/png;base64,####", "invalid_base64"),
@@ -61,7 +62,6 @@ def test_too_many_pictures_names_both_numbers(server):
     ("ftp://example.com/x.png", "media_url_blocked"),
     (data_url(png(40, 40, lambda x, y: (x, y, 0))[:-30]), "invalid_image"),
 ])
-# A56
 def test_bad_media_names_its_place(server, url, code):
     with pytest.raises(openai.BadRequestError) as error:
         ask(server.client(), [text(), image(url)])

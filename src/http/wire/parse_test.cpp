@@ -352,6 +352,7 @@ TEST(ParseChat, MetadataIsTheClientsOwnButForAFewFields) {
                chat_error);
 }
 
+// A66
 TEST(ParseChat, TemplateKwargsAreBounded) {
   std::string deep = "1";
   for (int i = 0; i < 33; ++i) deep = "[" + deep + "]";

@@ -23,6 +23,7 @@ class PromptRunner {
     int max_tokens = 1024;
     int block_size = 16;
     std::optional<KvType> kv_cache;  // none: as dtype
+    bool rehearsal = false;
   };
 
   explicit PromptRunner(const Args& args) : a_(args) {
@@ -71,6 +72,8 @@ class PromptRunner {
     return step({}, {&token, 1}, {&at, 1}, {&text, 1});
   }
 
+  const KvCache& cache() const { return cache_; }
+
  private:
   TensorView take(DType dtype, Shape shape) {
     const TensorView view{nullptr, dtype, shape};
@@ -98,6 +101,7 @@ class PromptRunner {
       rows.push_back(i);
     }
     length_ += n;
+    input.rehearsal = a_.rehearsal;
     input.num_tokens = n;
     input.token_ids = upload<int32_t>(tokens, DType::kI32, {n});
     input.positions = upload(positions, DType::kI32, {n, 3});
