@@ -185,6 +185,10 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
     const Checkpoints checkpoints(budget);
     xgrammar::CompiledGrammar grammar = state_->compile(spec);
     const size_t bytes = grammar.MemorySizeBytes();
+    if (bytes > state_->limits.compiled_bytes) {
+      return too_complex(fmt::format("the compiled grammar has {} bytes, at most {}", bytes,
+                                     state_->limits.compiled_bytes));
+    }
     auto compiled = std::make_shared<const CompiledGrammar>(std::move(grammar), bytes);
     std::vector<uint32_t> mask(GrammarMatcher::mask_words(state_->tokenizer.GetVocabSize()));
     if (!GrammarMatcher(compiled).fill_mask(mask)) {
