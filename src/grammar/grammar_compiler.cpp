@@ -17,8 +17,9 @@
 #include "grammar/to_ebnf.h"
 
 namespace xgrammar {
-// Called before each mask that the compiler computes in this thread (tools/install_xgrammar.sh).
-extern thread_local void (*compile_checkpoint)();
+// Called before each mask that the compiler computes in this thread, and before each byte that it
+// tries for one (tools/install_xgrammar.sh).
+extern thread_local void (*compile_checkpoint)(bool mask);
 }  // namespace xgrammar
 
 namespace ernie::grammar {
@@ -38,7 +39,7 @@ struct Budget {
   Clock::time_point deadline = Clock::now() + limits.time;
   size_t states = 0;
 
-  void check() {
+  void check(bool mask) {
     if (cancelled) {
       throw CompilationEnded{{ErrorKind::kTimeout, "the request was given up", {}, "cancelled"}};
     }
@@ -46,7 +47,7 @@ struct Budget {
       throw CompilationEnded{too_complex(
           fmt::format("the grammar takes longer than {} ms to compile", limits.time.count()))};
     }
-    if (++states > limits.states) {
+    if (mask && ++states > limits.states) {
       throw CompilationEnded{
           too_complex(fmt::format("the grammar has more than {} states", limits.states))};
     }
@@ -60,7 +61,7 @@ class Checkpoints {
  public:
   explicit Checkpoints(Budget& budget) {
     current_budget = &budget;
-    xgrammar::compile_checkpoint = [] { current_budget->check(); };
+    xgrammar::compile_checkpoint = [](bool mask) { current_budget->check(mask); };
   }
   ~Checkpoints() {
     xgrammar::compile_checkpoint = nullptr;
