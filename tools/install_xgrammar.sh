@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the source archive of XGrammar, pinned by hash, and builds it as a static library without Python bindings
-# into .cache/xgrammar, where CMake looks. Two sources are mended (see mend() below).
+# into .cache/xgrammar, where CMake looks. Some sources are mended (see below).
 set -euo pipefail
 
 version="0.2.9"
@@ -8,7 +8,7 @@ sha256="87b466bca2475e29bb0323abc62c6c33cbcbcff47e5fb800a3e2099ac9620b90"
 
 root="$(cd "$(dirname "$0")/.." && pwd)"
 target="$root/.cache/xgrammar"
-ready="$sha256 mended 2"
+ready="$sha256 mended 4"
 if [ -f "$target/ready" ] && [ "$(cat "$target/ready")" = "$ready" ]; then
   echo "install_xgrammar: $target is there"
   exit 0
@@ -21,30 +21,34 @@ echo "install_xgrammar: fetching xgrammar $version (3 MB) and building it (a min
 source="$work/source"
 "$root/tools/fetch_source_archive.sh" xgrammar "$version" "$sha256" scikit_build_core.build "$source"
 
-# Three things are added, each marked "ernie.cpp". The compiler computes one mask of tokens for each state of a grammar,
-# without a way to end it: compile_checkpoint of the calling thread is called before each, and ends a compilation by an
-# exception. Likewise step_checkpoint for every byte that a grammar is followed by, since ambiguous grammars take ever more
-# time. And rules behind whose end the whole text ends are treated as the root is: tokens that go on behind it are refused
-# when masks are made. Without that, a mask of `[a-z ]+` takes 1.6 ms in place of 2 us.
-mend() {
-  python3 - "$1" <<'PY'
+# The mends, most of them for what a client's grammar could otherwise take of time or memory:
+# - Compiling and following a grammar have no way to end. The thread's `checkpoint` is called before each mask that the
+#   compiler computes (true) and each byte that a grammar is followed by (false); an exception out of it ends them.
+# - Rules behind whose end the whole text ends are treated as the root is: tokens that go on behind it are refused when
+#   masks are computed. Without that, a mask of `[a-z ]+` takes 1.6 ms in place of 2 us.
+# - For each rule it keeps what follows the rule's first use, to guess tokens ahead: of a sequence of n rules, n * n / 2
+#   elements. What follows at length is now taken for unknown, as it is where a rule is used twice.
+# - Each matcher kept flags for every pair of a rule and a state. A state belongs to one rule: one table does.
+python3 - "$source/cpp" <<'PY'
 import pathlib
 import sys
 
-root = pathlib.Path(sys.argv[1]) / "cpp"
+sources = pathlib.Path(sys.argv[1])
 
 
-def insert(file, after, addition):
-    path = root / file
+def replace(name, old, new):
+    path = sources / name
     text = path.read_text()
-    if text.count(after) != 1:
-        sys.exit(f"install_xgrammar: {file} holds {after!r} {text.count(after)} times, expected once")
-    path.write_text(text.replace(after, after + addition))
+    if text.count(old) != 1:
+        sys.exit(f"install_xgrammar: {name} holds {old!r} {text.count(old)} times, expected once")
+    path.write_text(text.replace(old, new))
+
+
+def insert(name, after, addition):
+    replace(name, after, after + addition)
 
 
 insert("grammar_compiler.cc", "/******************* GrammarCompilerNoCache *******************/\n", """
-thread_local void (*compile_checkpoint)() = nullptr;  // ernie.cpp
-
 // ernie.cpp: for each rule whether the whole text ends where it ends: whoever refers to it is such a rule and ends with it.
 static std::vector<bool> FindLastRules(const Grammar& grammar) {
   const int rules = grammar->NumRules();
@@ -80,27 +84,34 @@ static std::vector<bool> FindLastRules(const Grammar& grammar) {
   return last;
 }
 """)
+insert("grammar_compiler.cc", "  auto root_rule_id = compiled_grammar_impl->grammar->GetRootRuleId();\n",
+       """  const std::vector<bool> last_rules = FindLastRules(compiled_grammar_impl->grammar);  // ernie.cpp
+""")
+replace("grammar_compiler.cc", "rule_id == root_rule_id);", "rule_id == root_rule_id || last_rules[rule_id]);  // ernie.cpp")
 insert("grammar_compiler.cc", """      if (!rule_fsm->GetFsm().IsScanableState(i)) {
         continue;
       }
-""", """      if (compile_checkpoint != nullptr) compile_checkpoint();  // ernie.cpp
-""")
-insert("grammar_compiler.cc", "  auto root_rule_id = compiled_grammar_impl->grammar->GetRootRuleId();\n", """
-  const std::vector<bool> last_rules = FindLastRules(compiled_grammar_impl->grammar);  // ernie.cpp
-""")
-insert("grammar_compiler.cc", "      add_task_adaptive_token_mask(cur_stack_element, rule_id == root_rule_id", " || last_rules[rule_id]")
-insert("earley_parser.cc", "bool EarleyParser::Advance(const uint8_t ch, bool debug_print) {\n", """
-  if (step_checkpoint != nullptr) step_checkpoint();  // ernie.cpp
+""", """      if (checkpoint != nullptr) checkpoint(true);  // ernie.cpp
 """)
 insert("earley_parser.h", "namespace xgrammar {\n", """
-extern thread_local void (*step_checkpoint)();  // ernie.cpp
+extern thread_local void (*checkpoint)(bool mask);  // ernie.cpp
 """)
 insert("earley_parser.cc", "namespace xgrammar {\n", """
-thread_local void (*step_checkpoint)() = nullptr;  // ernie.cpp
+thread_local void (*checkpoint)(bool mask) = nullptr;  // ernie.cpp
 """)
+insert("earley_parser.cc", "bool EarleyParser::Advance(const uint8_t ch, bool debug_print) {\n",
+       """  if (checkpoint != nullptr) checkpoint(false);  // ernie.cpp
+""")
+insert("grammar_functor.cc", """          auto& info = rule_lookahead_infos_[element_expr[0]];
+""", """          if (sequence_expr.size() - j > 256) {  // ernie.cpp
+            info.non_last_occurrence_count += 2;
+            continue;
+          }
+""")
+for name in ("earley_parser.cc", "earley_parser.h"):
+    replace(name, "auto& flags_cache = fsm_state_flags_cache_[rule_id];",
+            "auto& flags_cache = fsm_state_flags_cache_[0];  // ernie.cpp")
 PY
-}
-mend "$source"
 
 mkdir "$work/build"
 echo "set(XGRAMMAR_BUILD_PYTHON_BINDINGS OFF)" >"$work/build/config.cmake"

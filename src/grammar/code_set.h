@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 namespace ernie::grammar {
@@ -18,6 +19,8 @@ class CodeSet {
 
   CodeSet() = default;
   CodeSet(std::initializer_list<Range> ranges) : ranges_(ranges) { normalize(); }
+  // In any order. Ranges that are added one by one take time in the square of their number.
+  explicit CodeSet(std::vector<Range> ranges) : ranges_(std::move(ranges)) { normalize(); }
 
   static CodeSet all() { return {{0, 0x10FFFF}}; }
 

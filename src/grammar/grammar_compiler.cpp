@@ -14,17 +14,13 @@
 #include <vector>
 
 #include "base/content_key.h"
+#include "grammar/checkpoint.h"
 #include "grammar/compiled_grammar.h"
 #include "grammar/grammar_matcher.h"
 #include "grammar/step_budget.h"
 #include "grammar/structural_tag.h"
 #include "grammar/to_ebnf.h"
 #include "text/utf8.h"
-
-namespace xgrammar {
-// Called before each mask that the compiler computes in this thread (tools/install_xgrammar.sh).
-extern thread_local void (*compile_checkpoint)();
-}  // namespace xgrammar
 
 namespace ernie::grammar {
 namespace {
@@ -43,7 +39,7 @@ struct Budget {
   Clock::time_point deadline = Clock::now() + limits.time;
   size_t states = 0;
 
-  void check() {
+  void check(bool mask) {
     if (cancelled) {
       throw CompilationEnded{{ErrorKind::kTimeout, "the request was given up", {}, "cancelled"}};
     }
@@ -51,7 +47,7 @@ struct Budget {
       throw CompilationEnded{too_complex(
           fmt::format("the grammar takes longer than {} ms to compile", limits.time.count()))};
     }
-    if (++states > limits.states) {
+    if (mask && ++states > limits.states) {
       throw CompilationEnded{
           too_complex(fmt::format("the grammar has more than {} states", limits.states))};
     }
@@ -65,10 +61,10 @@ class Checkpoints {
  public:
   explicit Checkpoints(Budget& budget) {
     current_budget = &budget;
-    xgrammar::compile_checkpoint = [] { current_budget->check(); };
+    xgrammar::checkpoint = [](bool mask) { current_budget->check(mask); };
   }
   ~Checkpoints() {
-    xgrammar::compile_checkpoint = nullptr;
+    xgrammar::checkpoint = nullptr;
     current_budget = nullptr;
   }
 };
@@ -194,7 +190,8 @@ struct GrammarCompiler::State {
         compiler(tokenizer, 1, false),
         cache(cache_bytes) {}
 
-  xgrammar::CompiledGrammar compile(const GrammarSpec& spec) {
+  xgrammar::CompiledGrammar compile(const GrammarSpec& spec, Budget& budget) {
+    const Checkpoints checkpoints(budget);
     if (spec.kind == GrammarKind::kStructuralTag) {
       Result<std::string> tag = checked_structural_tag(spec, limits);
       if (!tag) throw CompilationEnded{tag.error()};
@@ -222,9 +219,12 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
   if (Compiled known = state_->cache.find(key)) return known;
   Budget budget{state_->limits, cancelled};
   try {
-    const Checkpoints checkpoints(budget);
-    xgrammar::CompiledGrammar grammar = state_->compile(spec);
+    xgrammar::CompiledGrammar grammar = state_->compile(spec, budget);
     const size_t bytes = grammar.MemorySizeBytes();
+    if (bytes > state_->limits.compiled_bytes) {
+      return too_complex(fmt::format("the compiled grammar has {} bytes, at most {}", bytes,
+                                     state_->limits.compiled_bytes));
+    }
     auto compiled = std::make_shared<const CompiledGrammar>(std::move(grammar), bytes);
     const auto vocabulary = static_cast<size_t>(state_->tokenizer.GetVocabSize());
     if (Status status = try_out(compiled, vocabulary); !status) return status.error();

@@ -83,6 +83,9 @@ TEST(GrammarCompiler, EndsWhereALimitIsReached) {
   limits.time = std::chrono::milliseconds(0);
   EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).code(), "grammar_too_complex");
   limits = {};
+  limits.compiled_bytes = 100;
+  EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).code(), "grammar_too_complex");
+  limits = {};
   limits.text_bytes = 10;
   EXPECT_EQ(Language(regex_spec("abcdefghijklm"), limits).code(), "grammar_too_complex");
 }

@@ -67,13 +67,17 @@ TEST(GrammarRobustness, DeepAndLongTexts) {
       {GrammarKind::kEbnf, "root ::= \"a\"" + repeated(" | \"a\"", 30'000)},
       {GrammarKind::kEbnf, "root ::= " + repeated("(\"a\"{128} ", 20) + repeated("){128}", 20)},
       {GrammarKind::kEbnf, "root ::= root root | \"a\" | \"\""},
+      {GrammarKind::kEbnf, "root ::= \"z\"" + repeated(" \"a\"?", 170'000)},
+      {GrammarKind::kEbnf, "root ::= \"z\"" + repeated(" ((\"a\" | \"b\") \"c\")", 50'000)},
       {GrammarKind::kJsonSchema, repeated("[", 30'000)},
       {GrammarKind::kJsonSchema, repeated("{\"anyOf\":[", 90) + "{}" + repeated("]}", 90)},
       {GrammarKind::kStructuralTag, repeated("{\"format\":", 30'000)},
   };
+  GrammarLimits limits;
+  limits.time = std::chrono::seconds(2);
   for (const GrammarSpec& spec : specs) {
     const auto start = std::chrono::steady_clock::now();
-    const Language language(spec);
+    const Language language(spec, limits);
     EXPECT_TRUE(language.ok() || !language.error().empty());
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30))
         << spec.text.substr(0, 60);

@@ -29,13 +29,13 @@ struct GrammarSpec {
 
 // Bounds on what a client may ask the compiler to do. What lies beyond is an error that says so.
 struct GrammarLimits {
-  size_t text_bytes = 1 << 20;     // of the spec
-  size_t depth = 100;              // of brackets in it
-  size_t repeats = 10'000;         // the largest repeat count
-  size_t choices = 100'000;        // values of an enum, or choices
-  size_t grammar_bytes = 4 << 20;  // of the grammar that a schema or regex becomes
-  size_t states = 100'000;         // places in the grammar for each of which a mask is computed
-  size_t compiled_bytes = 512 << 20;
+  size_t text_bytes = 1 << 20;        // of the spec
+  size_t depth = 100;                 // of brackets in it
+  size_t repeats = 10'000;            // the largest repeat count
+  size_t choices = 100'000;           // values of an enum, or choices
+  size_t grammar_bytes = 4 << 20;     // of the grammar that a schema or regex becomes
+  size_t states = 100'000;            // places in the grammar for each of which a mask is computed
+  size_t compiled_bytes = 512 << 20;  // of the grammar with its masks
   std::chrono::milliseconds time{10'000};
 };
 

@@ -185,7 +185,7 @@ class RegexParser {
   CodeSet character_class() {
     const bool negated = take("^");
     if (peek() == ']') fail("] at the beginning of a class (write \\])");
-    CodeSet set;
+    std::vector<CodeSet::Range> ranges;
     while (!at_end() && peek() != ']') {
       if (take("[:")) fail("a named class");
       const auto [first, is_single] = class_item();
@@ -197,13 +197,14 @@ class RegexParser {
         const char32_t high = last.ranges().empty() ? 0 : last.ranges()[0].first;
         if (!last_is_single || low > high) {
           fail("a range without order in a class");
-          return set;
+          return {};
         }
-        set.add(low, high);
+        ranges.push_back({low, high});
       } else {
-        set.add(first);
+        ranges.insert(ranges.end(), first.ranges().begin(), first.ranges().end());
       }
     }
+    CodeSet set(std::move(ranges));
     if (!take("]")) fail("a class without ]");
     if (negated) set = set.complement();
     if (set.empty()) fail("a class of no character");

@@ -172,7 +172,7 @@ class Determinizer {
       }
     }
     std::map<size_t, size_t> open;  // how many classes lead to each place here
-    std::map<size_t, CodeSet> targets;
+    std::map<size_t, std::vector<CodeSet::Range>> targets;
     for (auto border = borders.begin(); border != borders.end(); ++border) {
       for (const size_t place : border->second.first) ++open[place];
       for (const size_t place : border->second.second) {
@@ -182,9 +182,11 @@ class Determinizer {
       PlaceSet places;
       for (const auto& [place, count] : open) places.push_back(place);
       steps_ += places.size();
-      targets[state_of(std::move(places))].add(border->first, std::next(border)->first - 1);
+      targets[state_of(std::move(places))].push_back({border->first, std::next(border)->first - 1});
     }
-    for (auto& [target, set] : targets) states_[number].next.emplace_back(std::move(set), target);
+    for (auto& [target, ranges] : targets) {
+      states_[number].next.emplace_back(CodeSet(std::move(ranges)), target);
+    }
   }
 
   Places places_;

@@ -252,22 +252,28 @@ SchemaConverter::Expression SchemaConverter::object(const SchemaSet& flat) {
     return std::nullopt;
   }
 
-  // What may follow a property, from the last one to the first. It is written in place from the
-  // first required property on, since it is used once there, and is a rule before.
+  // What may follow a property. It is written in place from the first required property on, since
+  // it is used once there, and is a rule before.
   const size_t first_required =
       std::find_if(possible.begin(), possible.end(), [](const auto* p) { return p->required; }) -
       possible.begin();
-  std::string rest = others ? "(" + comma() + *others + ")*" : "";
-  std::vector<std::string> after(possible.size());
-  for (size_t k = possible.size(); k-- > 0;) {
+  const auto next = [&](const Property& property) {
+    const std::string pair = comma() + *property.pair;
+    return (property.required ? pair : "(" + pair + ")?") + " ";
+  };
+  std::string rest;
+  for (size_t k = first_required + 1; k < possible.size(); ++k) rest += next(*possible[k]);
+  if (others) rest += "(" + comma() + *others + ")*";
+  const size_t beginnings = std::min(first_required + 1, possible.size());
+  std::vector<std::string> after(beginnings);
+  for (size_t k = beginnings; k-- > 0;) {
     if (k < first_required && !rest.empty()) rest = add_rule("rest", rest);
     after[k] = rest;
-    const std::string pair = comma() + *possible[k]->pair;
-    rest = (possible[k]->required ? pair : "(" + pair + ")?") + " " + rest;
+    rest = next(*possible[k]) + rest;
     if (reader_.failed()) return std::nullopt;
   }
   std::string inside;
-  for (size_t k = 0; k < possible.size() && k <= first_required; ++k) {
+  for (size_t k = 0; k < beginnings; ++k) {
     if (!inside.empty()) inside += " | ";
     inside += *possible[k]->pair + " " + after[k] + " " + whitespace_;
   }

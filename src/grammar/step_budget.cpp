@@ -3,11 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-
-namespace xgrammar {
-// Called for each byte that a grammar is followed by in this thread (tools/install_xgrammar.sh).
-extern thread_local void (*step_checkpoint)();
-}  // namespace xgrammar
+#include "grammar/checkpoint.h"
 
 namespace ernie::grammar {
 namespace {
@@ -23,13 +19,14 @@ timespec processor_time() {
 }  // namespace
 
 StepBudget::Charge::Charge(StepBudget& budget) : budget_(budget), start_(processor_time()) {
+  if (budget.left_ <= 0) throw StepsEnded();
   CHECK(current_charge == nullptr, "a thread follows one grammar at a time");
   current_charge = this;
-  xgrammar::step_checkpoint = [] { current_charge->check(); };
+  xgrammar::checkpoint = [](bool) { current_charge->check(); };
 }
 
 StepBudget::Charge::~Charge() {
-  xgrammar::step_checkpoint = nullptr;
+  xgrammar::checkpoint = nullptr;
   current_charge = nullptr;
   budget_.left_ -= elapsed();
 }

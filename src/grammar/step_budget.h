@@ -17,8 +17,8 @@ struct StepsEnded : std::exception {
 // on the calling thread, so that a busy machine ends nobody's answer.
 class StepBudget {
  public:
-  // While it lives, the thread's steps are charged to the budget; they throw StepsEnded when it is
-  // spent.
+  // While it lives, the thread's steps are charged to the budget; it, or one of them, throws
+  // StepsEnded when that is spent.
   class Charge {
    public:
     explicit Charge(StepBudget& budget);
@@ -37,7 +37,6 @@ class StepBudget {
   };
 
   void earn();  // for one mask
-  bool spent() const { return left_ <= 0; }
 
  private:
   static constexpr double kMost = 10e-3;  // seconds
