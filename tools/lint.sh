@@ -13,7 +13,8 @@ check() {
   # A file's result holds for the same preprocessed text and the same checks.
   stamp=build/lint/$(cat .clang-tidy "$file" $(git ls-files 'src/*.h' 'apps/*.h') | sha256sum | cut -c1-24)
   [ -e "$stamp" ] && return 0
-  if clang-tidy-14 -p build/lint --quiet "$file" 2>/dev/null; then touch "$stamp"; else
+  # GCC's names of warnings mean nothing to clang.
+  if clang-tidy-14 -p build/lint --quiet --extra-arg=-Wno-unknown-warning-option "$file" 2>/dev/null; then touch "$stamp"; else
     echo "lint: $file has findings (above)"; return 1
   fi
 }

@@ -29,14 +29,11 @@ struct BatchInputs {
   std::vector<SampleSpec> samples;
   std::vector<sched::SequenceId> sample_sequences;  // whose token samples[i] draws
 
-  // Draws that depend on what the step before draws: the engine's thread says them when it knows
-  // that, while the device already runs this step up to the draws.
-  struct LateSample {
-    int32_t sample = 0;  // its place in `samples`, which is empty
-    SampleSpec spec;
-  };
-  std::vector<int32_t> late;                                 // these samples
-  std::shared_future<std::vector<LateSample>> late_samples;  // valid if there are any
+  // Places in `samples` of draws that depend on what the step before draws. The engine's thread
+  // says how to draw them, in this order, when it knows that, while the device already runs this
+  // step up to the draws.
+  std::vector<int32_t> late;
+  std::shared_future<std::vector<SampleSpec>> late_samples;  // valid if there are any
 
   // Row `row` takes the token that sample `sample` of the step before drew.
   struct PendingToken {

@@ -178,12 +178,13 @@ void EngineLoop::handle(StepDone& message) {
 
 void EngineLoop::say_late_samples(StepInFlight& step) {
   if (step.batch->late.empty()) return;
-  std::vector<BatchInputs::LateSample> samples;
+  std::vector<SampleSpec> samples;
+  samples.reserve(step.batch->late.size());
   for (const int32_t i : step.batch->late) {
     const auto open = open_.find(step.batch->sample_sequences[i]);
     // Nobody reads the draw of a sequence that has ended.
-    samples.push_back({i, open == open_.end() ? SampleSpec{.row = {.forced_token = 0}}
-                                              : open->second->sampler.next()});
+    samples.push_back(open == open_.end() ? SampleSpec{.row = {.forced_token = 0}}
+                                          : open->second->sampler.next());
   }
   step.late_samples.set_value(std::move(samples));
 }
@@ -296,7 +297,7 @@ void EngineLoop::launch_steps() {
           return BatchSource{scheduler_.find(id), &open.request.prompt, &open.sampler};
         });
     encoder_cache_.place(inputs.media);  // every rank runs this step, so what it says comes true
-    std::promise<std::vector<BatchInputs::LateSample>> late;
+    std::promise<std::vector<SampleSpec>> late;
     if (!inputs.late.empty()) inputs.late_samples = late.get_future().share();
     auto batch = std::make_shared<const BatchInputs>(std::move(inputs));
     in_flight_.push_back({std::move(*reservation), batch, std::move(late), Clock::now()});

@@ -70,7 +70,7 @@ class EngineLoop : public Engine {
   struct StepInFlight {
     sched::Reservation reservation;
     std::shared_ptr<const BatchInputs> batch;
-    std::promise<std::vector<BatchInputs::LateSample>> late_samples;
+    std::promise<std::vector<SampleSpec>> late_samples;
     Clock::time_point launched;
   };
 

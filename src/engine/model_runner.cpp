@@ -232,9 +232,8 @@ void ModelRunner::draw(const BatchInputs& batch) {
   draw_rows_.clear();
   for (const SampleSpec& spec : batch.samples) draw_rows_.push_back(spec.row);
   if (batch.late_samples.valid()) {
-    for (const BatchInputs::LateSample& late : batch.late_samples.get()) {
-      draw_rows_[late.sample] = late.spec.row;
-    }
+    const std::vector<SampleSpec>& late = batch.late_samples.get();
+    for (size_t i = 0; i < late.size(); ++i) draw_rows_[batch.late[i]] = late[i].row;
   }
   const auto rows = static_cast<int>(draw_rows_.size());
   backend_.prepare_draw(draw_rows_);

@@ -34,7 +34,7 @@ std::vector<ops::TokenCount> counts_of(std::vector<int32_t> prompt) {
 SequenceSampler::SequenceSampler(const model::Prompt& prompt, SamplingParams params, int vocab_size)
     : params_(std::move(params)),
       grammar_begun_(params_.grammar_after < 0),
-      mask_words_(grammar::GrammarMatcher::mask_words(static_cast<size_t>(vocab_size))) {
+      vocab_size_(vocab_size) {
   if (params_.grammar) matcher_.emplace(params_.grammar);
   auto tables = std::make_shared<SamplingTables>();
   tables->biases = merged(params_.logit_bias);
@@ -80,13 +80,16 @@ int32_t SequenceSampler::forced_token(int32_t index) const {
 }
 
 void SequenceSampler::follow_grammar(SampleSpec& spec, int32_t index) {
-  auto mask = std::make_shared<std::vector<uint32_t>>(mask_words_);
+  auto mask = std::make_shared<std::vector<uint32_t>>(
+      grammar::GrammarMatcher::mask_words(static_cast<size_t>(vocab_size_)));
   // Where nothing may follow, the draw finds no token and the request ends with an error.
   if (!matcher_->fill_mask(*mask)) std::ranges::fill(*mask, 0);
   if (index < params_.min_tokens) {
     // An answer that is whole may end before min_tokens.
     std::vector<uint32_t> longer = *mask;
-    for (const int32_t token : tables_->banned_early) longer[token / 32] &= ~(1u << (token % 32));
+    for (const int32_t token : tables_->banned_early) {
+      if (token >= 0 && token < vocab_size_) longer[token / 32] &= ~(1u << (token % 32));
+    }
     if (std::ranges::all_of(longer, [](uint32_t word) { return word == 0; })) {
       spec.row.banned_tokens = tables_->banned;
     }

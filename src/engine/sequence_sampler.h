@@ -64,7 +64,7 @@ class SequenceSampler {
   SamplingParams params_;
   std::optional<grammar::GrammarMatcher> matcher_;
   bool grammar_begun_ = false;
-  size_t mask_words_ = 0;
+  int vocab_size_ = 0;
   std::shared_ptr<const SamplingTables> tables_;
   std::vector<ops::TokenCount> counts_;  // by rising token; kept when there are penalties
   int32_t accepted_ = 0;

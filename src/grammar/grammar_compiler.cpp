@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <xgrammar/xgrammar.h>
 
+#include <algorithm>
 #include <bit>
 #include <exception>
 #include <list>
@@ -90,7 +91,7 @@ Status try_out(const std::shared_ptr<const CompiledGrammar>& compiled, size_t vo
   std::vector<uint32_t> mask(GrammarMatcher::mask_words(vocabulary));
   std::mt19937 random(1);
   for (int i = 0; i < kTokens && !matcher.is_terminated(); ++i) {
-    const Status filled = matcher.fill_mask(mask);
+    Status filled = matcher.fill_mask(mask);
     if (matcher.is_too_slow()) return filled;
     if (!filled && i == 0) {
       return invalid_argument("no answer that the model can write matches the grammar");
@@ -117,6 +118,13 @@ std::string message_of(const std::exception& error) {
   std::string valid;
   text::append_valid_utf8(message, false, valid);
   return valid;
+}
+
+// What a client wrote is shown on one line.
+Error shown(Error error) {
+  std::ranges::replace_if(
+      error.message, [](unsigned char c) { return c < 0x20 || c == 0x7F; }, ' ');
+  return error;
 }
 
 xgrammar::TokenizerInfo tokenizer_info(const Vocabulary& vocabulary) {
@@ -231,11 +239,11 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
     state_->cache.insert(key, compiled);
     return Compiled(compiled);
   } catch (const CompilationEnded& ended) {
-    return ended.error;
+    return shown(ended.error);
   } catch (const std::bad_alloc&) {
     return too_complex("there is no memory for this grammar");
   } catch (const std::exception& error) {
-    return invalid_argument("the grammar cannot be compiled: " + message_of(error));
+    return shown(invalid_argument("the grammar cannot be compiled: " + message_of(error)));
   }
 }
 

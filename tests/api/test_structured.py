@@ -133,3 +133,10 @@ def test_others_are_as_without(server):
 def test_what_cannot_be_followed_is_refused_by_name(server, fields, param, words):
     error = expect(server, 400, {"messages": [{"role": "user", "content": "Hello"}], **fields}, param)
     assert all(word in error["message"] for word in words), error
+
+
+# A33
+def test_what_a_client_wrote_is_shown_on_one_line(server):
+    for fields in ({"guided_json": {"properties": {"a\nb\x1b[31m": {"not": {}}}}}, {"guided_grammar": "root ::= \n\x1b[31m x"}):
+        error = expect(server, 400, {"messages": [{"role": "user", "content": "Hello"}], **fields})
+        assert error["message"].isprintable(), error

@@ -296,6 +296,11 @@ TEST(ParseOptions, EverySpellingOfAFormatMeansTheSame) {
             (std::vector<std::string>{"a", "b"}));
   EXPECT_FALSE(
       chat_with(R"("guided_choice":[],"response_format":{"type":"text"})")->request.options.format);
+  const auto whitespace_of = [](const char* fields) {
+    return chat_with(fields)->request.options.format->grammar.whitespace;
+  };
+  EXPECT_EQ(whitespace_of(R"("guided_json":{},"guided_whitespace_pattern":" ?")"), " ?");
+  EXPECT_NE(whitespace_of(R"("guided_json":{})"), "") << "any number of spaces may stand anywhere";
   EXPECT_EQ(chat_error(R"("guided_regex":"a","guided_choice":["a"])")->code,
             "conflicting_parameters");
 }
