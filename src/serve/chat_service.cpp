@@ -51,9 +51,10 @@ class TaskPool {
 };
 
 bool has_media(const ChatRequest& request) {
-  return std::any_of(request.messages.begin(), request.messages.end(), [](const Message& message) {
-    return std::any_of(message.content.begin(), message.content.end(),
-                       [](const ContentPart& part) { return part.kind != PartKind::kText; });
+  return std::ranges::any_of(request.chat.messages, [](const text::ChatMessage& message) {
+    return std::ranges::any_of(message.parts, [](const text::ChatPart& part) {
+      return part.kind != text::PartKind::kText;
+    });
   });
 }
 

@@ -373,7 +373,7 @@ ServiceConfig patient() {
 
 ChatRequest ask_about(const std::string& url) {
   ChatRequest request = say("What is this?");
-  request.messages[0].content.push_back(image(url));
+  request.chat.messages[0].parts.push_back(image(url));
   return request;
 }
 

@@ -79,17 +79,17 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
   std::vector<MediaItem> items;
   int images = 0;
   int videos = 0;
-  for (size_t m = 0; m < request.messages.size(); ++m) {
-    auto& content = request.messages[m].content;
+  for (size_t m = 0; m < request.chat.messages.size(); ++m) {
+    auto& content = request.chat.messages[m].parts;
     for (size_t p = 0; p < content.size(); ++p) {
-      if (content[p].kind == PartKind::kText) continue;
+      if (content[p].kind == text::PartKind::kText) continue;
       MediaItem item;
       item.part = &content[p];
       item.param = "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]";
-      item.shape.is_video = content[p].kind == PartKind::kVideo;
+      item.shape.is_video = content[p].kind == text::PartKind::kVideo;
       item.shape.frames = content[p].urls.size();
       items.push_back(std::move(item));
-      (content[p].kind == PartKind::kImage ? images : videos)++;
+      (content[p].kind == text::PartKind::kImage ? images : videos)++;
     }
   }
   if (auto s = check_count("image", images, config.max_images_per_prompt); !s) return s.error();

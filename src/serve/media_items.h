@@ -22,7 +22,7 @@ struct MediaItem {
     size_t decoding_bytes = 0;  // with what resizing takes
   };
 
-  ContentPart* part = nullptr;
+  text::ChatPart* part = nullptr;
   std::string param;  // for error messages
   model::MediaShape shape;
   model::MediaCost cost;

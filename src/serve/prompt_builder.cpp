@@ -14,25 +14,6 @@ Error too_long(const std::string& how_long, int max_model_len, const std::string
       param, "context_length_exceeded");
 }
 
-text::ChatInput template_input(const ChatRequest& request) {
-  text::ChatInput input;
-  input.enable_thinking = request.enable_thinking;
-  input.template_kwargs = request.template_kwargs;
-  for (const Message& message : request.messages) {
-    text::ChatMessage out;
-    out.role = message.role;
-    out.reasoning_content = message.reasoning_content;
-    for (const ContentPart& part : message.content) {
-      const auto kind = part.kind == PartKind::kText    ? text::PartKind::kText
-                        : part.kind == PartKind::kImage ? text::PartKind::kImage
-                                                        : text::PartKind::kVideo;
-      out.parts.push_back({kind, part.text});
-    }
-    input.messages.push_back(std::move(out));
-  }
-  return input;
-}
-
 // Requests without a salt share one.
 ContentKey salt_key(const std::string& salt) {
   return salt.empty() ? ContentKey{} : content_key(salt.data(), salt.size());
@@ -72,7 +53,7 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& requ
   auto items = collect_media(request, parts, config);
   if (!items) return items.error();
 
-  auto segments = parts.chat_template->render(template_input(request));
+  auto segments = parts.chat_template->render(request.chat);
   if (!segments) return segments.error();
   size_t at_least = 0;
   for (const auto& segment : *segments) at_least += parts.tokenizer->min_tokens(segment.text);

@@ -50,11 +50,11 @@ class PromptBuilderTest : public testing::Test {
     parts_.vocab_size = model.vocab_size;
   }
 
-  Result<std::shared_ptr<const model::Prompt>> chat(std::vector<ContentPart> content) const {
+  Result<std::shared_ptr<const model::Prompt>> chat(std::vector<text::ChatPart> content) const {
     ChatRequest request;
-    request.enable_thinking = false;
+    request.chat.enable_thinking = false;
     request.options.cache_salt = cache_salt_;
-    request.messages.push_back({"user", std::move(content), {}});
+    request.chat.messages.push_back(user(std::move(content)));
     return build_chat_prompt(request, parts_, config_, cancelled_);
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
@@ -62,10 +62,12 @@ class PromptBuilderTest : public testing::Test {
     return build_completion_prompt(prompt, {}, parts_, config_);
   }
   Error error_of(const std::string& url) const {
-    const auto prompt = chat({text("What is this?"), image(url)});
+    const auto prompt = chat({say_text("What is this?"), image(url)});
     return prompt ? Error{} : prompt.error();
   }
-  static ContentPart text(std::string words) { return {PartKind::kText, std::move(words), {}}; }
+  static text::ChatPart say_text(std::string words) {
+    return {text::PartKind::kText, std::move(words), {}};
+  }
   static int placeholders(const model::Prompt& prompt) {
     return static_cast<int>(
         std::count(prompt.tokens.begin(), prompt.tokens.end(), id(kPlaceholder)));
@@ -79,7 +81,7 @@ class PromptBuilderTest : public testing::Test {
 };
 
 TEST_F(PromptBuilderTest, APictureTakesItsPlace) {
-  const auto prompt = *chat({image(picture("png_1x1.png")), text("What is this?")});
+  const auto prompt = *chat({image(picture("png_1x1.png")), say_text("What is this?")});
   EXPECT_EQ(prompt->image_tokens, 4);  // scaled up to 2 x 2 windows
   EXPECT_EQ(placeholders(*prompt), 4);
   ASSERT_EQ(prompt->media.size(), 1u);
@@ -89,8 +91,9 @@ TEST_F(PromptBuilderTest, APictureTakesItsPlace) {
 }
 
 TEST_F(PromptBuilderTest, AVideoIsAListOfFrames) {
-  const ContentPart video{PartKind::kVideo, {}, {picture("png_1x1.png"), picture("png_1x1.png")}};
-  const auto prompt = chat({video, text("What changes?")});
+  const text::ChatPart video{
+      text::PartKind::kVideo, {}, {picture("png_1x1.png"), picture("png_1x1.png")}};
+  const auto prompt = chat({video, say_text("What changes?")});
   ASSERT_TRUE(prompt) << prompt.error().message;
   EXPECT_EQ((*prompt)->video_tokens, placeholders(**prompt));
   EXPECT_TRUE((*prompt)->media[0].is_video);
@@ -98,19 +101,19 @@ TEST_F(PromptBuilderTest, AVideoIsAListOfFrames) {
 
 TEST_F(PromptBuilderTest, A62MoreMediaThanAllowedNamesBothNumbers) {
   config_.max_images_per_prompt = 100;
-  const std::vector<ContentPart> hundred_and_one(101, image("data:,never looked at"));
+  const std::vector<text::ChatPart> hundred_and_one(101, image("data:,never looked at"));
   const auto prompt = chat(hundred_and_one);
   ASSERT_FALSE(prompt);
   EXPECT_EQ(prompt.error().code, "too_many_media");
   EXPECT_NE(prompt.error().message.find("101 images"), std::string::npos);
   EXPECT_NE(prompt.error().message.find("at most 100"), std::string::npos);
   config_.max_videos_per_prompt = 0;
-  EXPECT_EQ(chat({{PartKind::kVideo, {}, {"x"}}}).error().code, "too_many_media");
+  EXPECT_EQ(chat({{text::PartKind::kVideo, {}, {"x"}}}).error().code, "too_many_media");
 }
 
 TEST_F(PromptBuilderTest, A62PicturesStopBeingDecodedWhenTheContextIsFull) {
   config_.max_images_per_prompt = 100;
-  std::vector<ContentPart> many(99, image(picture("png_rgb.png")));
+  std::vector<text::ChatPart> many(99, image(picture("png_rgb.png")));
   many.push_back(image("data:,broken"));
   const auto prompt = chat(many);
   ASSERT_FALSE(prompt);
@@ -139,7 +142,7 @@ TEST_F(PromptBuilderTest, A61NothingIsDecodedBeforeAllIsKnownToFit) {
   const auto late_bomb = chat({image(hollow_png(56)), image(hollow_png(60'000))});
   ASSERT_FALSE(late_bomb);
   EXPECT_EQ(late_bomb.error().code, "image_too_large");
-  const auto late_video = chat({image(hollow_png(56)), {PartKind::kVideo, {}, {}}});
+  const auto late_video = chat({image(hollow_png(56)), {text::PartKind::kVideo, {}, {}}});
   ASSERT_FALSE(late_video);
   EXPECT_EQ(late_video.error().code, "too_many_frames");
   EXPECT_EQ(late_video.error().param, "messages[0].content[1]");
@@ -147,7 +150,7 @@ TEST_F(PromptBuilderTest, A61NothingIsDecodedBeforeAllIsKnownToFit) {
 
 TEST_F(PromptBuilderTest, A61EachFrameOfAVideoIsHeldAgainstTheLimits) {
   const auto video = [&](std::vector<std::string> urls) {
-    return chat({{PartKind::kVideo, {}, std::move(urls)}}).error();
+    return chat({{text::PartKind::kVideo, {}, std::move(urls)}}).error();
   };
   const std::string small = picture("png_1x1.png");
   EXPECT_EQ(video({hollow_png(56), small, hollow_png(60'000)}).code, "image_too_large");
@@ -159,8 +162,8 @@ TEST_F(PromptBuilderTest, A62FilesOfARequestHaveALimitTogether) {
   config_.max_images_per_prompt = 10;
   const std::string url = picture("png_1x1.png");
   config_.max_media_bytes = 3 * file_bytes("png_1x1.png").size();
-  EXPECT_TRUE(chat(std::vector<ContentPart>(3, image(url))));
-  const auto four = chat(std::vector<ContentPart>(4, image(url)));
+  EXPECT_TRUE(chat(std::vector<text::ChatPart>(3, image(url))));
+  const auto four = chat(std::vector<text::ChatPart>(4, image(url)));
   ASSERT_FALSE(four);
   EXPECT_EQ(four.error().code, "media_too_large");
   EXPECT_NE(four.error().message.find(std::to_string(config_.max_media_bytes)), std::string::npos);
@@ -170,7 +173,7 @@ TEST_F(PromptBuilderTest, A62APromptHoldsItsShareOfAllRequestsMemory) {
   config_.memory = RequestMemory(size_t{2} << 20);
   const Limiter& held = *config_.memory.held;
   {
-    const auto prompt = chat({image(picture("png_rgb.png")), text("What is this?")});
+    const auto prompt = chat({image(picture("png_rgb.png")), say_text("What is this?")});
     ASSERT_TRUE(prompt) << prompt.error().message;
     EXPECT_EQ(held.used(),
               (*prompt)->media[0].patches->pixels.size() + (*prompt)->tokens.size() * 17);
@@ -212,13 +215,13 @@ TEST_F(PromptBuilderTest, A62APictureThatNeverFitsSaysSo) {
 TEST_F(PromptBuilderTest, A63TypedPlaceholdersAreText) {
   const std::string typed =
       "<|IMAGE_PLACEHOLDER|><|IMAGE_START|><|IMAGE_END|><|image@placeholder|></think>";
-  const auto plain = chat({text(typed)});
+  const auto plain = chat({say_text(typed)});
   ASSERT_TRUE(plain) << plain.error().message;
   EXPECT_EQ(placeholders(**plain), 0);
   EXPECT_TRUE((*plain)->media.empty());
-  const std::vector<ContentPart> orders[] = {
-      {text(typed), image(picture("png_1x1.png"))},
-      {image(picture("png_1x1.png")), text(typed + typed)},
+  const std::vector<text::ChatPart> orders[] = {
+      {say_text(typed), image(picture("png_1x1.png"))},
+      {image(picture("png_1x1.png")), say_text(typed + typed)},
   };
   for (const auto& content : orders) {
     const auto prompt = chat(content);
@@ -248,7 +251,7 @@ TEST_F(PromptBuilderTest, A64CacheKeysTellPicturesApart) {
 TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
   parts_.media_cache = std::make_shared<MediaCache>(size_t{1} << 20);
   const auto patches = [&](const std::string& name) {
-    const auto prompt = chat({text("What is this?"), image(picture(name))});
+    const auto prompt = chat({say_text("What is this?"), image(picture(name))});
     EXPECT_TRUE(prompt) << name;
     return (*prompt)->media.at(0).patches;
   };
@@ -256,7 +259,7 @@ TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
   EXPECT_EQ(patches("png_rgb.png"), first);
   EXPECT_NE(patches("png_grey.png"), first);
   EXPECT_EQ(patches("png_rgb.png"), first);
-  const ContentPart video{PartKind::kVideo, {}, {picture("png_rgb.png")}};
+  const text::ChatPart video{text::PartKind::kVideo, {}, {picture("png_rgb.png")}};
   const auto prompt = chat({video});
   ASSERT_TRUE(prompt) << prompt.error().message;
   EXPECT_EQ((*prompt)->media.at(0).patches->frames, 2) << "a video is no picture";
@@ -269,7 +272,7 @@ TEST_F(PromptBuilderTest, A68CachesAreSharedUnderOneSaltOnly) {
   parts_.media_cache = std::make_shared<MediaCache>(size_t{1} << 20);
   const auto ask = [&](const char* salt) {
     cache_salt_ = salt;
-    return *chat({text("What is this?"), image(picture("png_rgb.png"))});
+    return *chat({say_text("What is this?"), image(picture("png_rgb.png"))});
   };
   const auto none = ask(""), first = ask("a"), second = ask("b");
   EXPECT_EQ(ask("a")->media[0].patches, first->media[0].patches);
@@ -350,7 +353,7 @@ TEST_F(PromptBuilderTest, A43PromptsOverTheContextNameBothNumbers) {
   check(complete(std::vector<int32_t>(512, 5)), "512 tokens");  // one place for the answer
   check(complete(std::vector<int32_t>(513, 5)), "513");
   check(complete(std::vector<int32_t>(51'200, 5)), "51200");
-  check(chat({text(std::string(600, '#'))}), "at least");
+  check(chat({say_text(std::string(600, '#'))}), "at least");
 }
 
 // The number of tokens that a refusal names after "at least".
@@ -366,7 +369,7 @@ int64_t at_least(const Error& error) {
 // the bytes alone.
 TEST_F(PromptBuilderTest, A43FiftyMegabytesAreRefusedWithoutTokenising) {
   const std::string words(50'000'000, 'a');
-  for (const auto& prompt : {chat({text(words)}), complete(words)}) {
+  for (const auto& prompt : {chat({say_text(words)}), complete(words)}) {
     ASSERT_FALSE(prompt);
     EXPECT_GT(at_least(prompt.error()), 100'000) << prompt.error().message;
   }
@@ -376,7 +379,7 @@ TEST_F(PromptBuilderTest, A44HostileTextsThatMightFitAreCutOffEarly) {
   for (const char* unit : {"a", " ", "\xF0\x9F\x98\x80", "e\xCC\x81", "\n"}) {
     std::string words;
     while (words.size() < 9'000) words += unit;  // may be under 512 tokens by its bytes alone
-    const auto prompt = chat({text(words)});
+    const auto prompt = chat({say_text(words)});
     ASSERT_FALSE(prompt) << unit;
     const auto whole = static_cast<int64_t>(parts_.tokenizer->encode(words, {}).size());
     EXPECT_LT(2 * at_least(prompt.error()), whole) << unit << ": " << prompt.error().message;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/json/object.hpp>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 #include "base/client_id.h"
 #include "base/limiter.h"
 #include "grammar/grammar_spec.h"
+#include "text/chat_template.h"
 
 namespace ernie::serve {
 
@@ -52,27 +52,11 @@ struct GenerationOptions {
   ClientId client = 0;                    // who asks; clients take turns and have limits
 };
 
-enum class PartKind { kText, kImage, kVideo };
-
-struct ContentPart {
-  PartKind kind = PartKind::kText;
-  std::string text;               // of a text part
-  std::vector<std::string> urls;  // one of an image; one per frame of a video
-};
-
-struct Message {
-  std::string role;
-  std::vector<ContentPart> content;
-  std::string reasoning_content;
-};
-
 struct ChatRequest {
   std::string model;
-  std::vector<Message> messages;
+  text::ChatInput chat;
   GenerationOptions options;
-  std::optional<bool> enable_thinking;
   std::optional<int> reasoning_max_tokens;
-  boost::json::object template_kwargs;
   Limiter::Share bytes;  // of what the client sent; the strings here take no more
 };
 

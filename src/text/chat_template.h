@@ -17,7 +17,8 @@ enum class PartKind { kText, kImage, kVideo };
 
 struct ChatPart {
   PartKind kind = PartKind::kText;
-  std::string text;  // of a text part; media parts are counted in order of appearance
+  std::string text;               // of a text part
+  std::vector<std::string> urls;  // one of an image; one per frame of a video
 };
 
 struct ChatMessage {

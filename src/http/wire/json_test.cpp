@@ -309,7 +309,7 @@ TEST(Json, A29AnEscapedNulIsText) {
   const auto body = parse_json_object(R"({"messages":[{"role":"user","content":"a\u0000b"}]})");
   const auto chat = parse_chat(*body);
   ASSERT_TRUE(chat);
-  EXPECT_EQ(chat->request.messages[0].content[0].text, "a\0b"s);
+  EXPECT_EQ(chat->request.chat.messages[0].parts[0].text, "a\0b"s);
 }
 
 TEST(Json, A29ErrorsQuoteNoHalfCharacters) {

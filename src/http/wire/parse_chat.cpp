@@ -36,16 +36,16 @@ void parse_template_kwargs(FieldReader& fields, serve::ChatRequest* request) {
       fields.fail("chat_template_kwargs", std::string("may not set \"") + reserved + "\"");
     }
   }
-  request->template_kwargs = *kwargs;
+  request->chat.template_kwargs = *kwargs;
   FieldReader inner(*kwargs, "chat_template_kwargs.");
-  if (auto thinking = inner.boolean("enable_thinking")) request->enable_thinking = thinking;
+  if (auto thinking = inner.boolean("enable_thinking")) request->chat.enable_thinking = thinking;
   if (const json::object* options = inner.object("options")) {
     FieldReader mode(*options, "chat_template_kwargs.options.");
     if (auto word = mode.string("thinking_mode", 16)) {
       if (*word == "open") {
-        request->enable_thinking = true;
+        request->chat.enable_thinking = true;
       } else if (*word == "close" || *word == "false") {
-        request->enable_thinking = false;
+        request->chat.enable_thinking = false;
       } else {
         mode.fail("thinking_mode",
                   "should be open, close or false, got " + describe(json::value(*word)));
@@ -62,7 +62,7 @@ void parse_metadata(FieldReader& fields, serve::ChatRequest* request) {
   if (!metadata) return;
   FieldReader inner(*metadata, "metadata.");
   inner.refuse("raw_request", "send the request itself");
-  request->enable_thinking = inner.boolean("enable_thinking");
+  request->chat.enable_thinking = inner.boolean("enable_thinking");
   if (auto v = inner.integer("reasoning_max_tokens", 0, INT32_MAX)) {
     request->reasoning_max_tokens = static_cast<int>(*v);
   }
@@ -105,7 +105,8 @@ Result<ParsedChat> parse_chat(const json::object& body) {
   out.request.options = parse_options(fields);
   out.stream = parse_stream_options(fields);
   parse_metadata(fields, &out.request);
-  if (auto thinking = fields.boolean("enable_thinking")) out.request.enable_thinking = thinking;
+  if (auto thinking = fields.boolean("enable_thinking"))
+    out.request.chat.enable_thinking = thinking;
   parse_template_kwargs(fields, &out.request);
   if (auto budget = fields.integer("reasoning_max_tokens", 0, INT32_MAX)) {
     out.request.reasoning_max_tokens = static_cast<int>(*budget);
@@ -123,7 +124,7 @@ Result<ParsedChat> parse_chat(const json::object& body) {
 
   auto parsed = parse_messages(*messages);
   if (!parsed) return parsed.error();
-  out.request.messages = std::move(*parsed);
+  out.request.chat.messages = std::move(*parsed);
   out.unknown_fields = fields.unread_keys();
   return out;
 }

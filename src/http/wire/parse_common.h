@@ -15,6 +15,6 @@ StreamOptions parse_stream_options(FieldReader& fields);
 void refuse_unsupported(FieldReader& fields);
 
 // A list of messages, with `param` naming it in errors.
-Result<std::vector<serve::Message>> parse_messages(const boost::json::array& messages);
+Result<std::vector<text::ChatMessage>> parse_messages(const boost::json::array& messages);
 
 }  // namespace ernie::http

@@ -56,14 +56,14 @@ void check_frames(FieldReader& part, const char* key, const std::vector<std::str
   }
 }
 
-Result<serve::ContentPart> parse_part(const json::value& value, const std::string& name) {
+Result<text::ChatPart> parse_part(const json::value& value, const std::string& name) {
   if (!value.is_object()) {
     return invalid_argument(name + " should be an object with a \"type\", got " + describe(value),
                             name);
   }
   FieldReader part(value.as_object(), name + ".");
   const auto type = part.string("type", 64);
-  serve::ContentPart out;
+  text::ChatPart out;
   if (!type) {
     part.fail("type", "is missing", "missing_required_parameter");
   } else if (*type == "text") {
@@ -71,10 +71,10 @@ Result<serve::ContentPart> parse_part(const json::value& value, const std::strin
     if (!text) part.fail("text", "is missing", "missing_required_parameter");
     out.text = text.value_or("");
   } else if (*type == "image_url") {
-    out.kind = serve::PartKind::kImage;
+    out.kind = text::PartKind::kImage;
     if (auto url = url_of(part, "image_url")) out.urls.push_back(std::move(*url));
   } else if (*type == "video_url") {
-    out.kind = serve::PartKind::kVideo;
+    out.kind = text::PartKind::kVideo;
     if (auto url = url_of(part, "video_url")) {
       out.urls = split_frames(*url);
       if (out.urls.empty()) {
@@ -86,7 +86,7 @@ Result<serve::ContentPart> parse_part(const json::value& value, const std::strin
       check_frames(part, "video_url", out.urls);
     }
   } else if (*type == "video") {
-    out.kind = serve::PartKind::kVideo;
+    out.kind = text::PartKind::kVideo;
     out.urls = part.strings("video", kMaxFrames, kMaxText);
     check_frames(part, "video", out.urls);
   } else {
@@ -97,13 +97,14 @@ Result<serve::ContentPart> parse_part(const json::value& value, const std::strin
   return out;
 }
 
-Status parse_content(const json::value* content, const std::string& name, serve::Message* message) {
+Status parse_content(const json::value* content, const std::string& name,
+                     text::ChatMessage* message) {
   if (!content) {
     if (message->role == "assistant") return {};
     return invalid_argument(name + " is missing", name, "missing_required_parameter");
   }
   if (content->is_string()) {
-    message->content.push_back({serve::PartKind::kText, std::string(content->as_string()), {}});
+    message->parts.push_back({text::PartKind::kText, std::string(content->as_string()), {}});
     return {};
   }
   if (!content->is_array()) {
@@ -114,22 +115,22 @@ Status parse_content(const json::value* content, const std::string& name, serve:
   for (size_t i = 0; i < parts.size(); ++i) {
     auto part = parse_part(parts[i], name + "[" + std::to_string(i) + "]");
     if (!part) return part.error();
-    message->content.push_back(std::move(*part));
+    message->parts.push_back(std::move(*part));
   }
   return {};
 }
 
 }  // namespace
 
-Result<std::vector<serve::Message>> parse_messages(const json::array& messages) {
-  std::vector<serve::Message> out;
+Result<std::vector<text::ChatMessage>> parse_messages(const json::array& messages) {
+  std::vector<text::ChatMessage> out;
   for (size_t i = 0; i < messages.size(); ++i) {
     const std::string name = "messages[" + std::to_string(i) + "]";
     if (!messages[i].is_object()) {
       return invalid_argument(name + " should be an object, got " + describe(messages[i]), name);
     }
     FieldReader fields(messages[i].as_object(), name + ".");
-    serve::Message message;
+    text::ChatMessage message;
     const auto role = fields.string("role", 64);
     if (!role) fields.fail("role", "is missing", "missing_required_parameter");
     message.role = role_of(role.value_or(""));

@@ -322,7 +322,7 @@ TEST(ParseChat, LogprobsNeedToBeSwitchedOn) {
 }
 
 TEST(ParseChat, ThinkingIsSetInThreePlaces) {
-  EXPECT_FALSE(chat_with("")->request.enable_thinking);
+  EXPECT_FALSE(chat_with("")->request.chat.enable_thinking);
   for (const char* value : {"true", "false"}) {
     const bool on = value == std::string("true");
     for (const std::string& fields :
@@ -331,7 +331,7 @@ TEST(ParseChat, ThinkingIsSetInThreePlaces) {
           R"("chat_template_kwargs":{"enable_thinking":)" + std::string(value) + "}",
           R"("chat_template_kwargs":{"options":{"thinking_mode":")" +
               std::string(on ? "open" : "close") + "\"}}"}) {
-      EXPECT_EQ(chat_with(fields)->request.enable_thinking, on) << fields;
+      EXPECT_EQ(chat_with(fields)->request.chat.enable_thinking, on) << fields;
     }
   }
   expect_range({"enable_thinking", {"null"}, {"\"yes\"", "1"}}, chat_error);
@@ -369,9 +369,9 @@ TEST(ParseChat, TemplateKwargsAreBounded) {
         R"({"x":)" + deep + "}", R"({"enable_thinking":3})", R"({"options":3})",
         R"({"options":{"thinking_mode":"maybe"}})", R"({"options":{"thinking_mode":5}})"}},
       chat_error);
-  EXPECT_EQ(
-      chat_with(R"("chat_template_kwargs":{"colour":"red"})")->request.template_kwargs.at("colour"),
-      json::value("red"));
+  EXPECT_EQ(chat_with(R"("chat_template_kwargs":{"colour":"red"})")
+                ->request.chat.template_kwargs.at("colour"),
+            json::value("red"));
 }
 
 TEST(ParseMessages, RolesAndContents) {
@@ -383,19 +383,19 @@ TEST(ParseMessages, RolesAndContents) {
       {"role":"user","content":[{"type":"video","video":["f1","f2"]},
                                 {"type":"video_url","video_url":{"url":"data:video/jpeg;base64,A,B"}}]}]})"));
   ASSERT_TRUE(parsed) << parsed.error().message;
-  const auto& messages = parsed->request.messages;
+  const auto& messages = parsed->request.chat.messages;
   ASSERT_EQ(messages.size(), 4u);
   EXPECT_EQ(messages[0].role, "system");
-  EXPECT_EQ(messages[0].content[0].text, "Be brief.");
-  EXPECT_EQ(messages[1].content[0].text, "a");
-  EXPECT_EQ(messages[1].content[1].kind, serve::PartKind::kImage);
-  EXPECT_EQ(messages[1].content[1].urls, (std::vector<std::string>{"u"}));
-  EXPECT_EQ(messages[1].content[2].urls, (std::vector<std::string>{"v"}));
+  EXPECT_EQ(messages[0].parts[0].text, "Be brief.");
+  EXPECT_EQ(messages[1].parts[0].text, "a");
+  EXPECT_EQ(messages[1].parts[1].kind, text::PartKind::kImage);
+  EXPECT_EQ(messages[1].parts[1].urls, (std::vector<std::string>{"u"}));
+  EXPECT_EQ(messages[1].parts[2].urls, (std::vector<std::string>{"v"}));
   EXPECT_EQ(messages[2].role, "assistant");
   EXPECT_EQ(messages[2].reasoning_content, "hm");
-  EXPECT_EQ(messages[3].content[0].kind, serve::PartKind::kVideo);
-  EXPECT_EQ(messages[3].content[0].urls, (std::vector<std::string>{"f1", "f2"}));
-  EXPECT_EQ(messages[3].content[1].urls,
+  EXPECT_EQ(messages[3].parts[0].kind, text::PartKind::kVideo);
+  EXPECT_EQ(messages[3].parts[0].urls, (std::vector<std::string>{"f1", "f2"}));
+  EXPECT_EQ(messages[3].parts[1].urls,
             (std::vector<std::string>{"data:image/jpeg;base64,A", "data:image/jpeg;base64,B"}));
 }
 

@@ -70,14 +70,20 @@ inline FakeEngine::Play always(Script script) {
   return [script](const engine::GenerationRequest&, int) -> Result<Script> { return script; };
 }
 
+inline text::ChatMessage user(std::vector<text::ChatPart> parts) {
+  return {.role = "user", .parts = std::move(parts)};
+}
+
 inline ChatRequest say(std::string text, bool thinking = false) {
   ChatRequest request;
-  request.messages.push_back({"user", {{PartKind::kText, std::move(text), {}}}, {}});
-  request.enable_thinking = thinking;
+  request.chat.messages.push_back(user({{text::PartKind::kText, std::move(text), {}}}));
+  request.chat.enable_thinking = thinking;
   request.options.max_tokens = 100;
   return request;
 }
 
-inline ContentPart image(std::string url) { return {PartKind::kImage, {}, {std::move(url)}}; }
+inline text::ChatPart image(std::string url) {
+  return {text::PartKind::kImage, {}, {std::move(url)}};
+}
 
 }  // namespace ernie::serve
