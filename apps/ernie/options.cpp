@@ -14,8 +14,8 @@
 #include "base/ascii.h"
 #include "json_flags.h"
 #include "serve_flags.h"
+#include "text/answer_syntax.h"
 #include "text/json_file.h"
-#include "text/reasoning_parser.h"
 
 namespace ernie::app {
 namespace {
@@ -226,6 +226,19 @@ void fill_engine(const ServeFlags& f, const Environment& environment, ServeOptio
   out.cpu_threads = f.cpu_threads;
 }
 
+void fill_parsers(const ServeFlags& f, ServeOptions& out) {
+  text::AnswerSyntax& syntax = out.service.syntax;
+  Status known;
+  if (!f.reasoning_parser.empty()) {
+    known = text::set_reasoning_parser(f.reasoning_parser, "--reasoning-parser", syntax);
+  }
+  if (known && !f.tool_call_parser.empty()) {
+    known = text::set_tool_parser(f.tool_call_parser, "--tool-call-parser", syntax);
+  }
+  if (!known) throw StartError(known.error().message);
+  out.tool_call_parser = f.tool_call_parser;
+}
+
 void fill_requests(const ServeFlags& f, ServeOptions& out) {
   const MediaCounts counts = parse_media_limits(f.limit_mm_per_prompt);
   out.service.max_images_per_prompt = counts.images;
@@ -249,12 +262,7 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   if (f.max_waiting_time > 0)
     out.service.max_waiting_time =
         std::chrono::milliseconds(static_cast<int64_t>(f.max_waiting_time * 1000));
-  if (!f.reasoning_parser.empty()) {
-    const Status known =
-        text::ReasoningParser::check_name(f.reasoning_parser, "--reasoning-parser");
-    if (!known) throw StartError("--reasoning-parser: " + known.error().message);
-  }
-  out.service.reasoning_parser = f.reasoning_parser;
+  fill_parsers(f, out);
   out.service.fetch.allow_private_media = f.allow_private_media;
   if (!f.allowed_local_media_path.empty())
     require(std::filesystem::is_directory(f.allowed_local_media_path), "--allowed-local-media-path",

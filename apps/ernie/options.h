@@ -24,6 +24,7 @@ struct ServeOptions {
   std::string served_model_name;  // as clients see it; without the flag the last part of a path
   bool check_model_name = false;  // requests must use it
   std::string chat_template;      // Jinja source; empty: the checkpoint's own or the built-in one
+  std::string tool_call_parser;   // empty: what the template shows
   engine::EngineConfig engine;
   serve::ServiceConfig service;
   model::ProcessorOptions processor;

@@ -80,7 +80,7 @@ void expect_seed_options(const ServeOptions& o) {
   EXPECT_EQ(o.engine.max_num_seqs, 16);
   EXPECT_EQ(o.service.max_images_per_prompt, 100);
   EXPECT_EQ(o.service.max_videos_per_prompt, 100);
-  EXPECT_EQ(o.service.reasoning_parser, "ernie-45-vl");
+  EXPECT_EQ(o.service.syntax.thinking, text::AnswerSyntax::Thinking::kSplit);
   EXPECT_EQ(o.engine.gpu_memory_utilization, 0.85);
   EXPECT_EQ(o.engine.max_num_batched_tokens, 384);
 }

@@ -42,7 +42,6 @@ struct RefusedFlag {
 constexpr RefusedFlag kRefused[] = {
     {"speculative-config", "speculative decoding is not implemented; leave it out"},
     {"guided-decoding-backend", "structured output is not implemented; leave it out"},
-    {"tool-call-parser", "tool calls are not implemented; leave it out"},
     {"tool-parser-plugin", "plugins are not supported; leave it out"},
     {"logits-processors", "plugins are not supported; use logit_bias in requests"},
     {"enable-early-stop", "stopping on repetition is not implemented; use max_tokens in requests"},
@@ -99,7 +98,11 @@ void add_model_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--chat-template", f.chat_template, "Jinja chat template: a file or its text")
       ->group(group);
   app.add_option("--reasoning-parser", f.reasoning_parser,
-                 "ernie-45-vl: give reasoning and answer apart")
+                 "ernie-45-vl, ernie-45-vl-thinking or ernie-x1: give reasoning and answer apart")
+      ->group(group);
+  app.add_option("--tool-call-parser", f.tool_call_parser,
+                 "ernie-45-vl-thinking, ernie-x1 or ernie-45: how the model writes tool calls;\n"
+                 "by default as its chat template shows")
       ->group(group);
   app.add_option("--seed", f.seed, "Of dummy weights")
       ->group(group)

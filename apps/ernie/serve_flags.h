@@ -20,6 +20,7 @@ struct ServeFlags {
   std::string kv_cache_dtype = "auto";
   std::string chat_template;
   std::string reasoning_parser;
+  std::string tool_call_parser;
 
   std::string host = "127.0.0.1";
   int port = 8000;

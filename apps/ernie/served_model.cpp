@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "base/check.h"
 #include "devices.h"
 #include "engine_metrics.h"
 
@@ -20,6 +21,13 @@ std::shared_ptr<const text::ChatTemplate> make_template(const ServeOptions& opti
   if (own) return own;
   return text::ChatTemplate::builtin(config.vision ? text::BuiltinTemplate::kErnieVl
                                                    : text::BuiltinTemplate::kErnieText);
+}
+
+void use_template_syntax(const text::ChatTemplate& chat, text::AnswerSyntax& syntax) {
+  const std::string parser = chat.tool_parser();
+  if (parser.empty()) return;
+  const Status known = text::set_tool_parser(parser, "tool_call_parser", syntax);
+  CHECK(known.ok(), known.error().message);
 }
 
 // -1 takes what the device gives.
@@ -70,7 +78,11 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
   clock.end();
 
   parts.engine = engine_.get();
-  service_ = serve::ChatService::create(std::move(parts), options.service);
+  serve::ServiceConfig service = options.service;
+  if (options.tool_call_parser.empty()) {
+    use_template_syntax(*parts.chat_template, service.syntax);
+  }
+  service_ = serve::ChatService::create(std::move(parts), std::move(service));
 }
 
 }  // namespace ernie::app

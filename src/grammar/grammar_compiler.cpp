@@ -21,6 +21,7 @@
 #include "grammar/step_budget.h"
 #include "grammar/structural_tag.h"
 #include "grammar/to_ebnf.h"
+#include "grammar/tool_calls.h"
 #include "text/utf8.h"
 
 namespace ernie::grammar {
@@ -135,8 +136,19 @@ ContentKey key_of(const GrammarSpec& spec) {
   std::string content = fmt::format("{} {} {} {} ", static_cast<int>(spec.kind), spec.strict,
                                     spec.text.size(), spec.whitespace.size());
   content += spec.text + spec.whitespace;
-  for (const std::string& choice : spec.choices) {
-    content += fmt::format("{} ", choice.size()) + choice;
+  const auto add = [&](const std::string& text) {
+    content += fmt::format("{} ", text.size()) + text;
+  };
+  for (const std::string& choice : spec.choices) add(choice);
+  if (spec.calls) {
+    const CallRules& calls = *spec.calls;
+    content += fmt::format("calls {} {} {} {} ", calls.required, calls.parallel,
+                           calls.begin_token.value_or(-1), calls.end_token.value_or(-1));
+    for (const ToolSpec& tool : calls.tools) {
+      content += tool.strict ? '1' : '0';
+      add(tool.name);
+      add(tool.parameters);
+    }
   }
   return content_key(content.data(), content.size());
 }
@@ -200,8 +212,9 @@ struct GrammarCompiler::State {
 
   xgrammar::CompiledGrammar compile(const GrammarSpec& spec, Budget& budget) {
     const Checkpoints checkpoints(budget);
-    if (spec.kind == GrammarKind::kStructuralTag) {
-      Result<std::string> tag = checked_structural_tag(spec, limits);
+    if (spec.calls || spec.kind == GrammarKind::kStructuralTag) {
+      Result<std::string> tag =
+          spec.calls ? tool_calls_tag(spec, limits) : checked_structural_tag(spec, limits);
       if (!tag) throw CompilationEnded{tag.error()};
       return compiler.CompileStructuralTag(*tag);
     }

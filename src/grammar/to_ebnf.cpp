@@ -62,6 +62,7 @@ Result<std::string> to_ebnf(const GrammarSpec& spec, const GrammarLimits& limits
       return json_schema_to_ebnf(R"({"type": "object"})", spec.strict, spec.whitespace, limits);
     case GrammarKind::kJsonSchema:
       return json_schema_to_ebnf(spec.text, spec.strict, spec.whitespace, limits);
+    case GrammarKind::kText:
     case GrammarKind::kStructuralTag:
       break;
   }

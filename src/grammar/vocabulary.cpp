@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/answer_syntax.h"
+
 namespace ernie::grammar {
 
 Vocabulary make_vocabulary(const text::Tokenizer& tokenizer, size_t logits,
@@ -12,6 +14,11 @@ Vocabulary make_vocabulary(const text::Tokenizer& tokenizer, size_t logits,
   for (size_t id = 0; id < tokens; ++id) {
     const auto token = static_cast<int32_t>(id);
     if (!tokenizer.is_special(token)) vocabulary.bytes[id] = tokenizer.token_bytes(token);
+  }
+  // Bytes that no text has.
+  for (const auto& [tag, bytes] : {std::pair(text::kCallBegin, "\xFE"), {text::kCallEnd, "\xFF"}}) {
+    const auto id = tokenizer.id_of(tag);
+    if (id && static_cast<size_t>(*id) < logits) vocabulary.bytes[*id] = bytes;
   }
   return vocabulary;
 }

@@ -11,7 +11,8 @@ namespace ernie::grammar {
 // The tokens that a grammar can be spelled with.
 struct Vocabulary {
   // The bytes of each token id, one for each logit. Empty for what a grammar never spells: special
-  // tokens and ids without a token.
+  // tokens and ids without a token. The tags of tool calls, which a grammar names by id, are not
+  // empty.
   std::vector<std::string> bytes;
   // Tokens that end an answer; allowed only where the grammar is complete.
   std::vector<int32_t> stop_ids;

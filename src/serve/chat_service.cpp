@@ -14,6 +14,7 @@
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
 #include "serve/sampling.h"
+#include "serve/tool_use.h"
 
 namespace ernie::serve {
 namespace {
@@ -79,11 +80,15 @@ class ChatServiceImpl : public ChatService {
 
   std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
+    add_call_rules(*shared, *parts_.tokenizer);
     TaskPool& pool = has_media(*shared) ? media_ : text_;
     return begin(pool, shared->options, std::move(sink),
                  [this, shared](GenerationState& generation, const Begun& begun) {
+                   text::AnswerRules rules{.syntax = config_.syntax,
+                                           .tool_calls = !shared->tool_use.tools.empty(),
+                                           .one_call = !shared->tool_use.parallel};
                    run(generation, begun, shared->options, shared->reasoning_max_tokens,
-                       config_.reasoning_parser, false, [&]() -> Result<std::vector<PromptPtr>> {
+                       std::move(rules), false, [&]() -> Result<std::vector<PromptPtr>> {
                          auto prompt =
                              build_chat_prompt(*shared, parts_, config_, generation.cancelled());
                          if (!prompt) return prompt.error();
@@ -136,7 +141,7 @@ class ChatServiceImpl : public ChatService {
               auto grammar = grammars_.compile(format.grammar, generation->cancelled());
               if (!grammar) {
                 Error error = grammar.error();
-                error.param = format.field;
+                if (error.param.empty()) error.param = format.field;
                 return generation->fail(error);
               }
               begun->grammar = std::move(*grammar);
@@ -162,8 +167,10 @@ class ChatServiceImpl : public ChatService {
 
   template <typename BuildPrompts>
   void run(GenerationState& generation, const Begun& begun, const GenerationOptions& options,
-           std::optional<int> reasoning_max_tokens, const std::string& reasoning_parser, bool echo,
+           std::optional<int> reasoning_max_tokens, text::AnswerRules rules, bool echo,
            const BuildPrompts& build_prompts) {
+    rules.stop = options.stop;
+    rules.include_stop = options.include_stop_str_in_output;
     auto prompts = build_prompts();
     if (!prompts) return generation.fail(prompts.error());
 
@@ -187,14 +194,9 @@ class ChatServiceImpl : public ChatService {
       }
       for (int i = 0; i < options.n; ++i) {
         const int index = static_cast<int>(choices.size());
-        std::optional<text::ReasoningParser> parser;
-        if (!reasoning_parser.empty()) {
-          auto created =
-              text::ReasoningParser::create(reasoning_parser, *parts_.tokenizer, prompt->tokens);
-          if (!created) return generation.fail(created.error());
-          parser = std::move(*created);
-        }
-        choices.emplace_back(*parts_.tokenizer, std::move(parser), choice_options(options, index));
+        choices.emplace_back(*parts_.tokenizer,
+                             text::AnswerParser(*parts_.tokenizer, prompt->tokens, rules),
+                             choice_options(options, index));
         engine::GenerationRequest request;
         request.id = options.request_id;
         request.client = options.client;
@@ -227,8 +229,6 @@ class ChatServiceImpl : public ChatService {
 
   static ChoiceOptions choice_options(const GenerationOptions& options, int index) {
     return {.index = index,
-            .stop = options.stop,
-            .include_stop_str = options.include_stop_str_in_output,
             .skip_special_tokens = options.skip_special_tokens,
             .want_logprobs = options.top_logprobs >= 0,
             .want_token_ids = options.return_token_ids,

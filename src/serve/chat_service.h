@@ -13,6 +13,7 @@
 #include "serve/media_cache.h"
 #include "serve/output.h"
 #include "serve/request.h"
+#include "text/answer_syntax.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -33,7 +34,7 @@ Result<GenerationDefaults> load_generation_defaults(const std::string& model_dir
                                                     const text::Tokenizer& tokenizer);
 
 struct ServiceConfig {
-  std::string reasoning_parser;  // empty: no split into reasoning and content
+  text::AnswerSyntax syntax{.thinking = text::AnswerSyntax::Thinking::kShown};  // of chat
   int max_images_per_prompt = 1;
   int max_videos_per_prompt = 1;
   int max_logprobs = 20;

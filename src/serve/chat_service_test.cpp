@@ -82,7 +82,8 @@ TEST(ChatService, ARequestIsRecordedBeforeItsAnswerIsComplete) {
 
 TEST(ChatService, ReasoningIsSplitOffWhereAParserIsSet) {
   const Script script = text_script("I see</think>\n\nred");
-  TestService service(always(script), {.reasoning_parser = "ernie-45-vl"});
+  TestService service(always(script),
+                      {.syntax = {.thinking = text::AnswerSyntax::Thinking::kSplit}});
   const auto thinking = new_sink();
   service.service->chat(say("What colour?", true), thinking);
   const auto usage = thinking->usage();
@@ -130,7 +131,8 @@ TEST(ChatService, ChoicesHaveTheirOwnSeedsAndTexts) {
 TEST(ChatService, CompletionsTakeSeveralPromptsAndShowThem) {
   Script script = text_script("!");
   script.stats.cached_tokens = 1;
-  TestService service(always(script), {.reasoning_parser = "ernie-45-vl"});
+  TestService service(always(script),
+                      {.syntax = {.thinking = text::AnswerSyntax::Thinking::kSplit}});
   CompletionRequest request;
   request.prompts = {std::string("Once<think>"), ids("Two")};
   request.options.n = 2;

@@ -1,5 +1,8 @@
 #include "serve/choice_stream.h"
 
+#include <fmt/format.h>
+
+#include <random>
 #include <utility>
 
 namespace ernie::serve {
@@ -9,23 +12,31 @@ TokenProbability probability(const text::Tokenizer& tokenizer, int32_t token, fl
   return {tokenizer.token_text(token), std::string(tokenizer.token_bytes(token)), logprob};
 }
 
+// In FastDeploy's form.
+std::string new_call_id() {
+  thread_local std::mt19937_64 random = [] {
+    std::random_device device;
+    std::seed_seq seed{device(), device(), device(), device()};
+    return std::mt19937_64(seed);
+  }();
+  return fmt::format("chatcmpl-tool-{:016x}{:016x}", random(), random());
+}
+
 }  // namespace
 
-ChoiceStream::ChoiceStream(const text::Tokenizer& tokenizer,
-                           std::optional<text::ReasoningParser> reasoning, ChoiceOptions options)
+ChoiceStream::ChoiceStream(const text::Tokenizer& tokenizer, text::AnswerParser parser,
+                           ChoiceOptions options)
     : tokenizer_(&tokenizer),
       options_(std::move(options)),
       detokenizer_(tokenizer, options_.skip_special_tokens),
-      reasoning_(std::move(reasoning)),
-      reasoning_stops_(options_.stop, options_.include_stop_str),
-      content_stops_(options_.stop, options_.include_stop_str) {
+      parser_(std::move(parser)) {
   pending_.index = options_.index;
 }
 
 std::optional<Delta> ChoiceStream::push(const engine::TokenEvent& event) {
   ++generated_tokens_;
   ++pending_tokens_;
-  if (reasoning_ && reasoning_->is_reasoning() && !event.is_stop) ++reasoning_tokens_;
+  if (parser_.is_thinking() && !event.is_stop) ++reasoning_tokens_;
   if (options_.want_token_ids) pending_.token_ids.push_back(event.token);
   if (options_.want_logprobs) {
     TokenLogprobs entry{probability(*tokenizer_, event.token, event.logprob), {}};
@@ -36,46 +47,36 @@ std::optional<Delta> ChoiceStream::push(const engine::TokenEvent& event) {
   }
   if (event.is_stop) return std::nullopt;  // finish() follows
 
-  const std::string text = detokenizer_.push(event.token);
-  add_text(reasoning_ ? reasoning_->push(event.token, text)
-                      : text::ReasoningParser::Delta{{}, text});
-  if (stop_matched_) return end("stop");
+  add(parser_.push(event.token, detokenizer_.push(event.token)));
+  if (parser_.has_ended()) return end(engine::FinishReason::kStop);
   return take(false);
 }
 
 std::optional<Delta> ChoiceStream::finish(engine::FinishReason reason) {
   if (finished_) return std::nullopt;
-  const std::string rest = detokenizer_.flush();
-  add_text(reasoning_ ? reasoning_->flush(rest) : text::ReasoningParser::Delta{{}, rest});
-  if (!stop_matched_) {
-    pending_.reasoning += reasoning_stops_.flush();
-    pending_.content += content_stops_.flush();
-  }
-  const bool stopped = stop_matched_ || reason == engine::FinishReason::kStop;
-  return end(stopped ? "stop" : "length");
+  add(parser_.flush(detokenizer_.flush()));
+  return end(parser_.has_ended() ? engine::FinishReason::kStop : reason);
 }
 
-void ChoiceStream::add_text(text::ReasoningParser::Delta text) {
-  add_to(pending_.reasoning, reasoning_stops_, text.reasoning);
-  if (stop_matched_) return;
-  if (!text.content.empty() && reasoning_ && !reasoning_->is_reasoning()) {
-    pending_.reasoning += reasoning_stops_.flush();
+void ChoiceStream::add(text::AnswerParser::Delta delta) {
+  pending_.reasoning += delta.reasoning;
+  pending_.content += delta.content;
+  for (text::ToolCallPiece& piece : delta.calls) {
+    const bool begins = !piece.name.empty();
+    if (!begins && !pending_.calls.empty() && pending_.calls.back().index == piece.index) {
+      pending_.calls.back().arguments += piece.arguments;
+      continue;
+    }
+    pending_.calls.push_back({piece.index, begins ? new_call_id() : std::string(),
+                              std::move(piece.name), std::move(piece.arguments)});
   }
-  add_to(pending_.content, content_stops_, text.content);
-}
-
-void ChoiceStream::add_to(std::string& target, text::StopMatcher& matcher,
-                          const std::string& text) {
-  if (text.empty()) return;
-  auto out = matcher.push(text);
-  target += out.text;
-  stop_matched_ = out.matched.has_value();
 }
 
 std::optional<Delta> ChoiceStream::take(bool force) {
   if (!force && pending_tokens_ < options_.tokens_per_delta) return std::nullopt;
   const bool empty = pending_.content.empty() && pending_.reasoning.empty() &&
-                     pending_.token_ids.empty() && pending_.logprobs.empty();
+                     pending_.calls.empty() && pending_.token_ids.empty() &&
+                     pending_.logprobs.empty();
   if (empty && !force) return std::nullopt;
   pending_tokens_ = 0;
   Delta out = std::move(pending_);
@@ -83,10 +84,14 @@ std::optional<Delta> ChoiceStream::take(bool force) {
   return out;
 }
 
-Delta ChoiceStream::end(std::string finish_reason) {
+Delta ChoiceStream::end(engine::FinishReason reason) {
   finished_ = true;
   Delta out = *take(true);
-  out.finish_reason = std::move(finish_reason);
+  if (reason != engine::FinishReason::kStop) {
+    out.finish_reason = "length";
+  } else {
+    out.finish_reason = parser_.has_calls() ? "tool_calls" : "stop";
+  }
   return out;
 }
 

@@ -10,10 +10,21 @@
 namespace ernie::serve {
 namespace {
 
-ChoiceStream make_stream(ChoiceOptions options, bool thinking = false) {
-  auto parser = text::ReasoningParser::create("ernie-45-vl", *tiny_tokenizer(),
-                                              ids(thinking ? "<think>" : "<think></think>"));
-  return ChoiceStream(*tiny_tokenizer(), std::move(*parser), std::move(options));
+struct Stops {
+  std::vector<std::string> stop;
+  bool include = false;
+};
+
+text::AnswerParser make_parser(bool thinking, const Stops& stops = {}) {
+  return {*tiny_tokenizer(),
+          ids(thinking ? "<think>" : "<think></think>"),
+          {.syntax = {.thinking = text::AnswerSyntax::Thinking::kSplit},
+           .stop = stops.stop,
+           .include_stop = stops.include}};
+}
+
+ChoiceStream make_stream(ChoiceOptions options, bool thinking = false, const Stops& stops = {}) {
+  return ChoiceStream(*tiny_tokenizer(), make_parser(thinking, stops), std::move(options));
 }
 
 // The text of a choice as the client has seen it so far.
@@ -84,8 +95,9 @@ TEST(ChoiceStream, ThinkingIsSplitOffAndCounted) {
   EXPECT_EQ(stream.generated_tokens(), static_cast<int>(tokens.size()) + 1);
 }
 
-TEST(ChoiceStream, WithoutAParserEverythingIsContent) {
-  ChoiceStream stream(*tiny_tokenizer(), std::nullopt, {.skip_special_tokens = false});
+TEST(ChoiceStream, PlainTextIsContent) {
+  ChoiceStream stream(*tiny_tokenizer(), {*tiny_tokenizer(), ids("<think>"), {}},
+                      {.skip_special_tokens = false});
   EXPECT_EQ(run(std::move(stream), ids("I see</think>red")).content, "I see</think>red");
 }
 
@@ -117,24 +129,48 @@ TEST(ChoiceStream, LogprobsNameTextAndBytes) {
   EXPECT_EQ(entry.top[1].logprob, -1.5f);
 }
 
-TEST(ChoiceStream, A39StopsEndReasoningAndContentAlike) {
+TEST(ChoiceStream, A39StopsEndTheContent) {
   const auto tokens = ids("I see red") + ids("</think>") + ids("a red dog");
-  const Seen thought = run(make_stream({.stop = {"red"}}, true), tokens);
-  EXPECT_EQ(thought.reasoning, "I see ");
-  EXPECT_EQ(thought.content, "");
-  EXPECT_EQ(thought.finish_reason, "stop");
-  const Seen said = run(make_stream({.stop = {"dog"}}, true), tokens);
+  const Seen said = run(make_stream({}, true, {{"red"}}), tokens);
   EXPECT_EQ(said.reasoning, "I see red");
-  EXPECT_EQ(said.content, "a red ");
+  EXPECT_EQ(said.content, "a ");
   EXPECT_EQ(said.finish_reason, "stop");
-  const Seen with = run(make_stream({.stop = {"re"}, .include_stop_str = true}, true), tokens);
-  EXPECT_EQ(with.reasoning, "I see re");
+  const Seen with = run(make_stream({}, true, {{"re"}, /*include=*/true}), tokens);
+  EXPECT_EQ(with.content, "a re");
 }
 
 TEST(ChoiceStream, WhatLookedLikeAStopIsGivenBackAtTheEnd) {
-  const Seen seen = run(make_stream({.stop = {"dogs"}}, true), ids("a dog</think>two dog"));
+  const Seen seen = run(make_stream({}, true, {{"dogs"}}), ids("a dog</think>two dog"));
   EXPECT_EQ(seen.reasoning, "a dog");
   EXPECT_EQ(seen.content, "two dog");
+}
+
+TEST(ChoiceStream, CallsHaveIdsOfTheirOwnAndEndTheAnswer) {
+  const auto tokens =
+      ids("<tool_call>{\"name\": \"see\", \"arguments\": {\"a\": [1, 2]}}"
+          "</tool_call>\n<tool_call>{\"name\": \"see\"}</tool_call>");
+  text::AnswerParser parser(*tiny_tokenizer(), {}, {.tool_calls = true});
+  ChoiceStream stream(*tiny_tokenizer(), std::move(parser), {});
+  std::vector<ToolCallDelta> calls;
+  int pieces = 0;
+  const auto add = [&](const std::optional<Delta>& delta) {
+    for (const auto& piece : delta ? delta->calls : std::vector<ToolCallDelta>{}) {
+      ++pieces;
+      if (!piece.id.empty()) calls.push_back({piece.index, piece.id, piece.name, {}});
+      calls.at(piece.index).arguments += piece.arguments;
+    }
+  };
+  for (const int32_t token_id : tokens) add(stream.push(token(token_id)));
+  const auto last = stream.finish(engine::FinishReason::kStop);
+  add(last);
+  EXPECT_EQ(last->finish_reason, "tool_calls");
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].name, "see");
+  EXPECT_EQ(calls[0].arguments, "{\"a\": [1, 2]}");
+  EXPECT_EQ(calls[1].arguments, "{}");
+  EXPECT_TRUE(calls[0].id.starts_with("chatcmpl-tool-"));
+  EXPECT_NE(calls[0].id, calls[1].id);
+  EXPECT_GT(pieces, 4) << "arguments come as they are written";
 }
 
 // --- Any tokens, any stops ---
@@ -160,15 +196,14 @@ bool cut_at_stop(std::string* text, const std::vector<std::string>& stops, bool 
   return false;
 }
 
-Expected expect(const std::vector<int32_t>& tokens, const ChoiceOptions& options) {
+Expected expect(const std::vector<int32_t>& tokens, const Stops& stops) {
   const auto think_end = std::find(tokens.begin(), tokens.end(), id("</think>"));
   Expected out;
   out.reasoning = tiny_tokenizer()->decode({tokens.begin(), think_end});
-  out.stopped = cut_at_stop(&out.reasoning, options.stop, options.include_stop_str);
-  if (out.stopped || think_end == tokens.end()) return out;
+  if (think_end == tokens.end()) return out;
   out.content = tiny_tokenizer()->decode({think_end + 1, tokens.end()});
   out.content.erase(0, std::min(out.content.find_first_not_of('\n'), out.content.size()));
-  out.stopped = cut_at_stop(&out.content, options.stop, options.include_stop_str);
+  out.stopped = cut_at_stop(&out.content, stops.stop, stops.include);
   return out;
 }
 
@@ -196,19 +231,20 @@ TEST(ChoiceStream, A39NoPartOfAStopLeaksWhateverTheTokens) {
       tokens.insert(tokens.end(), units[unit].begin(), units[unit].end());
     }
     ChoiceOptions options;
+    Stops stops;
     for (const auto& indices :
          *rc::gen::container<std::vector<std::vector<int>>>(rc::gen::container<std::vector<int>>(
              rc::gen::inRange(0, static_cast<int>(parts.size()))))) {
       std::string stop;
       for (const int part : indices) stop += parts[part];
-      if (!stop.empty()) options.stop.push_back(stop);
+      if (!stop.empty()) stops.stop.push_back(stop);
     }
-    options.include_stop_str = *rc::gen::arbitrary<bool>();
+    stops.include = *rc::gen::arbitrary<bool>();
     options.tokens_per_delta = *rc::gen::inRange(1, 5);
     options.want_token_ids = options.want_logprobs = true;
 
-    const Expected expected = expect(tokens, options);
-    ChoiceStream stream = make_stream(options, /*thinking=*/true);
+    const Expected expected = expect(tokens, stops);
+    ChoiceStream stream = make_stream(options, /*thinking=*/true, stops);
     Seen seen;
     size_t pushed = 0;
     while (pushed < tokens.size() && !stream.finished()) {

@@ -21,15 +21,24 @@ struct TokenLogprobs {
   std::vector<TokenProbability> top;  // by falling probability
 };
 
+// A piece of a tool call. The first piece of each call has its id and name.
+struct ToolCallDelta {
+  int index = 0;  // of the call in its choice
+  std::string id;
+  std::string name;
+  std::string arguments;  // JSON text
+};
+
 // A piece of one choice. Text fields hold only what may be shown: never part of a stop string or of
 // a broken character.
 struct Delta {
   int index = 0;  // of the choice
   std::string content;
   std::string reasoning;
+  std::vector<ToolCallDelta> calls;
   std::vector<int32_t> token_ids;            // generated since the last delta
   std::vector<TokenLogprobs> logprobs;       // one for each of token_ids, when asked for
-  std::optional<std::string> finish_reason;  // "stop" or "length": the choice ends here
+  std::optional<std::string> finish_reason;  // "stop", "length" or "tool_calls": the choice ends
 };
 
 struct Usage {

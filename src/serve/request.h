@@ -14,6 +14,10 @@
 
 namespace ernie::serve {
 
+// What may stand between the tokens of JSON unless a request says otherwise. Small models fill an
+// answer with spaces where any number of them may stand.
+inline constexpr const char* kJsonWhitespace = R"(( |\n{1,2}[ \t]{0,24})?)";
+
 // What an answer must look like, and the field that asks for it.
 struct AnswerFormat {
   grammar::GrammarSpec grammar;
@@ -52,9 +56,18 @@ struct GenerationOptions {
   ClientId client = 0;                    // who asks; clients take turns and have limits
 };
 
+// Which functions an answer may call, and how.
+struct ToolUse {
+  std::vector<grammar::ToolSpec> tools;  // none: a call is text
+  bool required = false;                 // the answer is calls and nothing else
+  bool parallel = true;                  // it may have several
+  bool guaranteed = false;  // only these tools, with arguments that their schemas allow
+};
+
 struct ChatRequest {
   std::string model;
   text::ChatInput chat;
+  ToolUse tool_use;
   GenerationOptions options;
   std::optional<int> reasoning_max_tokens;
   Limiter::Share bytes;  // of what the client sent; the strings here take no more

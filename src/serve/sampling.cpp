@@ -4,21 +4,10 @@
 #include <random>
 
 #include "base/hash.h"
+#include "text/answer_syntax.h"
 
 namespace ernie::serve {
 namespace {
-
-// Whether the prompt leaves thinking open: the last think tag in it is <think>.
-bool prompt_opens_thinking(std::span<const int32_t> prompt, const text::Tokenizer& tokenizer) {
-  const auto start = tokenizer.think_start_id();
-  const auto end = tokenizer.think_end_id();
-  if (!start || !end) return false;
-  for (auto it = prompt.rbegin(); it != prompt.rend(); ++it) {
-    if (*it == *start) return true;
-    if (*it == *end) return false;
-  }
-  return false;
-}
 
 // Ids that keep a word out: the word itself and the word after a space, each if it is one token.
 Result<std::vector<int32_t>> bad_word_ids(const GenerationOptions& options,
@@ -148,7 +137,7 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
                             "bad_words");
   }
 
-  if (prompt_opens_thinking(prompt, *context.tokenizer)) {
+  if (context.tokenizer->think_end_id() && text::opens_thinking(*context.tokenizer, prompt)) {
     const int budget = reasoning_max_tokens.value_or(std::max(params.max_tokens * 4 / 5, 1));
     params.thinking.max_tokens = std::min(budget, params.max_tokens);
     params.thinking.end_token = *context.tokenizer->think_end_id();

@@ -1,7 +1,11 @@
 #include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "text/answer_syntax.h"
 #include "text/chat_template.h"
 #include "text/segment_builder.h"
 
@@ -13,18 +17,51 @@ constexpr std::string_view kEnd = "<|end_of_sentence|>";
 
 Error role_error(const std::string& role) {
   return invalid_argument(
-      "messages: expected a role that the chat template knows, one of: system, user, assistant; "
-      "found \"" +
+      "messages: expected a role that the chat template knows, one of: system, user, assistant, "
+      "tool; found \"" +
           role + "\"",
       "messages");
 }
 
-Status check_no_tools(const ChatInput& input) {
-  if (input.tools.is_null() || (input.tools.is_array() && input.tools.get_array().empty())) {
-    return {};
+void trim_newlines(std::string& text) {
+  text.erase(0, text.find_first_not_of('\n'));
+  text.erase(text.find_last_not_of('\n') + 1);
+}
+
+// The place of the tools: behind the system messages at the beginning.
+size_t place_of_tools(const ChatInput& input) {
+  const bool none = !input.tools.is_array() || input.tools.get_array().empty();
+  if (none) return input.messages.size() + 1;
+  const auto first = std::ranges::find_if(
+      input.messages, [](const ChatMessage& message) { return message.role != "system"; });
+  return first - input.messages.begin();
+}
+
+void add_tools(const ChatInput& input, SegmentBuilder& out) {
+  out.add_template("<tool_list>\n");
+  out.add_user(boost::json::serialize(input.tools));
+  out.add_template("\n</tool_list>\nTo call a function, answer with\n");
+  out.add_template(kCallBegin);
+  out.add_template("\n{\"name\": <its name>, \"arguments\": <an object>}\n");
+  out.add_template(kCallEnd);
+  out.add_template("\n");
+}
+
+// The calls of a past assistant turn.
+void add_calls(const ChatMessage& message, bool behind_text, SegmentBuilder& out) {
+  if (!message.tool_calls.is_array()) return;
+  for (const boost::json::value& call : message.tool_calls.get_array()) {
+    const boost::json::object& function = call.at("function").as_object();
+    if (std::exchange(behind_text, true)) out.add_template("\n");
+    out.add_template(kCallBegin);
+    out.add_template("\n{\"name\": ");
+    out.add_user(boost::json::serialize(function.at("name")));
+    out.add_template(", \"arguments\": ");
+    const auto& arguments = function.at("arguments").as_string();
+    out.add_user(arguments.empty() ? "{}" : std::string_view(arguments));
+    out.add_template("}\n");
+    out.add_template(kCallEnd);
   }
-  return invalid_argument(
-      "tools: expected none, because this model's chat template has no place for tools", "tools");
 }
 
 std::string joined_text(const ChatMessage& message) {
@@ -46,11 +83,20 @@ Error media_error(const std::string& where) {
 class ErnieVlTemplate : public ChatTemplate {
  public:
   Result<std::vector<PromptSegment>> render(const ChatInput& input) const override {
-    if (Status tools = check_no_tools(input); !tools) return tools.error();
     SegmentBuilder out;
     out.add_template(kBegin);
     int images = 0, videos = 0;
-    for (const ChatMessage& message : input.messages) {
+    const size_t tools = place_of_tools(input);
+    for (size_t i = 0; i < input.messages.size(); ++i) {
+      const ChatMessage& message = input.messages[i];
+      if (i == tools) add_tools(input, out);
+      if (message.role == "tool") {
+        const bool first = i == 0 || input.messages[i - 1].role != "tool";
+        out.add_template(first ? "User: <tool_output>\n" : "\n<tool_output>\n");
+        for (const ChatPart& part : message.parts) add_part(part, images, videos, out);
+        out.add_template("\n</tool_output>");
+        continue;
+      }
       if (message.role == "user") {
         out.add_template("User: ");
         for (const ChatPart& part : message.parts) add_part(part, images, videos, out);
@@ -65,6 +111,7 @@ class ErnieVlTemplate : public ChatTemplate {
         add_assistant(message, out);
       }
     }
+    if (tools == input.messages.size()) add_tools(input, out);
     if (input.add_generation_prompt) {
       out.add_template("\nAssistant: ");
       out.add_template(input.enable_thinking.value_or(true) ? "<think>"
@@ -72,6 +119,8 @@ class ErnieVlTemplate : public ChatTemplate {
     }
     return out.take();
   }
+
+  std::string tool_parser() const override { return "ernie-45"; }
 
  private:
   static void add_part(const ChatPart& part, int& images, int& videos, SegmentBuilder& out) {
@@ -86,18 +135,15 @@ class ErnieVlTemplate : public ChatTemplate {
   static void add_assistant(const ChatMessage& message, SegmentBuilder& out) {
     std::string content = joined_text(message);
     std::string reasoning = message.reasoning_content;
-    constexpr std::string_view kThinkStart = "<think>";
-    constexpr std::string_view kThinkEnd = "</think>";
     if (const size_t tag = content.find(kThinkEnd); tag != std::string::npos) {
       reasoning = content.substr(0, tag);
-      if (const size_t start = reasoning.rfind(kThinkStart); start != std::string::npos) {
-        reasoning.erase(0, start + kThinkStart.size());
+      if (const size_t start = reasoning.rfind(kThinkBegin); start != std::string::npos) {
+        reasoning.erase(0, start + kThinkBegin.size());
       }
-      reasoning.erase(0, reasoning.find_first_not_of('\n'));
-      reasoning.erase(reasoning.find_last_not_of('\n') + 1);
       content.erase(0, tag + kThinkEnd.size());
       content.erase(0, content.find_first_not_of('\n'));
     }
+    trim_newlines(reasoning);
     out.add_template("\nAssistant: ");
     if (!reasoning.empty()) {
       out.add_template("<think>\n");
@@ -105,6 +151,7 @@ class ErnieVlTemplate : public ChatTemplate {
       out.add_template("\n</think>\n");
     }
     out.add_user(content);
+    add_calls(message, !content.empty(), out);
     out.add_template(kEnd);
   }
 };
@@ -113,10 +160,12 @@ class ErnieVlTemplate : public ChatTemplate {
 class ErnieTextTemplate : public ChatTemplate {
  public:
   Result<std::vector<PromptSegment>> render(const ChatInput& input) const override {
-    if (Status tools = check_no_tools(input); !tools) return tools.error();
     SegmentBuilder out;
     out.add_template(kBegin);
-    for (const ChatMessage& message : input.messages) {
+    const size_t tools = place_of_tools(input);
+    for (size_t i = 0; i < input.messages.size(); ++i) {
+      const ChatMessage& message = input.messages[i];
+      if (i == tools) add_tools(input, out);
       if (has_media(message)) return media_error("messages to a text model");
       if (message.role == "user") {
         out.add_template("User: ");
@@ -125,7 +174,12 @@ class ErnieTextTemplate : public ChatTemplate {
       } else if (message.role == "assistant") {
         out.add_template("Assistant: ");
         out.add_user(joined_text(message));
+        add_calls(message, !joined_text(message).empty(), out);
         out.add_template(kEnd);
+      } else if (message.role == "tool") {
+        out.add_template("User: <tool_output>\n");
+        out.add_user(joined_text(message));
+        out.add_template("\n</tool_output>\n");
       } else if (message.role == "system") {
         out.add_user(joined_text(message));
         out.add_template("\n");
@@ -133,9 +187,12 @@ class ErnieTextTemplate : public ChatTemplate {
         return role_error(message.role);
       }
     }
+    if (tools == input.messages.size()) add_tools(input, out);
     if (input.add_generation_prompt) out.add_template("Assistant: ");
     return out.take();
   }
+
+  std::string tool_parser() const override { return "ernie-45"; }
 };
 
 }  // namespace

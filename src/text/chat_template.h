@@ -25,7 +25,9 @@ struct ChatMessage {
   std::string role;  // system, user, assistant or tool
   std::vector<ChatPart> parts;
   std::string reasoning_content;  // of a past assistant turn; empty when none
-  boost::json::value tool_calls;  // null, or the request's array
+  // Null, or an array of {"id", "type": "function", "function": {"name", "arguments"}}, where the
+  // arguments are JSON text.
+  boost::json::value tool_calls;
   std::string tool_call_id;
   std::string name;
 };
@@ -34,7 +36,8 @@ struct ChatInput {
   std::vector<ChatMessage> messages;
   std::optional<bool> enable_thinking;  // absent counts as true
   bool add_generation_prompt = true;
-  boost::json::value tools;             // null, or the request's array
+  // Null, or an array of {"type": "function", "function": {"name", ...}}.
+  boost::json::value tools;
   boost::json::object template_kwargs;  // further variables for a checkpoint's own template
 };
 
@@ -63,6 +66,10 @@ class ChatTemplate {
  public:
   virtual ~ChatTemplate() = default;
   virtual Result<std::vector<PromptSegment>> render(const ChatInput& input) const = 0;
+
+  // The parser (see answer_syntax.h) of the tool calls that it teaches; empty if it has no place
+  // for tools, and then rendering them is an error.
+  virtual std::string tool_parser() const = 0;
 
   static std::unique_ptr<const ChatTemplate> builtin(BuiltinTemplate which);
 

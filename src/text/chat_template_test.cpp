@@ -146,13 +146,89 @@ TEST(JinjaTemplate, TypedMarkersStayUserText) {
 
 TEST(BuiltinTemplate, RefusesWhatItHasNoPlaceFor) {
   ChatInput input;
-  input.messages = {message("tool", {text("x")})};
-  EXPECT_THAT(show_builtin(input), HasSubstr("one of: system, user, assistant; found \"tool\""));
+  input.messages = {message("king", {text("x")})};
+  EXPECT_THAT(show_builtin(input),
+              HasSubstr("one of: system, user, assistant, tool; found \"king\""));
   input.messages = {message("system", {image()})};
   EXPECT_THAT(show_builtin(input), HasSubstr("no images or videos in a system message"));
-  input.messages.clear();
-  input.tools = json::array{json::object{}};
-  EXPECT_THAT(show_builtin(input), HasSubstr("tools: expected none"));
+}
+
+ChatInput conversation_with_tools() {
+  ChatInput input;
+  input.tools = json::parse(R"([{"type":"function","function":{"name":"see"}}])");
+  input.messages = {message("system", {text("s")}), message("user", {text("what?")}),
+                    message("assistant", {}), message("tool", {text("a"), text("b")}),
+                    message("tool", {text("c")})};
+  input.messages[2].tool_calls = json::parse(R"([
+      {"id":"1","type":"function","function":{"name":"see","arguments":"{\"x\": 1}"}},
+      {"id":"2","type":"function","function":{"name":"see","arguments":""}}])");
+  input.enable_thinking = false;
+  return input;
+}
+
+constexpr const char* kToolsShown =
+    "<tool_list>\n[[{\"type\":\"function\",\"function\":{\"name\":\"see\"}}]]\n</tool_list>\n"
+    "To call a function, answer with\n<tool_call>\n"
+    "{\"name\": <its name>, \"arguments\": <an object>}\n</tool_call>\n";
+constexpr const char* kCallsShown =
+    "<tool_call>\n{\"name\": [\"see\"], \"arguments\": [{\"x\": 1}]}\n</tool_call>\n"
+    "<tool_call>\n{\"name\": [\"see\"], \"arguments\": [{}]}\n</tool_call>";
+
+TEST(BuiltinTemplate, ShowsToolsCallsAndResults) {
+  EXPECT_EQ(show_builtin(conversation_with_tools()),
+            std::string("<|begin_of_sentence|>[s]\n") + kToolsShown +
+                "User: [what?]\nAssistant: " + kCallsShown +
+                "<|end_of_sentence|>User: <tool_output>\n[ab]\n</tool_output>\n<tool_output>\n[c]\n"
+                "</tool_output>\nAssistant: <think>\n\n</think>\n\n");
+  EXPECT_EQ(show_builtin(conversation_with_tools(), BuiltinTemplate::kErnieText),
+            std::string("<|begin_of_sentence|>[s]\n") + kToolsShown +
+                "User: [what?]\nAssistant: " + kCallsShown +
+                "<|end_of_sentence|>User: <tool_output>\n[ab]\n</tool_output>\n"
+                "User: <tool_output>\n[c]\n</tool_output>\nAssistant: ");
+  ChatInput alone = conversation_with_tools();
+  alone.messages.resize(1);
+  EXPECT_THAT(show_builtin(alone), HasSubstr(std::string("[s]\n") + kToolsShown));
+  alone.tools = json::array();
+  EXPECT_THAT(show_builtin(alone), Not(HasSubstr("tool")));
+}
+
+TEST(BuiltinTemplate, TextBeforeACallStandsOnALineOfItsOwn) {
+  ChatInput input = conversation_with_tools();
+  input.messages[2].parts = {text("Let me see.")};
+  EXPECT_THAT(show_builtin(input), HasSubstr("Assistant: [Let me see.]\n<tool_call>"));
+}
+
+TEST(BuiltinTemplate, ToolResultsMayHoldPictures) {
+  ChatInput input = conversation_with_tools();
+  input.messages[4].parts = {text("c"), image()};
+  EXPECT_THAT(show_builtin(input),
+              HasSubstr("[c]Picture 1:<|IMAGE_START|>{image 0}<|IMAGE_END|>\n</tool_output>"));
+}
+
+TEST(BuiltinTemplate, NewlinesAroundPastReasoningAreNotDoubled) {
+  ChatInput input;
+  input.messages = {message("assistant", {text("yes")}, "\nbecause\n\n")};
+  EXPECT_THAT(show_builtin(input), HasSubstr("<think>\n[because]\n</think>\n[yes]"));
+}
+
+TEST(JinjaTemplate, ToolsWithoutAPlaceAreRefused) {
+  const auto chat = ChatTemplate::from_jinja("{% for m in messages %}{{ m.content }}{% endfor %}");
+  EXPECT_EQ((*chat)->tool_parser(), "");
+  EXPECT_THAT(show((*chat)->render(conversation_with_tools())), HasSubstr("tools: expected none"));
+}
+
+TEST(JinjaTemplate, ShowsHowItsModelCalls) {
+  const auto parser = [](const std::string& more) {
+    const auto chat = ChatTemplate::from_jinja("{{ tools | tojson }}{% for m in messages %}" +
+                                               more + "{% endfor %}");
+    return (*chat)->tool_parser();
+  };
+  EXPECT_EQ(parser("{{ m.content }}"), "ernie-45");
+  EXPECT_EQ(parser("<response>{{ m.content }}"), "ernie-x1");
+  EXPECT_EQ(parser("{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}"
+                   "{% if p.type == 'image_url' %}<|IMAGE_START|><|image@placeholder|>{% else %}"
+                   "{{ p.text }}{% endif %}{% endfor %}{% endif %}"),
+            "ernie-45-vl-thinking");
 }
 
 TEST(JinjaTemplate, GivesToolsAndParsedArguments) {

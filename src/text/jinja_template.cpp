@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 
+#include "text/answer_syntax.h"
 #include "text/chat_template.h"
 #include "text/jinja/interpreter.h"
 #include "text/json_file.h"
@@ -63,10 +64,18 @@ class JinjaTemplate : public ChatTemplate {
         }
       }
     }
+    probe_tools();
     return {};
   }
 
+  std::string tool_parser() const override { return tool_parser_; }
+
   Result<std::vector<PromptSegment>> render(const ChatInput& input) const override {
+    if (tool_parser_.empty() && input.tools.is_array() && !input.tools.get_array().empty()) {
+      return invalid_argument(
+          "tools: expected none, because this model's chat template has no place for tools",
+          "tools");
+    }
     List messages;
     std::vector<PartKind> media;
     int images = 0, videos = 0;
@@ -105,6 +114,20 @@ class JinjaTemplate : public ChatTemplate {
     // A template that prints the list as such shows its quotes.
     const size_t at = text->find(from_utf8(kProbe));
     return at != String::npos && (at == 0 || ((*text)[at - 1] != U'\'' && (*text)[at - 1] != U'"'));
+  }
+
+  // Finds out whether the template shows tools, and how it writes calls.
+  void probe_tools() {
+    ChatInput input;
+    input.tools = json::array{json::object{
+        {"type", "function"},
+        {"function",
+         {{"name", kProbe}, {"description", "x"}, {"parameters", {{"type", "object"}}}}}}};
+    const Result<String> text = render_messages({message_value("user", probe_neighbour())}, input);
+    if (!text || text->find(from_utf8(kProbe)) == String::npos) return;
+    // Only the template of ERNIE-4.5-VL-Thinking shows both pictures and tools.
+    tool_parser_ = media_parts_.empty() ? "ernie-45" : "ernie-45-vl-thinking";
+    if (text->find(from_utf8(kResponseBegin)) != String::npos) tool_parser_ = "ernie-x1";
   }
 
   // Content of a user's message in a probe for another role.
@@ -249,6 +272,7 @@ class JinjaTemplate : public ChatTemplate {
   Dict tokens_;
   std::map<std::string, ContentForm> forms_;  // by role
   std::map<PartKind, Value> media_parts_;     // a content part for which it writes a placeholder
+  std::string tool_parser_;
   std::optional<Error> limit_error_;
 };
 

@@ -25,9 +25,9 @@ class StopMatcher {
   // Empty stop strings are ignored. With include_stop the stop string is part of the text.
   explicit StopMatcher(const std::vector<std::string>& stops, bool include_stop = false);
 
-  // No push after a match.
+  // No push after a match before flush().
   Output push(std::string_view delta);
-  // The end of the text without a match: what was held back.
+  // The end of the text: what was held back. The matcher may be used anew.
   std::string flush();
 
  private:

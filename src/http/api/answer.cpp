@@ -22,6 +22,9 @@ size_t gathered_bytes(const serve::Delta& delta) {
   size_t bytes = delta.content.size() + delta.reasoning.size() +
                  delta.token_ids.size() * sizeof(delta.token_ids[0]) +
                  delta.logprobs.size() * sizeof(delta.logprobs[0]);
+  for (const auto& call : delta.calls) {
+    bytes += sizeof(call) + call.id.size() + call.name.size() + call.arguments.size();
+  }
   bytes *= 2;
   for (const auto& entry : delta.logprobs) bytes += entry.top.size() * sizeof(entry.top[0]);
   return bytes;

@@ -95,7 +95,8 @@ AnswerOptions answer_options(const ApiContext& context, const serve::GenerationO
   out.stream = stream;
   out.show.logprobs = options.top_logprobs >= 0;
   out.show.token_ids = options.return_token_ids;
-  out.show.split_reasoning = is_chat && !context.service->config().reasoning_parser.empty();
+  out.show.split_reasoning =
+      is_chat && context.service->config().syntax.thinking == text::AnswerSyntax::Thinking::kSplit;
   out.is_chat = is_chat;
   out.choices = options.n;
   out.memory = context.json.memory;
@@ -126,15 +127,16 @@ void serve_parsed(const ApiContext& context, HttpRequest& request,
         " of " + std::string(request.header("authorization"));  // which the gate has checked
   }
   parsed->request.bytes = std::move(request.body_bytes);
-  watch->set(start(std::move(parsed->request), std::move(options)));
+  watch->set(start(std::move(*parsed), std::move(options)));
 }
 
 void serve_chat(const ApiContext& context, HttpRequest& request,
                 const std::shared_ptr<ResponseWriter>& writer,
                 const std::shared_ptr<Watch>& watch) {
   serve_parsed(context, request, writer, watch, parse_chat, true,
-               [&](serve::ChatRequest chat, AnswerOptions options) {
-                 return context.service->chat(std::move(chat),
+               [&](ParsedChat&& parsed, AnswerOptions options) {
+                 options.show.functions_only = parsed.functions_only;
+                 return context.service->chat(std::move(parsed.request),
                                               make_answer(std::move(options), writer));
                });
 }
@@ -143,7 +145,8 @@ void serve_completion(const ApiContext& context, HttpRequest& request,
                       const std::shared_ptr<ResponseWriter>& writer,
                       const std::shared_ptr<Watch>& watch) {
   serve_parsed(context, request, writer, watch, parse_completion, false,
-               [&](serve::CompletionRequest completion, AnswerOptions options) {
+               [&](ParsedCompletion&& parsed, AnswerOptions options) {
+                 serve::CompletionRequest& completion = parsed.request;
                  options.echo = completion.echo;
                  options.choices *= static_cast<int>(completion.prompts.size());
                  return context.service->complete(std::move(completion),

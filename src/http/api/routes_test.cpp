@@ -78,7 +78,8 @@ const char* const kStream =
     R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true})";
 
 TEST(Routes, ChatWhole) {
-  Api api(serve::always(text_script("I see</think>red")), {.reasoning_parser = "ernie-45-vl"});
+  Api api(serve::always(text_script("I see</think>red")),
+          {.syntax = {.thinking = text::AnswerSyntax::Thinking::kSplit}});
   const auto writer = api.chat("");
   EXPECT_EQ(writer->status(), 200);
   const auto body = writer->json();
@@ -91,7 +92,7 @@ TEST(Routes, ChatWhole) {
 
 TEST(Routes, ChatStreamed) {
   Api api(serve::always(text_script("a red dog")));
-  const auto writer = api.chat(R"(,"stream":true,"request_id":"mine")");
+  const auto writer = api.chat(R"(,"stream":true,"request_id":"mine","enable_thinking":false)");
   std::string text;
   for (const auto& event : writer->events()) {
     if (!event.is_object()) continue;
@@ -100,6 +101,108 @@ TEST(Routes, ChatStreamed) {
     if (delta.contains("content")) text += delta.at("content").as_string();
   }
   EXPECT_EQ(text, "a red dog");
+}
+
+const char* const kTools = R"(,"enable_thinking":false,
+    "tools":[{"type":"function","function":{"name":"see"}}])";
+const char* const kFunctions = R"(,"enable_thinking":false,"functions":[{"name":"see"}])";
+
+Script call_script() {
+  Script script =
+      text_script("<tool_call>\n{\"name\": \"see\", \"arguments\": {\"a\": 1}}\n</tool_call>\n");
+  script.reason = engine::FinishReason::kStop;
+  return script;
+}
+
+TEST(Routes, CallsWhole) {
+  Api api(serve::always(call_script()));
+  const json::value body = api.chat(kTools)->json();
+  const json::value& choice = body.at("choices").at(0);
+  EXPECT_EQ(choice.at("finish_reason"), json::value("tool_calls"));
+  EXPECT_TRUE(choice.at("message").at("content").is_null());
+  const json::value& call = choice.at("message").at("tool_calls").at(0);
+  EXPECT_TRUE(call.at("id").as_string().starts_with("chatcmpl-tool-"));
+  EXPECT_EQ(call.at("type"), json::value("function"));
+  EXPECT_EQ(call.at("function"), (json::object{{"name", "see"}, {"arguments", "{\"a\": 1}"}}));
+}
+
+TEST(Routes, CallsStreamed) {
+  Api api(serve::always(call_script()));
+  std::string arguments;
+  json::array heads;
+  json::value finish;
+  for (const auto& event : api.chat(std::string(kTools) + R"(,"stream":true)")->events()) {
+    if (!event.is_object()) continue;
+    const json::value& choice = event.at("choices").at(0);
+    finish = choice.at("finish_reason");
+    const json::value* calls = choice.at("delta").as_object().if_contains("tool_calls");
+    if (!calls) continue;
+    EXPECT_EQ(calls->at(0).at("index"), json::value(0));
+    arguments += calls->at(0).at("function").at("arguments").as_string();
+    if (calls->at(0).as_object().contains("id")) heads.push_back(calls->at(0));
+  }
+  EXPECT_EQ(arguments, "{\"a\": 1}");
+  ASSERT_EQ(heads.size(), 1u);
+  EXPECT_EQ(heads[0].at("function").at("name"), json::value("see"));
+  EXPECT_EQ(finish, json::value("tool_calls"));
+}
+
+TEST(Routes, CallsInTheOlderForm) {
+  Api api(serve::always(call_script()));
+  const json::value body = api.chat(kFunctions)->json();
+  const json::value& choice = body.at("choices").at(0);
+  EXPECT_EQ(choice.at("finish_reason"), json::value("function_call"));
+  EXPECT_EQ(choice.at("message").at("function_call").at("name"), json::value("see"));
+  std::string arguments;
+  for (const auto& event : api.chat(std::string(kFunctions) + R"(,"stream":true)")->events()) {
+    if (!event.is_object()) continue;
+    const auto& delta = event.at("choices").at(0).at("delta").as_object();
+    if (const json::value* call = delta.if_contains("function_call")) {
+      arguments += call->at("arguments").as_string();
+    }
+  }
+  EXPECT_EQ(arguments, "{\"a\": 1}");
+}
+
+TEST(Routes, WithoutToolsACallIsText) {
+  Api api(serve::always(call_script()));
+  const std::string none = std::string(kTools) + R"(,"tool_choice":"none")";
+  for (const std::string& fields : {none, std::string(R"(,"enable_thinking":false)")}) {
+    const json::value body = api.chat(fields)->json();
+    const json::value& choice = body.at("choices").at(0);
+    EXPECT_EQ(choice.at("finish_reason"), json::value("stop"));
+    EXPECT_TRUE(choice.at("message").at("tool_calls").is_null());
+    EXPECT_TRUE(choice.at("message").at("content").as_string().find("\"see\"") !=
+                json::string::npos);
+  }
+}
+
+TEST(Routes, GuaranteedCallsFollowAGrammar) {
+  Api api(serve::always(call_script()));
+  api.chat(kTools);
+  api.chat(std::string(kTools) + R"(,"tool_choice":"required")");
+  api.chat(std::string(kTools) + R"(,"response_format":{"type":"json_object"})");
+  const auto requests = api.engine().requests();
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_FALSE(requests[0].sampling.grammar);
+  EXPECT_TRUE(requests[1].sampling.grammar);
+  EXPECT_TRUE(requests[2].sampling.grammar);
+  const auto writer = api.chat(R"(,"tool_choice":"required","tools":[{"type":"function",
+      "function":{"name":"see","parameters":{"properties":{"a":{"not":{}}}}}}])");
+  EXPECT_EQ(writer->status(), 400);
+  EXPECT_EQ(writer->json().at("error").at("param"), json::value("tools[0].function.parameters"));
+}
+
+TEST(Routes, OneCallEndsTheAnswerWhereNoMoreAreWanted) {
+  Script script = call_script();
+  const auto again = script.tokens;
+  script.tokens.insert(script.tokens.end(), again.begin(), again.end());
+  script.until_cancelled = true;
+  Api api(serve::always(script));
+  const json::value body =
+      api.chat(std::string(kTools) + R"(,"parallel_tool_calls":false)")->json();
+  EXPECT_EQ(body.at("choices").at(0).at("message").at("tool_calls").as_array().size(), 1u);
+  EXPECT_EQ(body.at("choices").at(0).at("finish_reason"), json::value("tool_calls"));
 }
 
 TEST(Routes, CompletionsCountChoicesOverAllPrompts) {

@@ -23,6 +23,7 @@ struct StreamOptions {
 
 struct ParsedChat {
   serve::ChatRequest request;
+  bool functions_only = false;  // calls are answered in the older form, as function_call
   StreamOptions stream;
   std::vector<std::string> unknown_fields;
 };

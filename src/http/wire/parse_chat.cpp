@@ -72,23 +72,6 @@ void parse_metadata(FieldReader& fields, serve::ChatRequest* request) {
   fields.adopt(inner);
 }
 
-void parse_tools(FieldReader& fields) {
-  const json::value* tools = fields.value("tools");
-  if (tools && !(tools->is_array() && tools->as_array().empty())) {
-    fields.fail("tools", "is not supported: this server cannot call tools",
-                "unsupported_parameter");
-  }
-  const json::value* choice = fields.value("tool_choice");
-  const bool harmless =
-      !choice ||
-      (choice->is_string() && (choice->as_string() == "none" || choice->as_string() == "auto"));
-  if (!harmless) {
-    fields.fail("tool_choice", "is not supported: this server cannot call tools",
-                "unsupported_parameter");
-  }
-  fields.value("parallel_tool_calls");
-}
-
 }  // namespace
 
 Result<ParsedChat> parse_chat(const json::object& body) {
@@ -115,7 +98,7 @@ Result<ParsedChat> parse_chat(const json::object& body) {
   const auto top = fields.integer("top_logprobs", 0, 1'000'000);
   if (top && !logprobs) fields.fail("top_logprobs", "needs \"logprobs\": true");
   if (logprobs) out.request.options.top_logprobs = static_cast<int>(top.value_or(0));
-  parse_tools(fields);
+  parse_tools(fields, &out.request, &out.functions_only);
   refuse_unsupported(fields);
   fields.refuse("disable_chat_template", "use /v1/completions");
   fields.refuse("prompt_token_ids", "use /v1/completions with a list of ids");

@@ -14,6 +14,10 @@ StreamOptions parse_stream_options(FieldReader& fields);
 // Fields of either API that this server knows but does not implement.
 void refuse_unsupported(FieldReader& fields);
 
+// Tools and how they may be called, in today's form and as functions; the latter sets
+// `functions_only`. Fills the request's template input and its tool use.
+void parse_tools(FieldReader& fields, serve::ChatRequest* request, bool* functions_only);
+
 // A list of messages, with `param` naming it in errors.
 Result<std::vector<text::ChatMessage>> parse_messages(const boost::json::array& messages);
 

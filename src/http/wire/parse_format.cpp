@@ -38,9 +38,8 @@ class Formats {
   }
 
   std::optional<serve::AnswerFormat> take() {
-    // Small models fill an answer with spaces where any number of them may stand.
     if (format_ && format_->grammar.whitespace.empty()) {
-      format_->grammar.whitespace = R"(( |\n{1,2}[ \t]{0,24})?)";
+      format_->grammar.whitespace = serve::kJsonWhitespace;
     }
     return std::move(format_);
   }

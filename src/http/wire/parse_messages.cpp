@@ -1,3 +1,4 @@
+#include <boost/json/serialize.hpp>
 #include <utility>
 
 #include "http/wire/parse_common.h"
@@ -9,10 +10,12 @@ namespace json = boost::json;
 
 constexpr size_t kMaxText = size_t{256} << 20;
 constexpr size_t kMaxFrames = 1024;
+constexpr size_t kMaxName = 1024;  // of functions, calls and speakers
 
 std::string role_of(const std::string& role) {
   if (role == "bot") return "assistant";
   if (role == "developer") return "system";
+  if (role == "function") return "tool";
   return role;
 }
 
@@ -97,6 +100,47 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
   return out;
 }
 
+// A call as templates take it: the arguments are JSON text.
+json::object call_value(FieldReader& function, std::string id) {
+  auto called = function.string("name", kMaxName);
+  if (!called) function.fail("name", "is missing", "missing_required_parameter");
+  const json::value* arguments = function.value("arguments");
+  std::string text = "{}";
+  if (arguments) {
+    text =
+        arguments->is_string() ? std::string(arguments->as_string()) : json::serialize(*arguments);
+  }
+  return {{"id", std::move(id)},
+          {"type", "function"},
+          {"function", {{"name", called.value_or("")}, {"arguments", std::move(text)}}}};
+}
+
+// The calls of a past answer: a list, or one in the older form; null if there are none.
+json::value parse_calls(FieldReader& fields, const std::string& name) {
+  json::array out;
+  const json::array* calls = fields.array("tool_calls");
+  for (size_t i = 0; calls && i < calls->size(); ++i) {
+    const std::string place = name + ".tool_calls[" + std::to_string(i) + "]";
+    const json::object* call = (*calls)[i].if_object();
+    const json::value* function = call ? call->if_contains("function") : nullptr;
+    if (!function || !function->is_object()) {
+      fields.fail("tool_calls", "[" + std::to_string(i) + "] should have a \"function\"");
+      break;
+    }
+    FieldReader reader(*call, place + ".");
+    FieldReader inner(function->as_object(), place + ".function.");
+    out.push_back(call_value(inner, reader.string("id", kMaxName).value_or("")));
+    reader.adopt(inner);
+    fields.adopt(reader);
+  }
+  if (const json::object* function = fields.object("function_call")) {
+    FieldReader inner(*function, name + ".function_call.");
+    out.push_back(call_value(inner, ""));
+    fields.adopt(inner);
+  }
+  return out.empty() ? json::value() : json::value(std::move(out));
+}
+
 Status parse_content(const json::value* content, const std::string& name,
                      text::ChatMessage* message) {
   if (!content) {
@@ -134,12 +178,15 @@ Result<std::vector<text::ChatMessage>> parse_messages(const json::array& message
     const auto role = fields.string("role", 64);
     if (!role) fields.fail("role", "is missing", "missing_required_parameter");
     message.role = role_of(role.value_or(""));
-    if (role && message.role != "system" && message.role != "user" && message.role != "assistant") {
+    if (role && message.role != "system" && message.role != "user" && message.role != "assistant" &&
+        message.role != "tool") {
       fields.fail("role", "is " + describe(json::value(*role)) +
-                              "; known roles are system, user and assistant");
+                              "; known roles are system, user, assistant and tool");
     }
     message.reasoning_content = fields.string("reasoning_content", kMaxText).value_or("");
-    fields.refuse("tool_calls", "this server cannot call tools");
+    message.name = fields.string("name", kMaxName).value_or("");
+    message.tool_call_id = fields.string("tool_call_id", kMaxName).value_or("");
+    message.tool_calls = parse_calls(fields, name);
     const json::value* content = fields.value("content");
     if (auto status = fields.status(); !status) return status.error();
     if (auto status = parse_content(content, name + ".content", &message); !status)

@@ -121,8 +121,8 @@ void refuse_unsupported(FieldReader& fields) {
   for (const char* key :
        {"logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
         "temp_scaled_logprobs", "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes",
-        "response_max_tokens", "disaggregate_info", "audio", "modalities", "functions",
-        "function_call", "prediction", "web_search_options", "priority"}) {
+        "response_max_tokens", "disaggregate_info", "audio", "modalities", "prediction",
+        "web_search_options", "priority"}) {
     fields.refuse(key, later);
   }
   fields.refuse("chat_template",

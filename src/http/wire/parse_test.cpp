@@ -228,8 +228,8 @@ TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
   for (const char* name :
        {"chat_template", "logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
         "temp_scaled_logprobs", "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes",
-        "response_max_tokens", "disaggregate_info", "audio", "modalities", "functions",
-        "function_call", "prediction", "priority", "web_search_options"}) {
+        "response_max_tokens", "disaggregate_info", "audio", "modalities", "prediction", "priority",
+        "web_search_options"}) {
     for (const auto& error : {chat_error('"' + std::string(name) + "\":1"),
                               completion_error('"' + std::string(name) + "\":1")}) {
       ASSERT_TRUE(error) << name;
@@ -239,8 +239,7 @@ TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
     EXPECT_FALSE(chat_error('"' + std::string(name) + "\":null")) << name;
   }
   for (const char* fields :
-       {R"("tools":[{"type":"function"}])", R"("tools":5)", R"("tool_choice":"required")",
-        R"("reasoning_effort":"low")", R"("prompt_token_ids":[1])",
+       {R"("reasoning_effort":"low")", R"("prompt_token_ids":[1])",
         R"("disable_chat_template":true)", R"("metadata":{"raw_request":true})"}) {
     const auto error = chat_error(fields);
     ASSERT_TRUE(error) << fields;
@@ -426,6 +425,8 @@ TEST(ParseMessages, FaultsNameTheirPlace) {
       {user + R"([{"type":"video_url","video_url":{"url":"http://a/b.mp4"}}]}])",
        "messages[0].content[0].video_url"},
       {R"([{"role":"assistant","content":"x","tool_calls":[1]}])", "messages[0].tool_calls"},
+      {R"([{"role":"assistant","tool_calls":[{"function":{}}]}])",
+       "messages[0].tool_calls[0].function.name"},
       {R"([{"role":"assistant","content":"x","reasoning_content":5}])",
        "messages[0].reasoning_content"},
   };

@@ -90,6 +90,50 @@ json::value finish_json(const std::string& reason) {
   return reason.empty() ? json::value(nullptr) : json::value(reason);
 }
 
+json::value chat_finish(const std::string& reason, const ShowOptions& show) {
+  return finish_json(show.functions_only && reason == "tool_calls" ? "function_call" : reason);
+}
+
+json::object function_json(const serve::ToolCallDelta& call) {
+  return {{"name", call.name}, {"arguments", call.arguments}};
+}
+
+void add_calls(const std::vector<serve::ToolCallDelta>& calls, const ShowOptions& show,
+               json::object& message) {
+  if (calls.empty()) {
+    message["tool_calls"] = nullptr;
+  } else if (show.functions_only) {
+    message["function_call"] = function_json(calls.front());
+  } else {
+    json::array& list = (message["tool_calls"] = json::array()).as_array();
+    for (const serve::ToolCallDelta& call : calls) {
+      list.push_back(
+          json::object{{"id", call.id}, {"type", "function"}, {"function", function_json(call)}});
+    }
+  }
+}
+
+void add_call_pieces(const std::vector<serve::ToolCallDelta>& pieces, const ShowOptions& show,
+                     json::object& delta) {
+  json::array list;
+  for (const serve::ToolCallDelta& piece : pieces) {
+    json::object function{{"arguments", piece.arguments}};
+    if (!piece.name.empty()) function = function_json(piece);
+    if (show.functions_only) {
+      delta["function_call"] = std::move(function);
+      return;
+    }
+    json::object call{{"index", piece.index}};
+    if (!piece.name.empty()) {
+      call["id"] = piece.id;
+      call["type"] = "function";
+    }
+    call["function"] = std::move(function);
+    list.push_back(std::move(call));
+  }
+  if (!list.empty()) delta["tool_calls"] = std::move(list);
+}
+
 // A list as text; only one value stands in memory at a time.
 template <typename Items, typename ToJson>
 void append_list(std::string& out, const Items& items, const ToJson& to_json) {
@@ -155,6 +199,10 @@ json::object usage_json(const serve::Usage& usage) {
 void GatheredChoice::add(const serve::Delta& delta) {
   content += delta.content;
   reasoning += delta.reasoning;
+  for (const serve::ToolCallDelta& piece : delta.calls) {
+    if (!piece.name.empty()) calls.push_back({piece.index, piece.id, piece.name, {}});
+    calls.back().arguments += piece.arguments;
+  }
   token_ids.insert(token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
   logprobs.insert(logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
   if (delta.finish_reason) finish_reason = *delta.finish_reason;
@@ -166,10 +214,12 @@ std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice
   std::string out = open_object(base(head, "chat.completion")) + R"("choices":[)";
   for (size_t i = 0; i < choices.size(); ++i) {
     const GatheredChoice& choice = choices[i];
+    const bool only_calls = choice.content.empty() && !choice.calls.empty();
     json::object message{{"role", "assistant"}, {"content", choice.content}};
+    if (only_calls) message["content"] = nullptr;
     message["reasoning_content"] =
         show.split_reasoning ? json::value(choice.reasoning) : json::value(nullptr);
-    message["tool_calls"] = nullptr;
+    add_calls(choice.calls, show, message);
     if (show.token_ids) {
       message["prompt_token_ids"] = ids_json(prompt.token_ids.at(0));
       message["completion_token_ids"] = ids_json(choice.token_ids);
@@ -177,8 +227,9 @@ std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice
       message["completion_tokens"] = choice.reasoning + choice.content;
     }
     if (i > 0) out += ',';
-    out += open_object(
-        {{"index", i}, {"message", std::move(message)}, {"finish_reason", choice.finish_reason}});
+    out += open_object({{"index", i},
+                        {"message", std::move(message)},
+                        {"finish_reason", chat_finish(choice.finish_reason, show)}});
     out += R"("logprobs":)";
     if (show.logprobs)
       append_chat_logprobs(out, choice.logprobs);
@@ -233,10 +284,11 @@ json::object chat_chunk(const AnswerHead& head, const serve::Delta& delta,
   json::object part;
   if (!delta.reasoning.empty()) part["reasoning_content"] = delta.reasoning;
   if (!delta.content.empty()) part["content"] = delta.content;
+  add_call_pieces(delta.calls, show, part);
   if (show.token_ids) part["completion_token_ids"] = ids_json(delta.token_ids);
   json::object choice{{"index", delta.index}, {"delta", std::move(part)}};
   if (show.logprobs) choice["logprobs"] = chat_logprobs(delta.logprobs);
-  choice["finish_reason"] = finish_json(delta.finish_reason.value_or(""));
+  choice["finish_reason"] = chat_finish(delta.finish_reason.value_or(""), show);
   choice["arrival_time"] = unix_seconds();
   json::object out = base(head, "chat.completion.chunk");
   out["choices"] = json::array{std::move(choice)};

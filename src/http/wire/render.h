@@ -25,6 +25,7 @@ boost::json::object usage_json(const serve::Usage& usage);
 struct GatheredChoice {
   std::string content;
   std::string reasoning;
+  std::vector<serve::ToolCallDelta> calls;  // whole
   std::string finish_reason;
   int64_t text_begin = 0;  // characters of an echoed prompt before the first token
   std::vector<int32_t> token_ids;
@@ -38,6 +39,7 @@ struct ShowOptions {
   bool logprobs = false;
   bool token_ids = false;
   bool split_reasoning = false;  // a reasoning parser is at work
+  bool functions_only = false;   // a call is shown in the older form, as function_call
 };
 
 // Complete answers, as text: as values, log probabilities would take ten times its bytes.
