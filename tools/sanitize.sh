@@ -19,7 +19,7 @@ for t in "${tests[@]}"; do
   ninja -C "$build" -t query "$t" >/dev/null 2>&1 && targets+=("$t")
 done
 echo "sanitize: building ${targets[*]}"
-cmake --build "$build" -j "$(nproc)" --target "${targets[@]}" | tail -1
+cmake --build "$build" -j "$(nproc)" --target "${targets[@]}" -- --quiet
 export TSAN_OPTIONS="halt_on_error=1" UBSAN_OPTIONS="print_stacktrace=1" ASAN_OPTIONS="detect_leaks=1"
 # Sanitized code is several times slower: property tests get a shorter time.
 export ERNIE_PROPERTY_SECONDS=5 RC_PARAMS="max_success=20"
@@ -28,7 +28,7 @@ ctest --test-dir "$build" -R "$pattern" --output-on-failure -j 1 --timeout 900
 [ "$kind" = thread ] && exit 0
 
 echo "sanitize: building ernie"
-cmake --build "$build" -j "$(nproc)" --target ernie | tail -1
+cmake --build "$build" -j "$(nproc)" --target ernie -- --quiet
 echo "sanitize: serving for a minute"
 # Memory that is freed stays in quarantine, so it is not flat.
 bench/serving/chaos.py --ernie "$build/ernie" --seconds 60 --clients 8 --memory-bar-mb 4000

@@ -1,5 +1,6 @@
 #include "grammar/grammar_matcher.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "grammar/test_support.h"
