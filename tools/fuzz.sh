@@ -16,7 +16,7 @@ fuzz/make_corpus.py "$build/seeds"  # a folder for each target
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(ls "$build/seeds")
 echo "fuzz: building ${#targets[@]} targets (several minutes the first time)"
-cmake --build "$build" -j "$(nproc)" --target "${targets[@]/%/_fuzz}" | tail -1
+cmake --build "$build" -j "$(nproc)" --target "${targets[@]/%/_fuzz}" -- --quiet
 
 # Most targets write files; in memory they are written ten times as fast.
 [ -d /dev/shm ] && export TMPDIR=/dev/shm

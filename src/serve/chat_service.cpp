@@ -87,7 +87,7 @@ class ChatServiceImpl : public ChatService {
                    text::AnswerRules rules{.syntax = config_.syntax,
                                            .tool_calls = !shared->tool_use.tools.empty(),
                                            .one_call = !shared->tool_use.parallel};
-                   run(generation, begun, shared->options, shared->reasoning_max_tokens,
+                   run(generation, begun, shared->options, shared->reasoning_limit,
                        std::move(rules), false, [&]() -> Result<std::vector<PromptPtr>> {
                          auto prompt =
                              build_chat_prompt(*shared, parts_, config_, generation.cancelled());
@@ -102,7 +102,7 @@ class ChatServiceImpl : public ChatService {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
     return begin(text_, shared->options, std::move(sink),
                  [this, shared](GenerationState& generation, const Begun& begun) {
-                   run(generation, begun, shared->options, std::nullopt, {}, shared->echo,
+                   run(generation, begun, shared->options, {}, {}, shared->echo,
                        [&]() -> Result<std::vector<PromptPtr>> {
                          std::vector<PromptPtr> prompts;
                          for (auto& prompt : shared->prompts) {
@@ -167,7 +167,7 @@ class ChatServiceImpl : public ChatService {
 
   template <typename BuildPrompts>
   void run(GenerationState& generation, const Begun& begun, const GenerationOptions& options,
-           std::optional<int> reasoning_max_tokens, text::AnswerRules rules, bool echo,
+           const ReasoningLimit& reasoning_limit, text::AnswerRules rules, bool echo,
            const BuildPrompts& build_prompts) {
     rules.stop = options.stop;
     rules.include_stop = options.include_stop_str_in_output;
@@ -179,8 +179,7 @@ class ChatServiceImpl : public ChatService {
     PromptInfo info;
     Usage usage;
     for (const PromptPtr& prompt : *prompts) {
-      auto sampling =
-          make_sampling_params(options, prompt->tokens, reasoning_max_tokens, context());
+      auto sampling = make_sampling_params(options, prompt->tokens, reasoning_limit, context());
       if (!sampling) return generation.fail(sampling.error());
       if (auto s = check_output_size(options, *sampling, prompts->size()); !s)
         return generation.fail(s.error());

@@ -56,6 +56,12 @@ struct GenerationOptions {
   ClientId client = 0;                    // who asks; clients take turns and have limits
 };
 
+// How much of an answer may be thinking.
+struct ReasoningLimit {
+  std::optional<int> tokens;
+  double share = 0.8;  // of max_tokens, unless there are `tokens`; FastDeploy's default
+};
+
 // Which functions an answer may call, and how.
 struct ToolUse {
   std::vector<grammar::ToolSpec> tools;  // none: a call is text
@@ -69,7 +75,7 @@ struct ChatRequest {
   text::ChatInput chat;
   ToolUse tool_use;
   GenerationOptions options;
-  std::optional<int> reasoning_max_tokens;
+  ReasoningLimit reasoning_limit;
   Limiter::Share bytes;  // of what the client sent; the strings here take no more
 };
 

@@ -66,7 +66,7 @@ Error context_error(int prompt_tokens, const SamplingContext& context) {
 
 Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& options,
                                                     std::span<const int32_t> prompt,
-                                                    std::optional<int> reasoning_max_tokens,
+                                                    const ReasoningLimit& reasoning_limit,
                                                     const SamplingContext& context) {
   const GenerationDefaults& defaults = *context.defaults;
   const int prompt_tokens = static_cast<int>(prompt.size());
@@ -138,7 +138,8 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
   }
 
   if (context.tokenizer->think_end_id() && text::opens_thinking(*context.tokenizer, prompt)) {
-    const int budget = reasoning_max_tokens.value_or(std::max(params.max_tokens * 4 / 5, 1));
+    const auto share = static_cast<int>(params.max_tokens * reasoning_limit.share);
+    const int budget = reasoning_limit.tokens.value_or(std::max(share, 1));
     params.thinking.max_tokens = std::min(budget, params.max_tokens);
     params.thinking.end_token = *context.tokenizer->think_end_id();
     const auto newline = context.tokenizer->encode("\n");

@@ -21,11 +21,10 @@ struct SamplingContext {
 };
 
 // Resolves defaults and limits; `max_tokens` is clamped to what the context leaves. Thinking that
-// the prompt opened is limited to reasoning_max_tokens, by default 80 % of max_tokens (as in
-// FastDeploy).
+// the prompt opened is limited to `reasoning_limit`.
 Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& options,
                                                     std::span<const int32_t> prompt,
-                                                    std::optional<int> reasoning_max_tokens,
+                                                    const ReasoningLimit& reasoning_limit,
                                                     const SamplingContext& context);
 
 // The seed of choice `index` of a request.

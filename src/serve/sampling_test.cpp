@@ -19,7 +19,7 @@ class Sampling : public testing::Test {
                                       const std::string& prompt = "Hi",
                                       std::optional<int> reasoning = {}) const {
     return make_sampling_params(
-        options, ids(prompt), reasoning,
+        options, ids(prompt), {.tokens = reasoning},
         {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, max_logprobs_, limits_});
   }
   std::string param_of_error(const GenerationOptions& options) const {
@@ -194,6 +194,18 @@ TEST_F(Sampling, ThinkingThatThePromptDoesNotOpenHasNoLimit) {
   for (const char* prompt : {"Hi", "<think>\n\n</think>\n\n"}) {
     EXPECT_EQ(make({}, prompt, 5)->thinking.max_tokens, -1) << prompt;
   }
+}
+
+TEST_F(Sampling, ThinkingMayTakeAShareOfTheAnswer) {
+  const auto budget = [&](double share) {
+    return make_sampling_params(
+               {.max_tokens = 20}, ids("<think>"), {.share = share},
+               {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, max_logprobs_, limits_})
+        ->thinking.max_tokens;
+  };
+  EXPECT_EQ(budget(0.2), 4);
+  EXPECT_EQ(budget(0.95), 19);
+  EXPECT_EQ(budget(0.01), 1);
 }
 
 TEST_F(Sampling, APromptThatLeavesNoRoomIsRefused) {

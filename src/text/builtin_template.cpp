@@ -28,6 +28,10 @@ void trim_newlines(std::string& text) {
   text.erase(text.find_last_not_of('\n') + 1);
 }
 
+bool is_continued(const ChatInput& input, size_t message) {
+  return input.continue_final_message && message + 1 == input.messages.size();
+}
+
 // The place of the tools: behind the system messages at the beginning.
 size_t place_of_tools(const ChatInput& input) {
   const bool none = !input.tools.is_array() || input.tools.get_array().empty();
@@ -109,6 +113,7 @@ class ErnieVlTemplate : public ChatTemplate {
         out.add_template("\n");
       } else {
         add_assistant(message, out);
+        if (!is_continued(input, i)) out.add_template(kEnd);
       }
     }
     if (tools == input.messages.size()) add_tools(input, out);
@@ -152,7 +157,6 @@ class ErnieVlTemplate : public ChatTemplate {
     }
     out.add_user(content);
     add_calls(message, !content.empty(), out);
-    out.add_template(kEnd);
   }
 };
 
@@ -175,7 +179,7 @@ class ErnieTextTemplate : public ChatTemplate {
         out.add_template("Assistant: ");
         out.add_user(joined_text(message));
         add_calls(message, !joined_text(message).empty(), out);
-        out.add_template(kEnd);
+        if (!is_continued(input, i)) out.add_template(kEnd);
       } else if (message.role == "tool") {
         out.add_template("User: <tool_output>\n");
         out.add_user(joined_text(message));

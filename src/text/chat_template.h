@@ -36,6 +36,7 @@ struct ChatInput {
   std::vector<ChatMessage> messages;
   std::optional<bool> enable_thinking;  // absent counts as true
   bool add_generation_prompt = true;
+  bool continue_final_message = false;  // the prompt ends with the text of the last message
   // Null, or an array of {"type": "function", "function": {"name", ...}}.
   boost::json::value tools;
   boost::json::object template_kwargs;  // further variables for a checkpoint's own template

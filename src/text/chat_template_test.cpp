@@ -211,6 +211,20 @@ TEST(BuiltinTemplate, NewlinesAroundPastReasoningAreNotDoubled) {
   EXPECT_THAT(show_builtin(input), HasSubstr("<think>\n[because]\n</think>\n[yes]"));
 }
 
+TEST(ChatTemplate, APromptMayEndWithTheLastMessage) {
+  ChatInput input;
+  input.messages = {message("user", {text("hi")}), message("assistant", {text("I am\n")})};
+  input.add_generation_prompt = false;
+  input.continue_final_message = true;
+  EXPECT_EQ(show_builtin(input), "<|begin_of_sentence|>User: [hi]\nAssistant: [I am\n]");
+  EXPECT_EQ(show_builtin(input, BuiltinTemplate::kErnieText),
+            "<|begin_of_sentence|>User: [hi]\nAssistant: [I am\n]");
+  const auto chat = ChatTemplate::from_jinja(golden_template("ernie_like"));
+  EXPECT_EQ(show((*chat)->render(input)), "<|begin_of_sentence|>User: [hi]\nAssistant: [I am\n]");
+  const auto deaf = ChatTemplate::from_jinja("{{ messages[0].content }}");
+  EXPECT_THAT(show((*deaf)->render(input)), HasSubstr("continue_final_message: the chat template"));
+}
+
 TEST(JinjaTemplate, ToolsWithoutAPlaceAreRefused) {
   const auto chat = ChatTemplate::from_jinja("{% for m in messages %}{{ m.content }}{% endfor %}");
   EXPECT_EQ((*chat)->tool_parser(), "");

@@ -87,8 +87,11 @@ class JinjaTemplate : public ChatTemplate {
         if (is_media(part)) media.push_back(part.kind);
       }
     }
-    const Result<String> text = render_messages(std::move(messages), input);
+    Result<String> text = render_messages(std::move(messages), input);
     if (!text) return text.error();
+    if (input.continue_final_message) {
+      if (Status s = end_with(input.messages.back(), *text); !s) return s.error();
+    }
     return cut(*text, media);
   }
 
@@ -180,6 +183,24 @@ class JinjaTemplate : public ChatTemplate {
       assign(value, U"tool_calls", jinja::from_json(*calls, true));
     }
     return Value(std::move(value));
+  }
+
+  // Cuts what the template writes behind the text of the last message.
+  static Status end_with(const ChatMessage& message, String& prompt) {
+    String content;
+    for (const ChatPart& part : message.parts) content += from_utf8(part.text, /*from_user=*/true);
+    const size_t last = content.find_last_not_of(from_utf8(" \n\t\r", true));
+    const String shown = last == String::npos ? String() : content.substr(0, last + 1);
+    const size_t at = shown.empty() ? String::npos : prompt.rfind(shown);
+    if (at == String::npos) {
+      return invalid_argument(
+          "continue_final_message: the chat template does not end with the text of the last "
+          "message",
+          "continue_final_message");
+    }
+    prompt.resize(at);
+    prompt += content;
+    return {};
   }
 
   // The API has arguments as JSON text; templates expect the object itself.

@@ -41,7 +41,10 @@ void warn_unknown_fields(const std::vector<std::string>& names) {
 }
 
 Status check_model(const ApiContext& context, const std::string& model) {
-  if (!context.check_model_name || model.empty() || model == context.model_name) return {};
+  if (!context.check_model_name || model.empty() || model == "default" ||
+      model == context.model_name) {
+    return {};
+  }
   return Error{ErrorKind::kNotFound,
                "the model " + describe(json::value(model)) +
                    " is not served here; this server has \"" + context.model_name + "\"",

@@ -24,6 +24,13 @@ std::string format_limit(double v) {
   return std::to_string(v);
 }
 
+// A value that asks for nothing.
+bool is_empty(const json::value& value) {
+  return value == false || (value.is_string() && value.as_string().empty()) ||
+         (value.is_array() && value.as_array().empty()) ||
+         (value.is_object() && value.as_object().empty());
+}
+
 }  // namespace
 
 FieldReader::FieldReader(const json::object& object, std::string prefix)
@@ -48,8 +55,13 @@ std::optional<bool> FieldReader::boolean(std::string_view key) {
 std::optional<int64_t> FieldReader::integer(std::string_view key, int64_t min, int64_t max) {
   const json::value* value = find(key);
   if (!value) return std::nullopt;
-  if (value->is_int64() && value->as_int64() >= min && value->as_int64() <= max)
-    return value->as_int64();
+  // Some clients write whole numbers as 16.0.
+  const bool is_whole = value->is_double() && std::abs(value->as_double()) < 1e15 &&
+                        value->as_double() == std::floor(value->as_double());
+  if (value->is_int64() || is_whole) {
+    const auto number = value->to_number<int64_t>();
+    if (number >= min && number <= max) return number;
+  }
   fail(key, "should be an integer from " + std::to_string(min) + " to " + std::to_string(max) +
                 ", got " + describe(*value));
   return std::nullopt;
@@ -152,8 +164,10 @@ void FieldReader::adopt(const FieldReader& inner) {
   if (!error_) error_ = inner.error_;
 }
 
-void FieldReader::refuse(std::string_view key, const std::string& instead) {
-  if (find(key)) fail(key, "is not supported: " + instead, "unsupported_parameter");
+void FieldReader::refuse(std::string_view key, const std::string& instead, const json::value& off) {
+  const json::value* value = find(key);
+  if (!value || is_empty(*value) || *value == off) return;
+  fail(key, "is not supported: " + instead, "unsupported_parameter");
 }
 
 std::vector<std::string> FieldReader::unread_keys() const {

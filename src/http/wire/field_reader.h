@@ -38,8 +38,10 @@ class FieldReader {
   void fail(std::string_view key, const std::string& message, std::string code = "invalid_value");
   // Takes over the error of a reader of a nested object, if it has one.
   void adopt(const FieldReader& inner);
-  // A field that is known but not implemented: an error when it is present.
-  void refuse(std::string_view key, const std::string& instead);
+  // A field that is known but not implemented: an error unless it asks for nothing: absent, null,
+  // false, empty, or `off`.
+  void refuse(std::string_view key, const std::string& instead,
+              const boost::json::value& off = nullptr);
 
   Status status() const { return error_ ? Status(*error_) : Status(); }
   std::vector<std::string> unread_keys() const;

@@ -64,12 +64,22 @@ void parse_metadata(FieldReader& fields, serve::ChatRequest* request) {
   inner.refuse("raw_request", "send the request itself");
   request->chat.enable_thinking = inner.boolean("enable_thinking");
   if (auto v = inner.integer("reasoning_max_tokens", 0, INT32_MAX)) {
-    request->reasoning_max_tokens = static_cast<int>(*v);
+    request->reasoning_limit.tokens = static_cast<int>(*v);
   }
   if (auto v = inner.integer("max_streaming_response_tokens", 1, INT32_MAX)) {
     request->options.max_streaming_response_tokens = static_cast<int>(*v);
   }
   fields.adopt(inner);
+}
+
+void parse_continuation(FieldReader& fields, serve::ChatRequest* request) {
+  request->chat.continue_final_message = fields.boolean("continue_final_message").value_or(false);
+  request->chat.add_generation_prompt =
+      fields.boolean("add_generation_prompt").value_or(!request->chat.continue_final_message);
+  if (request->chat.continue_final_message && request->chat.add_generation_prompt) {
+    fields.fail("continue_final_message", "cannot go with \"add_generation_prompt\": true",
+                "conflicting_parameters");
+  }
 }
 
 }  // namespace
@@ -91,23 +101,29 @@ Result<ParsedChat> parse_chat(const json::object& body) {
   if (auto thinking = fields.boolean("enable_thinking"))
     out.request.chat.enable_thinking = thinking;
   parse_template_kwargs(fields, &out.request);
-  if (auto budget = fields.integer("reasoning_max_tokens", 0, INT32_MAX)) {
-    out.request.reasoning_max_tokens = static_cast<int>(*budget);
-  }
+  parse_thinking(fields, &out.request);
+  parse_continuation(fields, &out.request);
   const bool logprobs = fields.boolean("logprobs").value_or(false);
   const auto top = fields.integer("top_logprobs", 0, 1'000'000);
-  if (top && !logprobs) fields.fail("top_logprobs", "needs \"logprobs\": true");
+  if (top.value_or(0) > 0 && !logprobs) fields.fail("top_logprobs", "needs \"logprobs\": true");
   if (logprobs) out.request.options.top_logprobs = static_cast<int>(top.value_or(0));
   parse_tools(fields, &out.request, &out.functions_only);
   refuse_unsupported(fields);
   fields.refuse("disable_chat_template", "use /v1/completions");
   fields.refuse("prompt_token_ids", "use /v1/completions with a list of ids");
-  fields.refuse("reasoning_effort", "use enable_thinking and reasoning_max_tokens");
+  fields.refuse("echo", "use /v1/completions");
   if (auto status = fields.status(); !status) return status.error();
 
   auto parsed = parse_messages(*messages);
   if (!parsed) return parsed.error();
   out.request.chat.messages = std::move(*parsed);
+  if (out.request.chat.continue_final_message &&
+      out.request.chat.messages.back().role != "assistant") {
+    return invalid_argument(
+        "continue_final_message needs a last message of the assistant, whose text the answer goes "
+        "on with",
+        "continue_final_message");
+  }
   out.unknown_fields = fields.unread_keys();
   return out;
 }

@@ -18,6 +18,10 @@ void refuse_unsupported(FieldReader& fields);
 // `functions_only`. Fills the request's template input and its tool use.
 void parse_tools(FieldReader& fields, serve::ChatRequest* request, bool* functions_only);
 
+// Whether and how much the model thinks, in every spelling but those of chat_template_kwargs and
+// metadata, which go before.
+void parse_thinking(FieldReader& fields, serve::ChatRequest* request);
+
 // A list of messages, with `param` naming it in errors.
 Result<std::vector<text::ChatMessage>> parse_messages(const boost::json::array& messages);
 

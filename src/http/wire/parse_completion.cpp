@@ -82,6 +82,11 @@ Result<ParsedCompletion> parse_completion(const json::object& body) {
   if (suffix && !(suffix->is_string() && suffix->as_string().empty())) {
     fields.fail("suffix", "is not supported", "unsupported_parameter");
   }
+  for (const char* key :
+       {"tools", "functions", "messages", "thinking", "reasoning", "reasoning_effort",
+        "thinking_budget", "enable_thinking", "reasoning_max_tokens", "continue_final_message"}) {
+    fields.refuse(key, "send it to /v1/chat/completions");
+  }
   fields.refuse("multimodal_data", "send media through /v1/chat/completions");
   refuse_unsupported(fields);
   if (auto status = fields.status(); !status) return status.error();

@@ -116,17 +116,4 @@ StreamOptions parse_stream_options(FieldReader& fields) {
   return out;
 }
 
-void refuse_unsupported(FieldReader& fields) {
-  const std::string later = "this server cannot do it";
-  for (const char* key :
-       {"logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
-        "temp_scaled_logprobs", "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes",
-        "response_max_tokens", "disaggregate_info", "audio", "modalities", "prediction",
-        "web_search_options", "priority"}) {
-    fields.refuse(key, later);
-  }
-  fields.refuse("chat_template",
-                "a template cannot come with a request; start the server with --chat-template");
-}
-
 }  // namespace ernie::http

@@ -2,6 +2,7 @@
 
 #include "http/wire/parse.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
@@ -239,17 +240,83 @@ TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
     EXPECT_FALSE(chat_error('"' + std::string(name) + "\":null")) << name;
   }
   for (const char* fields :
-       {R"("reasoning_effort":"low")", R"("prompt_token_ids":[1])",
-        R"("disable_chat_template":true)", R"("metadata":{"raw_request":true})"}) {
+       {R"("echo":true)", R"("prompt_token_ids":[1])", R"("disable_chat_template":true)",
+        R"("metadata":{"raw_request":true})"}) {
     const auto error = chat_error(fields);
     ASSERT_TRUE(error) << fields;
     EXPECT_EQ(error->code, "unsupported_parameter") << fields;
   }
   EXPECT_FALSE(chat_error(R"("tools":[],"tool_choice":"auto","parallel_tool_calls":true)"));
-  for (const char* fields : {R"("best_of":2)", R"("suffix":"x")", R"("multimodal_data":{})"}) {
+  for (const char* fields : {R"("best_of":2)", R"("suffix":"x")", R"("multimodal_data":{"image":[]})"}) {
     EXPECT_EQ(completion_error(fields)->code, "unsupported_parameter") << fields;
   }
   EXPECT_FALSE(completion_error(R"("best_of":1,"suffix":"")"));
+}
+
+TEST(ParseOptions, ValuesThatAskForNothingAreAccepted) {
+  for (const char* fields :
+       {R"("logprobs":false,"top_logprobs":0)", R"("modalities":["text"])", R"("priority":0)",
+        R"("guided_choice":[],"functions":[],"function_call":"none","tool_choice":"none")",
+        R"("use_beam_search":false,"length_penalty":1.0,"typical_p":1,"mirostat":0)",
+        R"("include_draft_logprobs":false,"logits_processors_args":{},"mm_hashes":[])",
+        R"("detokenize":true,"n_predict":-1,"repeat_penalty":1.0,"verbosity":"medium")",
+        R"("max_tokens":16.0,"top_k":5.0,"echo":false,"add_generation_prompt":true)"}) {
+    const auto chat = chat_with(fields);
+    EXPECT_TRUE(chat) << fields << ": " << chat.error().message;
+    EXPECT_TRUE(!chat || chat->unknown_fields.empty()) << fields;
+  }
+  EXPECT_EQ(chat_with(R"("max_tokens":16.0)")->request.options.max_tokens, 16);
+  EXPECT_EQ(chat_error(R"("max_tokens":16.5)")->param, "max_tokens");
+  EXPECT_EQ(chat_error(R"("max_tokens":1e300)")->param, "max_tokens");
+}
+
+TEST(ParseOptions, EverySpellingOfThinkingMeansTheSame) {
+  const auto thinking = [](const char* fields) {
+    const auto chat = chat_with(fields);
+    EXPECT_TRUE(chat) << fields << ": " << chat.error().message;
+    return chat->request.chat.enable_thinking;
+  };
+  for (const char* off : {R"("reasoning_effort":"none")", R"("thinking":{"type":"disabled"})",
+                          R"("reasoning":{"effort":"none"})", R"("reasoning":{"enabled":false})"}) {
+    EXPECT_EQ(thinking(off), false) << off;
+  }
+  for (const char* on : {R"("reasoning_effort":"low")", R"("thinking":{"type":"enabled"})",
+                         R"("reasoning":{"effort":"high"})"}) {
+    EXPECT_EQ(thinking(on), true) << on;
+  }
+  EXPECT_EQ(thinking(R"("thinking":{"type":"adaptive"})"), std::nullopt);
+  for (const char* budget :
+       {R"("reasoning_max_tokens":7)", R"("thinking_budget":7)", R"("reasoning":{"max_tokens":7})",
+        R"("thinking":{"type":"enabled","budget_tokens":7})", R"("thinking_token_budget":7)"}) {
+    EXPECT_EQ(chat_with(budget)->request.reasoning_limit.tokens, 7) << budget;
+  }
+  EXPECT_EQ(chat_with(R"("reasoning_effort":"low")")->request.reasoning_limit.share, 0.2);
+  EXPECT_EQ(chat_error(R"("reasoning_effort":"none","enable_thinking":true)")->code,
+            "conflicting_parameters");
+  EXPECT_EQ(chat_error(R"("thinking_budget":7,"reasoning_max_tokens":8)")->param,
+            "thinking_budget");
+  for (const auto& [fields, param] : std::vector<std::pair<const char*, const char*>>{
+           {R"("reasoning_effort":"huge")", "reasoning_effort"},
+           {R"("thinking":true)", "thinking"},
+           {R"("thinking":{"type":"deep"})", "thinking.type"},
+           {R"("reasoning":{"exclude":true})", "reasoning.exclude"}}) {
+    EXPECT_EQ(chat_error(fields)->param, param);
+  }
+}
+
+TEST(ParseOptions, AnAnswerMayGoOnWithAMessage) {
+  const auto with = [](const std::string& role, const std::string& fields) {
+    return parse_chat(object(R"({"messages":[{"role":"user","content":"Hi"},{"role":")" + role +
+                             R"(","content":"I"}],"continue_final_message":true)" + fields + "}"));
+  };
+  const auto chat = with("assistant", "");
+  ASSERT_TRUE(chat) << chat.error().message;
+  EXPECT_TRUE(chat->request.chat.continue_final_message);
+  EXPECT_FALSE(chat->request.chat.add_generation_prompt);
+  EXPECT_EQ(with("user", "").error().param, "continue_final_message");
+  EXPECT_EQ(with("assistant", R"(,"add_generation_prompt":true)").error().code,
+            "conflicting_parameters");
+  EXPECT_FALSE(chat_with(R"("add_generation_prompt":false)")->request.chat.add_generation_prompt);
 }
 
 TEST(ParseOptions, EverySpellingOfAFormatMeansTheSame) {
@@ -340,8 +407,9 @@ TEST(ParseChat, A45ReasoningMaxTokens) {
   expect_range(
       {"reasoning_max_tokens", {"0", "5", "2147483647"}, {"-1", "1.5", "\"5\"", "2147483648"}},
       chat_error);
-  EXPECT_EQ(chat_with(R"("reasoning_max_tokens":5)")->request.reasoning_max_tokens, 5);
-  EXPECT_EQ(chat_with(R"("metadata":{"reasoning_max_tokens":6})")->request.reasoning_max_tokens, 6);
+  EXPECT_EQ(chat_with(R"("reasoning_max_tokens":5)")->request.reasoning_limit.tokens, 5);
+  EXPECT_EQ(chat_with(R"("metadata":{"reasoning_max_tokens":6})")->request.reasoning_limit.tokens,
+            6);
 }
 
 TEST(ParseChat, MetadataIsTheClientsOwnButForAFewFields) {

@@ -51,6 +51,7 @@ json::object chat_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
 json::object top_entry(const serve::TokenLogprobs& entry) {
   json::object top;
   for (const auto& alternative : entry.top) top[token_name(alternative)] = alternative.logprob;
+  top[token_name(entry.token)] = entry.token.logprob;  // OpenAI's list always holds it
   return top;
 }
 

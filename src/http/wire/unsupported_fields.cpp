@@ -1,0 +1,81 @@
+#include <string>
+
+#include "http/wire/parse_common.h"
+
+// Fields of OpenAI, FastDeploy, vLLM, llama.cpp and Ollama that change the meaning of an answer and
+// that this server does not have.
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+
+struct Unsupported {
+  const char* key;
+  const char* off = "null";  // JSON of a value that asks for nothing
+};
+
+constexpr Unsupported kUnsupported[] = {
+    // OpenAI
+    {"audio"},
+    {"modalities", R"(["text"])"},
+    {"prediction"},
+    {"web_search_options"},
+    {"verbosity", R"("medium")"},
+    // FastDeploy
+    {"logits_processors_args"},
+    {"include_draft_logprobs"},
+    {"include_logprobs_decode_token"},
+    {"temp_scaled_logprobs"},
+    {"top_p_normalized_logprobs"},
+    {"completion_token_ids"},
+    {"mm_hashes"},
+    {"response_max_tokens"},
+    {"disaggregate_info"},
+    // vLLM
+    {"prompt_logprobs"},
+    {"priority", "0"},
+    {"use_beam_search"},
+    {"length_penalty", "1"},
+    {"early_stopping"},
+    {"truncate_prompt_tokens"},
+    {"mm_processor_kwargs"},
+    {"documents"},
+    {"allowed_token_ids"},
+    {"logits_processors"},
+    {"repetition_detection"},
+    {"detokenize", "true"},
+    {"include_reasoning", "true"},
+    // llama.cpp and Ollama
+    {"repeat_penalty", "1"},
+    {"repeat_last_n"},
+    {"typical_p", "1"},
+    {"tfs_z", "1"},
+    {"top_a", "0"},
+    {"mirostat", "0"},
+    {"dry_multiplier", "0"},
+    {"xtc_probability", "0"},
+    {"dynatemp_range", "0"},
+    {"top_n_sigma", "-1"},
+    {"samplers"},
+    {"n_probs", "0"},
+    {"n_predict", "-1"},
+    {"options"},
+};
+
+}  // namespace
+
+void refuse_unsupported(FieldReader& fields) {
+  for (const Unsupported& field : kUnsupported) {
+    json::value off = json::parse(field.off);
+    // 1.0 is 1.
+    const json::value* given = fields.value(field.key);
+    if (given && given->is_double() && off.is_int64()) {
+      off = static_cast<double>(off.as_int64());
+    }
+    fields.refuse(field.key, "this server cannot do it", off);
+  }
+  fields.refuse("chat_template",
+                "a template cannot come with a request; start the server with --chat-template");
+}
+
+}  // namespace ernie::http
