@@ -96,6 +96,7 @@ class HttpConnection : public Connection, public std::enable_shared_from_this<Ht
   // Of the current request.
   AccessRecord access_;
   bool head_only_ = false;
+  ErrorForm errors_ = ErrorForm::kOpenAi;
   Clock::time_point started_{};
   size_t sent_before_ = 0;
 };
@@ -123,7 +124,7 @@ void HttpConnection::queue_refusal(const Rejection& rejection, bool keep_alive,
                                    const Headers& extra) {
   Headers headers = error_headers(rejection.error);
   headers.insert(headers.end(), extra.begin(), extra.end());
-  std::string body = error_body(rejection.error);
+  std::string body = error_body(rejection.error, errors_);
   client_->output.push_back(response_head({.status = rejection.status,
                                            .content_type = "application/json",
                                            .content_length = static_cast<int64_t>(body.size()),
@@ -185,6 +186,7 @@ awaitable<std::optional<size_t>> HttpConnection::read_head() {
 awaitable<bool> HttpConnection::serve_request() {
   access_ = {.method = "OTHER", .path = "OTHER", .request_id = choose_request_id({})};
   head_only_ = false;
+  errors_ = ErrorForm::kOpenAi;
   sent_before_ = client_->sent_bytes();
   const auto length = co_await read_head();
   if (!length) co_return false;
@@ -220,7 +222,10 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
 
   const auto router = core_->router();  // keeps `admission.route` alive
   Admission admission = admit(core_->gate, core_->state, *router, head, peer_);
-  if (admission.route) access_.path = admission.route->path;
+  if (admission.route) {
+    access_.path = admission.route->path;
+    errors_ = admission.route->options.errors;
+  }
   const bool keep_alive = head.keep_alive && core_->state != ServerState::kDraining;
   const Headers allow = admission.allow.empty() ? Headers{} : Headers{{"Allow", admission.allow}};
   if (admission.rejection) {
@@ -268,6 +273,7 @@ awaitable<bool> HttpConnection::serve_head(const RequestHead& head) {
   }
 
   ResponseChannel::Options options{.request_id = access_.request_id,
+                                   .errors = errors_,
                                    .keep_alive = keep_alive,
                                    .head_only = head_only_,
                                    .can_chunk = head.minor_version == 1,

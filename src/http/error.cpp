@@ -62,15 +62,28 @@ std::string_view error_type(ErrorKind kind) {
   return "server_error";
 }
 
-std::string error_body(const Error& error) {
+namespace {
+
+std::string_view anthropic_type(ErrorKind kind) {
+  if (kind == ErrorKind::kTooLarge) return "request_too_large";
+  if (kind == ErrorKind::kInternal || kind == ErrorKind::kTimeout) return "api_error";
+  return error_type(kind);
+}
+
+}  // namespace
+
+std::string error_body(const Error& error, ErrorForm form) {
+  const bool anthropic = form == ErrorForm::kAnthropic;
   const auto or_null = [](const std::string& s) {
     return s.empty() ? json::value(nullptr) : json::value(s);
   };
-  return json::serialize(json::value{{"error",
-                                      {{"message", error.message},
-                                       {"type", error_type(error.kind)},
-                                       {"param", or_null(error.param)},
-                                       {"code", or_null(error.code)}}}});
+  json::object body;
+  if (anthropic) body["type"] = "error";
+  body["error"] = {{"message", error.message},
+                   {"type", anthropic ? anthropic_type(error.kind) : error_type(error.kind)},
+                   {"param", or_null(error.param)},
+                   {"code", or_null(error.code)}};
+  return json::serialize(body);
 }
 
 std::string_view status_text(int status) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,14 @@ namespace ernie::http {
 // The status code of an error kind; the table stands in base/result.h.
 int http_status(ErrorKind kind);
 
-// OpenAI's body: {"error":{"message","type","param","code"}}; empty param and code become null.
-std::string error_body(const Error& error);
+// Whose clients an error is for.
+enum class ErrorForm : uint8_t {
+  kOpenAi,     // {"error":{"message","type","param","code"}}
+  kAnthropic,  // {"type":"error","error":{...}} with Anthropic's words for types
+};
+
+// The body of an error; empty param and code become null.
+std::string error_body(const Error& error, ErrorForm form = ErrorForm::kOpenAi);
 
 // OpenAI's `type` word, for example "rate_limit_error" for kRateLimited.
 std::string_view error_type(ErrorKind kind);

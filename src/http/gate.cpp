@@ -24,10 +24,19 @@ bool host_allowed(const Gate& gate, const std::string& host) {
   return !gate.loopback_only || is_loopback_host(host) || host == gate.bind_host;
 }
 
+// The key in OpenAI's header or in Anthropic's; in both if it is the same. A header that comes
+// twice says nothing.
 std::optional<size_t> find_key(const Gate& gate, const RequestHead& head) {
-  int headers = 0;
-  for (const auto& header : head.headers) headers += header.first == "authorization";
-  return headers == 1 ? gate.keys.find(head.header("authorization")) : std::nullopt;
+  std::string keys[2];
+  for (const auto& [name, value] : head.headers) {
+    if (name != "authorization" && name != "x-api-key") continue;
+    std::string& key = keys[name == "x-api-key"];
+    if (!key.empty()) return std::nullopt;
+    key = name == "x-api-key" ? "Bearer " + value : value;
+  }
+  const auto found = gate.keys.find(keys[0].empty() ? keys[1] : keys[0]);
+  const bool agree = keys[0].empty() || keys[1].empty() || found == gate.keys.find(keys[1]);
+  return agree ? found : std::nullopt;
 }
 
 std::optional<Rejection> check_state(const Route& route, ServerState state) {
@@ -91,9 +100,11 @@ Admission admit(const Gate& gate, ServerState state, const Router& router, const
   if (out.route->options.requires_key && !gate.keys.empty()) {
     const std::optional<size_t> key = find_key(gate, head);
     if (!key) {
-      out.rejection = refuse(ErrorKind::kUnauthenticated,
-                             "a valid API key is required: send it as Authorization: Bearer KEY",
-                             "invalid_api_key");
+      out.rejection =
+          refuse(ErrorKind::kUnauthenticated,
+                 "a valid API key is required: send it as Authorization: Bearer KEY, or as "
+                 "x-api-key",
+                 "invalid_api_key");
       return out;
     }
     out.client = *key;

@@ -130,7 +130,8 @@ void ResponseChannel::send(int status, std::string_view content_type, std::strin
 }
 
 void ResponseChannel::send_error(const Error& error) {
-  send(http_status(error.kind), "application/json", error_body(error), error_headers(error));
+  send(http_status(error.kind), "application/json", error_body(error, options_.errors),
+       error_headers(error));
 }
 
 void ResponseChannel::start_stream(std::string_view content_type, const Headers& extra) {

@@ -9,6 +9,7 @@
 #include "base/fair_limiter.h"
 #include "base/limiter.h"
 #include "base/request_memory.h"
+#include "http/error.h"
 #include "http/message.h"
 
 namespace ernie::http {
@@ -32,6 +33,7 @@ class ResponseChannel {
  public:
   struct Options {
     std::string request_id;
+    ErrorForm errors = ErrorForm::kOpenAi;
     bool keep_alive = true;
     bool head_only = false;  // HEAD: the body is dropped
     bool can_chunk = true;   // false for HTTP/1.0: a stream ends with the connection

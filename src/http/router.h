@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/error.h"
 #include "http/message.h"
 
 namespace ernie::http {
@@ -15,6 +16,7 @@ struct RouteOptions {
   bool requires_json = false;  // 415 unless Content-Type is application/json
   bool is_inference = false;   // counts against max_concurrency; refused with 503 while draining
   size_t max_body_bytes = 0;   // 0: the server's limit; a smaller one wins
+  ErrorForm errors = ErrorForm::kOpenAi;
 };
 
 struct Route {

@@ -319,7 +319,10 @@ TEST(ServerKeys, A17EveryGuardedRouteNeedsAValidKey) {
         "Authorization: Basic Zmlyc3Qta2V5\r\n", "Authorization: Bearer first-ke\r\n",
         "Authorization: Bearer first-key2\r\n", "Authorization: Bearer  first-key\r\n",
         "Authorization: Bearer first-key\r\nAuthorization: Bearer first-key\r\n",
-        "X-Api-Key: first-key\r\n"}) {
+        "X-Api-Key: wrong\r\n", "X-Api-Key: Bearer first-key\r\n",
+        "X-Api-Key: first-key\r\nX-Api-Key: first-key\r\n",
+        "X-Api-Key: first-key\r\nAuthorization: Bearer second-key\r\n",
+        "X-Api-Key: first-key\r\nAuthorization: Bearer wrong\r\n"}) {
     for (const char* path : {"/v1/info", "/v1/info?api_key=first-key"}) {
       RawClient::Response response = server.get(path, header);
       EXPECT_EQ(response.status, 401) << header;
@@ -331,6 +334,10 @@ TEST(ServerKeys, A17EveryGuardedRouteNeedsAValidKey) {
   }
   EXPECT_EQ(server.get("/v1/info", "Authorization: Bearer first-key\r\n").status, 200);
   EXPECT_EQ(server.get("/v1/info", "authorization: bearer second-key\r\n").status, 200);
+  EXPECT_EQ(server.get("/v1/info", "X-Api-Key: first-key\r\n").status, 200);
+  EXPECT_EQ(
+      server.get("/v1/info", "X-Api-Key: first-key\r\nauthorization: bearer first-key\r\n").status,
+      200);
   EXPECT_EQ(server.get("/health").status, 200);
 }
 

@@ -87,6 +87,7 @@ std::optional<Delta> ChoiceStream::take(bool force) {
 Delta ChoiceStream::end(engine::FinishReason reason) {
   finished_ = true;
   Delta out = *take(true);
+  out.stop_string = parser_.stop_string();
   if (reason != engine::FinishReason::kStop) {
     out.finish_reason = "length";
   } else {

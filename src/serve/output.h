@@ -39,6 +39,7 @@ struct Delta {
   std::vector<int32_t> token_ids;            // generated since the last delta
   std::vector<TokenLogprobs> logprobs;       // one for each of token_ids, when asked for
   std::optional<std::string> finish_reason;  // "stop", "length" or "tool_calls": the choice ends
+  std::string stop_string;                   // that ended it, if one did
 };
 
 struct Usage {

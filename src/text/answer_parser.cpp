@@ -159,6 +159,7 @@ void AnswerParser::add_content(std::string_view text, Delta& out) {
   if (text.empty()) return;
   StopMatcher::Output found = stops_.push(text);
   ended_ = found.matched.has_value();
+  if (ended_) stop_string_ = rules_.stop[*found.matched];
   show(found.text, /*more_follows=*/!ended_, out);
 }
 

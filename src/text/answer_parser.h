@@ -58,6 +58,8 @@ class AnswerParser {
   bool is_thinking() const { return part_ == Part::kThinking; }
   // Whether the answer has ended by a stop string or its only call. No push after that.
   bool has_ended() const { return ended_; }
+  // The stop string that ended the answer; empty if none did.
+  const std::string& stop_string() const { return stop_string_; }
   // Whether a whole call was found.
   bool has_calls() const { return calls_ > 0; }
 
@@ -101,6 +103,7 @@ class AnswerParser {
   int calls_ = 0;      // whole ones
   int next_call_ = 0;  // index
   bool ended_ = false;
+  std::string stop_string_;
 };
 
 }  // namespace ernie::text

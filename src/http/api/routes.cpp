@@ -126,8 +126,9 @@ void serve_parsed(const ApiContext& context, HttpRequest& request,
   parsed->request.options.request_id = options.head.id;
   parsed->request.options.client = request.client;
   if (context.cache_salt_by_key) {
-    parsed->request.options.cache_salt +=
-        " of " + std::string(request.header("authorization"));  // which the gate has checked
+    // Which the gate has checked.
+    parsed->request.options.cache_salt += " of " + std::string(request.header("authorization")) +
+                                          std::string(request.header("x-api-key"));
   }
   parsed->request.bytes = std::move(request.body_bytes);
   watch->set(start(std::move(*parsed), std::move(options)));

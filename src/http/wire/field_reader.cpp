@@ -164,6 +164,10 @@ void FieldReader::adopt(const FieldReader& inner) {
   if (!error_) error_ = inner.error_;
 }
 
+void FieldReader::adopt(const Error& error) {
+  if (!error_) error_ = error;
+}
+
 void FieldReader::refuse(std::string_view key, const std::string& instead, const json::value& off) {
   const json::value* value = find(key);
   if (!value || is_empty(*value) || *value == off) return;

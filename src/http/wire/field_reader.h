@@ -36,14 +36,16 @@ class FieldReader {
   std::vector<int32_t> token_ids(std::string_view key, size_t max_items);
 
   void fail(std::string_view key, const std::string& message, std::string code = "invalid_value");
-  // Takes over the error of a reader of a nested object, if it has one.
+  // Takes over an error, such as that of a reader of a nested object, if it has one.
   void adopt(const FieldReader& inner);
+  void adopt(const Error& error);
   // A field that is known but not implemented: an error unless it asks for nothing: absent, null,
   // false, empty, or `off`.
   void refuse(std::string_view key, const std::string& instead,
               const boost::json::value& off = nullptr);
 
   Status status() const { return error_ ? Status(*error_) : Status(); }
+  const std::string& prefix() const { return prefix_; }
   std::vector<std::string> unread_keys() const;
 
  private:

@@ -51,4 +51,7 @@ Result<boost::json::object> parse_json_object(std::string_view body, const JsonL
 Result<ParsedChat> parse_chat(const boost::json::object& body);
 Result<ParsedCompletion> parse_completion(const boost::json::object& body);
 
+// A request of Anthropic's Messages API; of its token count, where max_tokens is not needed.
+Result<ParsedChat> parse_anthropic(const boost::json::object& body, bool count_only = false);
+
 }  // namespace ernie::http

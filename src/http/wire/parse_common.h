@@ -6,6 +6,9 @@
 
 namespace ernie::http {
 
+inline constexpr size_t kMaxStopStrings = 16;
+inline constexpr size_t kMaxStopBytes = 1024;
+
 // Fields that chat and completions share.
 serve::GenerationOptions parse_options(FieldReader& fields);
 // What the answer must look like, in any of the ways to say so.

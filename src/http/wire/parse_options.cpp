@@ -9,8 +9,6 @@ namespace {
 namespace json = boost::json;
 
 constexpr int64_t kMaxInt = INT32_MAX;
-constexpr size_t kMaxStopStrings = 16;
-constexpr size_t kMaxStopBytes = 1024;
 constexpr size_t kMaxStopIds = 256;
 constexpr size_t kMaxLogitBias = 1024;
 constexpr size_t kMaxBadWords = 1024;

@@ -247,7 +247,8 @@ TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
     EXPECT_EQ(error->code, "unsupported_parameter") << fields;
   }
   EXPECT_FALSE(chat_error(R"("tools":[],"tool_choice":"auto","parallel_tool_calls":true)"));
-  for (const char* fields : {R"("best_of":2)", R"("suffix":"x")", R"("multimodal_data":{"image":[]})"}) {
+  for (const char* fields :
+       {R"("best_of":2)", R"("suffix":"x")", R"("multimodal_data":{"image":[]})"}) {
     EXPECT_EQ(completion_error(fields)->code, "unsupported_parameter") << fields;
   }
   EXPECT_FALSE(completion_error(R"("best_of":1,"suffix":"")"));

@@ -206,7 +206,10 @@ void GatheredChoice::add(const serve::Delta& delta) {
   }
   token_ids.insert(token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
   logprobs.insert(logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
-  if (delta.finish_reason) finish_reason = *delta.finish_reason;
+  if (delta.finish_reason) {
+    finish_reason = *delta.finish_reason;
+    stop_string = delta.stop_string;
+  }
 }
 
 std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,

@@ -27,6 +27,7 @@ struct GatheredChoice {
   std::string reasoning;
   std::vector<serve::ToolCallDelta> calls;  // whole
   std::string finish_reason;
+  std::string stop_string;
   int64_t text_begin = 0;  // characters of an echoed prompt before the first token
   std::vector<int32_t> token_ids;
   std::vector<serve::TokenLogprobs> logprobs;

@@ -1,0 +1,261 @@
+#include <boost/json/serialize.hpp>
+#include <utility>
+
+#include "http/wire/parse_common.h"
+#include "http/wire/tool_reader.h"
+
+// Anthropic's Messages API: https://docs.anthropic.com/en/api/messages.
+namespace ernie::http {
+namespace {
+
+namespace json = boost::json;
+
+constexpr size_t kMaxText = size_t{256} << 20;
+constexpr size_t kMaxName = 1024;
+
+// Turns the blocks of one message into messages of the conversation: a result of a tool is one of
+// its own.
+class BlockReader {
+ public:
+  BlockReader(std::string role, std::vector<text::ChatMessage>& out)
+      : role_(std::move(role)), out_(out) {}
+
+  Status read(const json::value& content, const std::string& name) {
+    if (content.is_string()) {
+      message().parts.push_back({text::PartKind::kText, std::string(content.as_string()), {}});
+      return {};
+    }
+    if (!content.is_array()) {
+      return invalid_argument(
+          name + " should be a string or a list of blocks, got " + describe(content), name);
+    }
+    const json::array& blocks = content.as_array();
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const std::string place = name + "[" + std::to_string(i) + "]";
+      if (!blocks[i].is_object()) {
+        return invalid_argument(place + " should be an object, got " + describe(blocks[i]), place);
+      }
+      FieldReader block(blocks[i].as_object(), place + ".");
+      const std::string type = block.string("type", 64).value_or("");
+      if (type == "tool_result") {
+        if (Status s = read_result(block, place); !s) return s;
+      } else if (type == "tool_use") {
+        read_call(block);
+      } else if (type == "thinking" && role_ == "assistant") {
+        message().reasoning_content += block.string("thinking", kMaxText).value_or("");
+      } else if (type != "redacted_thinking") {
+        add_part(block, type, message());
+      }
+      if (Status s = block.status(); !s) return s;
+    }
+    return {};
+  }
+
+ private:
+  text::ChatMessage& message() {
+    if (!open_) out_.push_back({.role = role_});
+    open_ = true;
+    return out_.back();
+  }
+
+  static void add_part(FieldReader& block, const std::string& type, text::ChatMessage& message) {
+    if (type == "text") {
+      auto text = block.string("text", kMaxText);
+      if (!text) block.fail("text", "is missing", "missing_required_parameter");
+      message.parts.push_back({text::PartKind::kText, text.value_or(""), {}});
+    } else if (type == "image") {
+      message.parts.push_back({text::PartKind::kImage, {}, {image_url(block)}});
+    } else {
+      block.fail("type",
+                 "is " + describe(json::value(type)) +
+                     "; known types are text, image, tool_use, tool_result and thinking",
+                 "unsupported_parameter");
+    }
+  }
+
+  static std::string image_url(FieldReader& block) {
+    const json::object* source = block.object("source");
+    if (!source) {
+      block.fail("source", "is missing", "missing_required_parameter");
+      return {};
+    }
+    FieldReader reader(*source, block.prefix() + "source.");
+    const std::string type = reader.string("type", 64).value_or("");
+    std::string url;
+    if (type == "base64") {
+      const std::string media_type = reader.string("media_type", 64).value_or("image/png");
+      url = "data:" + media_type + ";base64," + reader.string("data", kMaxText).value_or("");
+    } else if (type == "url") {
+      url = reader.string("url", kMaxText).value_or("");
+    } else {
+      reader.fail("type", "should be base64 or url, got " + describe(json::value(type)));
+    }
+    block.adopt(reader);
+    return url;
+  }
+
+  void read_call(FieldReader& block) {
+    const auto called = block.string("name", kMaxName);
+    if (!called) block.fail("name", "is missing", "missing_required_parameter");
+    const json::object* input = block.object("input");
+    text::ChatMessage& message = this->message();
+    if (!message.tool_calls.is_array()) message.tool_calls = json::array();
+    message.tool_calls.as_array().push_back(
+        {{"id", block.string("id", kMaxName).value_or("")},
+         {"type", "function"},
+         {"function",
+          {{"name", called.value_or("")}, {"arguments", input ? json::serialize(*input) : "{}"}}}});
+  }
+
+  Status read_result(FieldReader& block, const std::string& place) {
+    open_ = false;
+    text::ChatMessage result{.role = "tool"};
+    result.tool_call_id = block.string("tool_use_id", kMaxName).value_or("");
+    const bool failed = block.boolean("is_error").value_or(false);
+    if (failed) result.parts.push_back({text::PartKind::kText, "Error: ", {}});
+    if (const json::value* content = block.value("content")) {
+      std::vector<text::ChatMessage> inner;
+      if (Status s = BlockReader("tool", inner).read(*content, place + ".content"); !s) return s;
+      for (text::ChatMessage& each : inner) {
+        std::move(each.parts.begin(), each.parts.end(), std::back_inserter(result.parts));
+      }
+    }
+    out_.push_back(std::move(result));
+    return {};
+  }
+
+  const std::string role_;
+  std::vector<text::ChatMessage>& out_;
+  bool open_ = false;  // the last message may take more parts
+};
+
+Status read_messages(const json::array& messages, std::vector<text::ChatMessage>& out) {
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const std::string name = "messages[" + std::to_string(i) + "]";
+    if (!messages[i].is_object()) {
+      return invalid_argument(name + " should be an object, got " + describe(messages[i]), name);
+    }
+    FieldReader fields(messages[i].as_object(), name + ".");
+    const std::string role = fields.string("role", 64).value_or("");
+    if (role != "user" && role != "assistant" && role != "system") {
+      fields.fail("role", "should be user or assistant, got " + describe(json::value(role)));
+    }
+    const json::value* content = fields.value("content");
+    if (!content) fields.fail("content", "is missing", "missing_required_parameter");
+    if (Status s = fields.status(); !s) return s;
+    if (Status s = BlockReader(role, out).read(*content, name + ".content"); !s) return s;
+  }
+  return {};
+}
+
+void read_choice(FieldReader& fields, ToolReader& tools, serve::ChatRequest& request) {
+  const json::object* choice = fields.object("tool_choice");
+  if (!choice) return;
+  FieldReader reader(*choice, "tool_choice.");
+  const std::string type = reader.string("type", 16).value_or("auto");
+  if (type == "none") {
+    tools.choose_none();
+  } else if (type == "any") {
+    tools.require(reader, "type");
+  } else if (type == "tool") {
+    tools.require(reader, "type");
+    if (const auto name = ToolReader::name_in(reader, ToolReader::Form::kSchema)) {
+      tools.keep({*name}, reader, "name");
+    }
+  } else if (type != "auto") {
+    reader.fail("type", "should be auto, any, tool or none, got " + describe(json::value(type)));
+  }
+  request.tool_use.parallel = !reader.boolean("disable_parallel_tool_use").value_or(false);
+  fields.adopt(reader);
+}
+
+// The format of the answer, in output_format or output_config.format.
+void read_format(FieldReader& fields, serve::ChatRequest& request) {
+  const auto read = [&](FieldReader& outer, const char* key, const std::string& name) {
+    const json::object* format = outer.object(key);
+    if (!format) return;
+    FieldReader reader(*format, name + ".");
+    const std::string type = reader.string("type", 64).value_or("");
+    const json::value* schema = reader.value("schema");
+    if (type != "json_schema") {
+      reader.fail("type", "should be json_schema, got " + describe(json::value(type)));
+    } else if (!schema) {
+      reader.fail("schema", "is missing", "missing_required_parameter");
+    } else {
+      request.options.format = serve::AnswerFormat{{.kind = grammar::GrammarKind::kJsonSchema,
+                                                    .text = json::serialize(*schema),
+                                                    .whitespace = serve::kJsonWhitespace},
+                                                   name + ".schema"};
+    }
+    outer.adopt(reader);
+  };
+  read(fields, "output_format", "output_format");
+  if (const json::object* config = fields.object("output_config")) {
+    FieldReader reader(*config, "output_config.");
+    read(reader, "format", "output_config.format");
+    reader.string("effort", 16);
+    fields.adopt(reader);
+  }
+}
+
+void read_system(FieldReader& fields, std::vector<text::ChatMessage>& out) {
+  const json::value* system = fields.value("system");
+  if (!system) return;
+  if (Status s = BlockReader("system", out).read(*system, "system"); !s) fields.adopt(s.error());
+}
+
+}  // namespace
+
+Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
+  FieldReader fields(body);
+  ParsedChat out;
+  serve::ChatRequest& request = out.request;
+  request.model = fields.string("model", 1024).value_or("");
+  const auto max_tokens = fields.integer("max_tokens", 1, INT32_MAX);
+  if (!max_tokens && !count_only) {
+    fields.fail("max_tokens", "is missing", "missing_required_parameter");
+  }
+  serve::GenerationOptions& options = request.options;
+  if (max_tokens) options.max_tokens = static_cast<int>(*max_tokens);
+  options.temperature = fields.number("temperature", 0, 2);
+  options.top_p = fields.number("top_p", 0, 1);
+  if (auto top_k = fields.integer("top_k", 0, INT32_MAX)) options.top_k = static_cast<int>(*top_k);
+  options.stop = fields.strings("stop_sequences", kMaxStopStrings, kMaxStopBytes);
+  out.stream.stream = fields.boolean("stream").value_or(false);
+
+  ToolReader tools(fields, request);
+  tools.read_list("tools", ToolReader::Form::kSchema);
+  read_choice(fields, tools, request);
+  tools.finish();
+  read_format(fields, request);
+  // Who does not ask for thinking does not expect any.
+  request.chat.enable_thinking = false;
+  if (fields.value("thinking")) {
+    request.chat.enable_thinking.reset();
+    parse_thinking(fields, &request);
+    if (!request.chat.enable_thinking) request.chat.enable_thinking = true;
+  }
+  for (const char* key : {"container", "mcp_servers", "context_management"}) {
+    fields.refuse(key, "this server cannot do it");
+  }
+  for (const char* key : {"metadata", "service_tier", "betas", "inference_geo"}) fields.value(key);
+
+  const json::array* messages = fields.array("messages");
+  if (!messages || messages->empty()) {
+    fields.fail("messages", "should be a list of at least one message",
+                "missing_required_parameter");
+  }
+  read_system(fields, request.chat.messages);
+  if (Status s = fields.status(); !s) return s.error();
+  if (Status s = read_messages(*messages, request.chat.messages); !s) return s.error();
+  // An answer that the client has begun goes on.
+  const text::ChatMessage& last = request.chat.messages.back();
+  if (last.role == "assistant" && last.tool_calls.is_null()) {
+    request.chat.continue_final_message = true;
+    request.chat.add_generation_prompt = false;
+  }
+  out.unknown_fields = fields.unread_keys();
+  return out;
+}
+
+}  // namespace ernie::http
