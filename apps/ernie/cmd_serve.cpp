@@ -185,15 +185,17 @@ int run_serve(std::vector<std::string> args) {
   metrics.set_cache_config(cache_labels(model.engine()));
 
   auto router = std::make_shared<Router>();
-  http::register_api(*router,
-                     {.engine = &model.engine(),
-                      .service = &model.service(),
-                      .model_name = options.served_model_name,
-                      .check_model_name = options.check_model_name,
-                      .cache_salt_by_key = options.cache_salt_by_key,
-                      .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
-                                                     4 * options.server.limits.max_body_bytes),
-                               .memory = options.server.memory}});
+  const http::ApiContext api{
+      .engine = &model.engine(),
+      .service = &model.service(),
+      .model_name = options.served_model_name,
+      .check_model_name = options.check_model_name,
+      .cache_salt_by_key = options.cache_salt_by_key,
+      .json = {.max_bytes =
+                   std::max(http::JsonLimits().max_bytes, 4 * options.server.limits.max_body_bytes),
+               .memory = options.server.memory}};
+  http::register_api(*router, api);
+  http::register_utilities(*router, api);
   const auto ready = [&server] { return server->state() == ServerState::kReady; };
   http::register_health(*router, model.engine(), ready);
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;

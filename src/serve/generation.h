@@ -33,6 +33,9 @@ class GenerationState : public Generation, public std::enable_shared_from_this<G
 
   void fail(const Error& error);
 
+  // Ends it without any choice; false if it has ended already.
+  bool finish();
+
  private:
   class Sink;
   struct Choice {

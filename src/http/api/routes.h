@@ -25,6 +25,9 @@ struct ApiContext {
 // POST /v1/chat/completions and /v1/completions, GET /v1/models.
 void register_api(Router& router, ApiContext context);
 
+// POST /tokenize and /detokenize.
+void register_utilities(Router& router, ApiContext context);
+
 // GET /health and /ping. `ready` is false while starting or draining.
 void register_health(Router& router, const engine::Engine& engine, std::function<bool()> ready);
 

@@ -12,67 +12,13 @@
 #include <thread>
 
 #include "http/response_channel.h"
-#include "http/testing/recording_writer.h"
-#include "serve/testing/test_service.h"
+#include "http/testing/test_api.h"
 
 namespace ernie::http {
 namespace {
 
 namespace json = boost::json;
 using serve::Script;
-
-Script text_script(const std::string& text) { return {.tokens = serve::tokens(serve::ids(text))}; }
-
-// A service behind its routes.
-class Api {
- public:
-  explicit Api(serve::FakeEngine::Play play, serve::ServiceConfig config = {})
-      : service_(std::move(play), std::move(config)) {
-    register_api(router_, {.engine = service_.engine.get(),
-                           .service = service_.service.get(),
-                           .model_name = "tiny",
-                           .check_model_name = true});
-    register_health(router_, *service_.engine, [this] { return ready.load(); });
-  }
-
-  void call(const char* method, const char* path, std::string body,
-            std::shared_ptr<ResponseWriter> writer, ClientId client = 0) {
-    const Route* route = router_.find(method, path);
-    ASSERT_NE(route, nullptr) << path;
-    HttpRequest request;
-    request.body = std::move(body);
-    request.client = client;
-    request.request_id = "req-1";
-    route->handler(std::move(request), std::move(writer));
-  }
-  std::shared_ptr<RecordingWriter> begin(const char* path, std::string body, ClientId client = 0) {
-    auto writer = std::make_shared<RecordingWriter>();
-    call("POST", path, std::move(body), writer, client);
-    return writer;
-  }
-  std::shared_ptr<RecordingWriter> chat(const std::string& fields) {
-    auto writer =
-        begin("/v1/chat/completions",
-              R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9)" + fields + "}");
-    EXPECT_TRUE(writer->wait());
-    return writer;
-  }
-  std::shared_ptr<RecordingWriter> get(const char* path) {
-    auto writer = std::make_shared<RecordingWriter>();
-    call("GET", path, "", writer);
-    return writer;
-  }
-
-  serve::FakeEngine& engine() { return *service_.engine; }
-  serve::TestService& service() { return service_; }
-  const Router& router() const { return router_; }
-
-  std::atomic<bool> ready = true;
-
- private:
-  serve::TestService service_;
-  Router router_;
-};
 
 const char* const kStream =
     R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true})";

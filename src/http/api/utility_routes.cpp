@@ -1,0 +1,88 @@
+// Routes that look at prompts and do not generate.
+#include <span>
+#include <utility>
+
+#include "http/api/request.h"
+#include "http/wire/parse_tokenize.h"
+#include "http/wire/render_tokens.h"
+
+namespace ernie::http {
+namespace {
+
+constexpr const char* kJson = "application/json";
+constexpr size_t kIdBytes = 8;      // digits and a comma
+constexpr size_t kTokenBytes = 40;  // the text of most tokens, as a string and in JSON
+
+// Takes the bytes of an answer out of the budget while `make` makes it; the writer takes its own.
+template <typename Make>
+void send_bounded(const ApiContext& context, ResponseWriter& writer, size_t bytes, Make make) {
+  std::string text;
+  {
+    const auto share = context.json.memory.held->acquire(bytes);
+    if (!share) return writer.send_error(context.json.memory.exhausted());
+    text = make();
+  }
+  writer.send(200, kJson, std::move(text));
+}
+
+void send_tokens(const ApiContext& context, ResponseWriter& writer, std::span<const int32_t> tokens,
+                 bool token_strs) {
+  const size_t bytes = tokens.size() * (kIdBytes + (token_strs ? kTokenBytes : 0));
+  send_bounded(context, writer, bytes, [&] {
+    std::optional<std::vector<std::string>> strs;
+    if (token_strs) {
+      strs.emplace();
+      for (const int32_t& id : tokens) strs->push_back(context.service->decode({&id, 1}));
+    }
+    return tokenize_answer(tokens, strs, context.engine->config().max_model_len);
+  });
+}
+
+Status serve_tokenize(const ApiContext& context, HttpRequest& http,
+                      const std::shared_ptr<ResponseWriter>& writer,
+                      const std::shared_ptr<Watch>& watch) {
+  auto parsed = read_body(context, http, parse_tokenize);
+  if (!parsed) return parsed.error();
+  if (auto s = check_model(context, parsed->model); !s) return s;
+  const bool token_strs = parsed->token_strs;
+  if (!parsed->chat) {
+    const auto tokens = context.service->encode(parsed->prompt);
+    if (!tokens) return tokens.error();
+    send_tokens(context, *writer, *tokens, token_strs);
+    return {};
+  }
+  set_owner(context, http, "tokenize-", parsed->chat->options);
+  parsed->chat->bytes = std::move(http.body_bytes);
+  watch->set(context.service->render(
+      std::move(*parsed->chat),
+      [context, writer, token_strs](Result<std::vector<serve::RenderedPrompt>> prompts) {
+        if (!prompts) return writer->send_error(prompts.error());
+        send_tokens(context, *writer, prompts->front().prompt->tokens, token_strs);
+      }));
+  return {};
+}
+
+Status serve_detokenize(const ApiContext& context, HttpRequest& http,
+                        const std::shared_ptr<ResponseWriter>& writer,
+                        const std::shared_ptr<Watch>&) {
+  const auto parsed = read_body(context, http, [&](const boost::json::object& body) {
+    return parse_detokenize(body, context.service->vocab_size(),
+                            context.engine->config().max_model_len);
+  });
+  if (!parsed) return parsed.error();
+  if (auto s = check_model(context, parsed->model); !s) return s;
+  send_bounded(context, *writer, parsed->tokens.size() * kTokenBytes,
+               [&] { return detokenize_answer(context.service->decode(parsed->tokens)); });
+  return {};
+}
+
+}  // namespace
+
+void register_utilities(Router& router, ApiContext api) {
+  auto context = std::make_shared<const ApiContext>(std::move(api));
+  const RouteOptions inference{.requires_json = true, .is_inference = true};
+  router.add("POST", "/tokenize", inference, on_pool(context, serve_tokenize));
+  router.add("POST", "/detokenize", inference, on_pool(context, serve_detokenize));
+}
+
+}  // namespace ernie::http
