@@ -58,3 +58,65 @@ def test_tokens_need_the_key(make_server):
     for path, body in [("/tokenize", {"prompt": "a"}), ("/detokenize", {"tokens": [1]})]:
         assert locked.post(path, body)[0] == 401
         assert locked.post(path, body, {"Authorization": "Bearer secret"})[0] == 200
+
+
+def render(server, messages, **fields):
+    status, shown = server.post("/v1/chat/completions/render", {"messages": messages, **fields})
+    assert status == 200, shown
+    return shown
+
+
+def test_a_rendered_chat_is_the_prompt_of_the_answer(server):
+    shown = render(server, CHAT, max_tokens=7)
+    asked = server.chat(messages=CHAT, max_tokens=1, return_token_ids=True)[1]
+    message = asked["choices"][0]["message"]
+    assert shown["token_ids"] == message["prompt_token_ids"] and shown["prompt"] == message["prompt_tokens"]
+    assert shown["prompt_tokens"] == asked["usage"]["prompt_tokens"] and shown["media"] == []
+    assert shown["max_tokens"] == 7 and render(server, CHAT)["max_tokens"] == 512 - shown["prompt_tokens"]
+
+
+def test_rendering_generates_nothing(server):
+    before = server.metrics()
+    render(server, CHAT)
+    assert server.metrics()["fastdeploy:requests_number_total"] == before["fastdeploy:requests_number_total"]
+
+
+def test_pictures_are_told_by_place_cost_and_content(server):
+    parts = with_picture(0)[0]["content"][:1] * 2 + with_picture(1, 56, 56)[0]["content"]
+    shown = render(server, [{"role": "user", "content": parts}])
+    first, again, other = shown["media"]
+    assert (first["kind"], first["tokens"], first["grid"]) == ("image", 6, {"frames": 1, "height": 4, "width": 6})
+    assert (other["tokens"], other["grid"]) == (4, {"frames": 1, "height": 4, "width": 4})
+    assert first["hash"] == again["hash"] != other["hash"] and len(bytes.fromhex(first["hash"])) == 32
+    assert shown["prompt"].count("<|IMAGE_PLACEHOLDER|>") == 3
+    placeholder = shown["token_ids"][first["begin"]]
+    for item in shown["media"]:
+        end = item["begin"] + item["tokens"]
+        assert shown["token_ids"][item["begin"]:end] == [placeholder] * item["tokens"]
+        assert placeholder not in (shown["token_ids"][item["begin"] - 1], shown["token_ids"][end])
+    salted = render(server, [{"role": "user", "content": parts}], cache_salt="mine")
+    assert salted["media"][0]["hash"] != first["hash"] and salted["token_ids"] == shown["token_ids"]
+
+
+def test_a_video_is_one_item(make_server):
+    server = make_server("--max-model-len", "1024")
+    frames = [picture(i, 56, 56) for i in range(3)]
+    item, = render(server, [{"role": "user", "content": [{"type": "video", "video": frames}]}])["media"]
+    assert (item["kind"], item["tokens"]) == ("video", 2 * 324)
+    assert item["grid"] == {"frames": 4, "height": 36, "width": 36}
+
+
+def test_rendered_completions(server):
+    status, shown = server.post("/v1/completions/render", {"prompt": [TEXT, "Hello"], "n": 3, "max_tokens": 5})
+    tokens = [server.post("/tokenize", {"prompt": text})[1]["tokens"] for text in (TEXT, "Hello")]
+    assert status == 200 and [item["token_ids"] for item in shown["data"]] == tokens
+    assert [item["prompt"] for item in shown["data"]] == [TEXT, "Hello"]
+    assert shown["prompt_tokens"] == sum(map(len, tokens))
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/chat/completions/render"])
+@pytest.mark.parametrize("fields, param", [
+    ({"temperature": 9}, "temperature"), ({"messages": []}, "messages"), ({"min_tokens": 600}, "min_tokens"),
+    ({"messages": with_picture() * 5}, "messages"), ({"guided_json": {"type": "x"}}, "guided_json")])
+def test_what_is_not_run_is_not_rendered(server, path, fields, param):
+    expect(server, 400, {"messages": CHAT, **fields}, param=param, path=path)

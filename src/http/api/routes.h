@@ -25,7 +25,8 @@ struct ApiContext {
 // POST /v1/chat/completions and /v1/completions, GET /v1/models.
 void register_api(Router& router, ApiContext context);
 
-// POST /tokenize and /detokenize.
+// What generates nothing: POST /tokenize, /detokenize, and /render below either route of
+// completions.
 void register_utilities(Router& router, ApiContext context);
 
 // GET /health and /ping. `ready` is false while starting or draining.

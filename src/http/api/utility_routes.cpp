@@ -9,6 +9,8 @@
 namespace ernie::http {
 namespace {
 
+using Prompts = std::vector<serve::RenderedPrompt>;
+
 constexpr const char* kJson = "application/json";
 constexpr size_t kIdBytes = 8;      // digits and a comma
 constexpr size_t kTokenBytes = 40;  // the text of most tokens, as a string and in JSON
@@ -54,8 +56,7 @@ Status serve_tokenize(const ApiContext& context, HttpRequest& http,
   set_owner(context, http, "tokenize-", parsed->chat->options);
   parsed->chat->bytes = std::move(http.body_bytes);
   watch->set(context.service->render(
-      std::move(*parsed->chat),
-      [context, writer, token_strs](Result<std::vector<serve::RenderedPrompt>> prompts) {
+      std::move(*parsed->chat), [context, writer, token_strs](const Result<Prompts>& prompts) {
         if (!prompts) return writer->send_error(prompts.error());
         send_tokens(context, *writer, prompts->front().prompt->tokens, token_strs);
       }));
@@ -76,6 +77,44 @@ Status serve_detokenize(const ApiContext& context, HttpRequest& http,
   return {};
 }
 
+size_t shown_bytes(const Prompts& prompts) {
+  size_t bytes = 0;
+  for (const auto& prompt : prompts)
+    bytes += prompt.prompt->tokens.size() * kIdBytes + 2 * prompt.text.size();
+  return bytes;
+}
+
+// `show` makes the answer of the prompts and the length of the context.
+template <typename Parsed, typename Show>
+Status serve_render(const ApiContext& context, HttpRequest& http,
+                    const std::shared_ptr<ResponseWriter>& writer,
+                    const std::shared_ptr<Watch>& watch,
+                    Result<Parsed> (*parse)(const boost::json::object&), Show show) {
+  auto parsed = read_request(context, http, parse, "render-");
+  if (!parsed) return parsed.error();
+  watch->set(context.service->render(
+      std::move(parsed->request), [context, writer, show](const Result<Prompts>& prompts) {
+        if (!prompts) return writer->send_error(prompts.error());
+        send_bounded(context, *writer, shown_bytes(*prompts),
+                     [&] { return show(*prompts, context.engine->config().max_model_len); });
+      }));
+  return {};
+}
+
+Status serve_rendered_chat(const ApiContext& context, HttpRequest& http,
+                           const std::shared_ptr<ResponseWriter>& writer,
+                           const std::shared_ptr<Watch>& watch) {
+  return serve_render(
+      context, http, writer, watch, parse_chat,
+      [](const Prompts& prompts, int len) { return rendered_chat(prompts.front(), len); });
+}
+
+Status serve_rendered_completion(const ApiContext& context, HttpRequest& http,
+                                 const std::shared_ptr<ResponseWriter>& writer,
+                                 const std::shared_ptr<Watch>& watch) {
+  return serve_render(context, http, writer, watch, parse_completion, rendered_completion);
+}
+
 }  // namespace
 
 void register_utilities(Router& router, ApiContext api) {
@@ -83,6 +122,10 @@ void register_utilities(Router& router, ApiContext api) {
   const RouteOptions inference{.requires_json = true, .is_inference = true};
   router.add("POST", "/tokenize", inference, on_pool(context, serve_tokenize));
   router.add("POST", "/detokenize", inference, on_pool(context, serve_detokenize));
+  router.add("POST", "/v1/chat/completions/render", inference,
+             on_pool(context, serve_rendered_chat));
+  router.add("POST", "/v1/completions/render", inference,
+             on_pool(context, serve_rendered_completion));
 }
 
 }  // namespace ernie::http

@@ -115,5 +115,51 @@ TEST_F(UtilityRoutes, DetokenizeNamesTheIdThatIsNone) {
   EXPECT_EQ(refused("/detokenize", "{}").at("code"), json::value("missing_required_parameter"));
 }
 
+TEST_F(UtilityRoutes, ARenderedChatIsThePromptThatWouldRun) {
+  const std::string body =
+      R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true})";
+  const auto shown = api_.post("/v1/chat/completions/render", body)->json();
+  EXPECT_TRUE(api_.engine().requests().empty()) << "nothing is generated";
+  api_.post("/v1/chat/completions", body);
+  const auto& request = api_.engine().requests().at(0);
+  EXPECT_EQ(shown.at("token_ids"), id_list(request.prompt->tokens));
+  EXPECT_EQ(shown.at("prompt"), json::value("<|begin_of_sentence|>User: Hi\nAssistant: <think>"));
+  EXPECT_EQ(shown.at("prompt_tokens"), json::value(request.prompt->tokens.size()));
+  EXPECT_EQ(shown.at("max_tokens"), json::value(9));
+  EXPECT_EQ(shown.at("media"), json::array{});
+}
+
+TEST_F(UtilityRoutes, RenderedCompletionsAreAListWithATotal) {
+  const auto shown = api_.post("/v1/completions/render", R"({"prompt":["a red","dog"]})")->json();
+  const auto& data = shown.at("data").as_array();
+  ASSERT_EQ(data.size(), 2u);
+  const std::vector<std::string> texts{"a red", "dog"};
+  size_t total = 0;
+  for (size_t i = 0; i < 2; ++i) {
+    const auto ids = serve::ids(texts[i]);
+    EXPECT_EQ(data[i].at("index"), json::value(i));
+    EXPECT_EQ(data[i].at("prompt"), json::value(texts[i]));
+    EXPECT_EQ(data[i].at("token_ids"), id_list(ids));
+    EXPECT_EQ(data[i].at("max_tokens"), json::value(512 - ids.size()));
+    total += ids.size();
+  }
+  EXPECT_EQ(shown.at("prompt_tokens"), json::value(total));
+}
+
+TEST_F(UtilityRoutes, WhatWouldNotRunIsNotRendered) {
+  const std::string chat = R"({"messages":[{"role":"user","content":"Hi"}],)";
+  for (const auto& [field, param] : std::vector<std::pair<std::string, std::string>>{
+           {R"("temperature":3)", "temperature"},
+           {R"("stop_token_ids":[736])", "stop_token_ids"},
+           {R"("guided_regex":"(")", "guided_regex"},
+           {R"("bad_words":["two words"])", "bad_words"}}) {
+    const std::string body = chat + field + "}";
+    EXPECT_EQ(refused("/v1/chat/completions", body), refused("/v1/chat/completions/render", body));
+    EXPECT_EQ(refused("/v1/chat/completions/render", body).at("param"), json::value(param));
+  }
+  EXPECT_EQ(refused("/v1/completions/render", R"({"prompt":[736]})").at("param"),
+            json::value("prompt"));
+}
+
 }  // namespace
 }  // namespace ernie::http
