@@ -28,12 +28,16 @@ Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
   };
 }
 
+Error model_not_served(const ApiContext& context, const std::string& model) {
+  return {ErrorKind::kNotFound,
+          "the model " + describe(boost::json::value(model)) +
+              " is not served here; this server has \"" + context.model_name + "\"",
+          "model", "model_not_support"};
+}
+
 Status check_model(const ApiContext& context, const std::string& model) {
   if (!context.check_model_name || model.empty() || model == context.model_name) return {};
-  return Error{ErrorKind::kNotFound,
-               "the model " + describe(boost::json::value(model)) +
-                   " is not served here; this server has \"" + context.model_name + "\"",
-               "model", "model_not_support"};
+  return model_not_served(context, model);
 }
 
 void warn_unknown_fields(const std::vector<std::string>& names) {

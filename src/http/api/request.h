@@ -19,6 +19,7 @@ using Serve = Status (*)(const ApiContext&, HttpRequest&, const std::shared_ptr<
 // Parsing belongs to the service's pool for text, not to the threads that move bytes.
 Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve);
 
+Error model_not_served(const ApiContext& context, const std::string& model);
 Status check_model(const ApiContext& context, const std::string& model);
 
 // Warns once for each name, for the first hundred names.

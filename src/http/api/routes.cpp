@@ -2,6 +2,7 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <charconv>
 #include <chrono>
 #include <utility>
 
@@ -57,16 +58,43 @@ Status serve_completion(const ApiContext& context, HttpRequest& http,
   return {};
 }
 
-std::string models_json(const ApiContext& context) {
-  json::object model{{"id", context.model_name},
-                     {"object", "model"},
-                     {"created", unix_now()},
-                     {"owned_by", "ernie.cpp"},
-                     {"root", context.model_name},
-                     {"parent", nullptr},
-                     {"max_model_len", context.engine->config().max_model_len},
-                     {"permission", json::array{}}};
-  return json::serialize(json::object{{"object", "list"}, {"data", json::array{std::move(model)}}});
+json::object model_json(const ApiContext& context) {
+  return {{"id", context.model_name},
+          {"object", "model"},
+          {"created", unix_now()},
+          {"owned_by", "ernie.cpp"},
+          {"root", context.model_name},
+          {"parent", nullptr},
+          {"max_model_len", context.engine->config().max_model_len},
+          {"permission", json::array{}}};
+}
+
+// A path with each escape as its character; the server lets only whole escapes pass.
+std::string unescaped(std::string_view path) {
+  std::string out;
+  for (size_t i = 0; i < path.size(); ++i) {
+    unsigned char c = static_cast<unsigned char>(path[i]);
+    if (c == '%' && path.size() - i > 2) {
+      std::from_chars(path.data() + i + 1, path.data() + i + 3, c, 16);
+      i += 2;
+    }
+    out += static_cast<char>(c);
+  }
+  return out;
+}
+
+constexpr std::string_view kModels = "/v1/models";
+
+void list_models(const ApiContext& context, ResponseWriter& writer) {
+  writer.send(200, "application/json",
+              json::serialize(
+                  json::object{{"object", "list"}, {"data", json::array{model_json(context)}}}));
+}
+
+void show_model(const ApiContext& context, const HttpRequest& request, ResponseWriter& writer) {
+  const std::string id = unescaped(std::string_view(request.path).substr(kModels.size() + 1));
+  if (id != context.model_name) return writer.send_error(model_not_served(context, id));
+  writer.send(200, "application/json", json::serialize(model_json(context)));
 }
 
 }  // namespace
@@ -76,9 +104,13 @@ void register_api(Router& router, ApiContext api) {
   const RouteOptions inference{.requires_json = true, .is_inference = true};
   router.add("POST", "/v1/chat/completions", inference, on_pool(context, serve_chat));
   router.add("POST", "/v1/completions", inference, on_pool(context, serve_completion));
-  router.add("GET", "/v1/models", {},
-             [context](HttpRequest, std::shared_ptr<ResponseWriter> writer) {
-               writer->send(200, "application/json", models_json(*context));
+  router.add("GET", std::string(kModels), {},
+             [context](const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
+               list_models(*context, *writer);
+             });
+  router.add("GET", std::string(kModels) + "/*", {},
+             [context](const HttpRequest& request, const std::shared_ptr<ResponseWriter>& writer) {
+               show_model(*context, request, *writer);
              });
 }
 

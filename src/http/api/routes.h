@@ -22,7 +22,7 @@ struct ApiContext {
   JsonLimits json;
 };
 
-// POST /v1/chat/completions and /v1/completions, GET /v1/models.
+// POST /v1/chat/completions and /v1/completions, GET /v1/models and each model below it.
 void register_api(Router& router, ApiContext context);
 
 // What generates nothing: POST /tokenize, /detokenize, and /render below either route of

@@ -143,6 +143,25 @@ TEST(Routes, ModelsNameTheOneServed) {
   EXPECT_EQ(body.at("data").at(0).at("max_model_len"), json::value(512));
 }
 
+TEST(Routes, OneModelIsShownByItsName) {
+  Api api(serve::always(text_script("a")), {}, "baidu/ERNIE:4.5");
+  const auto listed = api.get("/v1/models")->json().at("data").at(0).at("id");
+  for (const char* path : {"/v1/models/baidu/ERNIE:4.5", "/v1/models/baidu%2FERNIE:4.5",
+                           "/v1/models/baidu%2fERNIE%3A4.5"}) {
+    const auto writer = api.get(path);
+    EXPECT_EQ(writer->status(), 200) << path;
+    EXPECT_EQ(writer->json().at("id"), listed);
+    EXPECT_EQ(writer->json().at("object"), json::value("model"));
+  }
+  for (const char* path : {"/v1/models/baidu", "/v1/models/other", "/v1/models/baidu%2",
+                           "/v1/models/baidu/ERNIE:4.5/x", "/v1/models/baidu%252FERNIE:4.5"}) {
+    const auto writer = api.get(path);
+    EXPECT_EQ(writer->status(), 404) << path;
+    EXPECT_EQ(writer->json().at("error").at("param"), json::value("model"));
+  }
+  EXPECT_EQ(api.router().find("GET", "/v1/models/"), nullptr);
+}
+
 // A18
 TEST(Routes, OnlyHealthRoutesAreOpen) {
   Api api(serve::always(text_script("a")));

@@ -21,11 +21,12 @@ inline serve::Script text_script(const std::string& text) {
 // A service behind its routes.
 class Api {
  public:
-  explicit Api(serve::FakeEngine::Play play, serve::ServiceConfig config = {})
+  explicit Api(serve::FakeEngine::Play play, serve::ServiceConfig config = {},
+               std::string model_name = "tiny")
       : service_(std::move(play), std::move(config)) {
     const ApiContext context{.engine = service_.engine.get(),
                              .service = service_.service.get(),
-                             .model_name = "tiny",
+                             .model_name = std::move(model_name),
                              .check_model_name = true};
     register_api(router_, context);
     register_utilities(router_, context);
@@ -37,6 +38,7 @@ class Api {
     const Route* route = router_.find(method, path);
     ASSERT_NE(route, nullptr) << path;
     HttpRequest request;
+    request.path = path;
     request.body = std::move(body);
     request.client = client;
     request.request_id = "req-1";
