@@ -25,8 +25,8 @@ struct ApiContext {
 // POST /v1/chat/completions and /v1/completions, GET /v1/models and each model below it.
 void register_api(Router& router, ApiContext context);
 
-// What generates nothing: POST /tokenize, /detokenize, and /render below either route of
-// completions.
+// What generates nothing: POST /tokenize, /detokenize, /render below either route of completions;
+// and what this kind of model cannot do: POST /v1/embeddings, /v1/reward, /pooling, /score.
 void register_utilities(Router& router, ApiContext context);
 
 // GET /health and /ping. `ready` is false while starting or draining.

@@ -115,6 +115,14 @@ Status serve_rendered_completion(const ApiContext& context, HttpRequest& http,
   return serve_render(context, http, writer, watch, parse_completion, rendered_completion);
 }
 
+// What only models with other heads can answer.
+void refuse_embedding(const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
+  writer->send_error(invalid_argument(
+      "this server's model generates text and has no head for embeddings, scores or rewards; send "
+      "the request to a server of a model that has one",
+      {}, "unsupported_by_model"));
+}
+
 }  // namespace
 
 void register_utilities(Router& router, ApiContext api) {
@@ -126,6 +134,8 @@ void register_utilities(Router& router, ApiContext api) {
              on_pool(context, serve_rendered_chat));
   router.add("POST", "/v1/completions/render", inference,
              on_pool(context, serve_rendered_completion));
+  for (const char* path : {"/v1/embeddings", "/v1/reward", "/pooling", "/score"})
+    router.add("POST", path, inference, refuse_embedding);
 }
 
 }  // namespace ernie::http

@@ -161,5 +161,14 @@ TEST_F(UtilityRoutes, WhatWouldNotRunIsNotRendered) {
             json::value("prompt"));
 }
 
+TEST_F(UtilityRoutes, EmbeddingsAreRefusedWithTheReason) {
+  for (const char* path : {"/v1/embeddings", "/v1/reward", "/pooling", "/score"}) {
+    const auto error = refused(path, R"({"model":"tiny","input":"a"})");
+    EXPECT_EQ(error.at("code"), json::value("unsupported_by_model"));
+    EXPECT_NE(std::string(error.at("message").as_string()).find("no head for embeddings"),
+              std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace ernie::http
