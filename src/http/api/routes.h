@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -34,5 +35,10 @@ void register_health(Router& router, const engine::Engine& engine, std::function
 
 // GET /metrics. `refresh` brings gauges up to date before each scrape.
 void register_metrics(Router& router, obs::Metrics& metrics, std::function<void()> refresh);
+
+// What else an operator may ask, beside the metrics: GET /config-info answers `config_info`, GET
+// /load how busy the engine is.
+void register_status(Router& router, const engine::Engine& engine,
+                     const boost::json::object& config_info);
 
 }  // namespace ernie::http

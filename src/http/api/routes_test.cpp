@@ -9,6 +9,7 @@
 #include <future>
 #include <limits>
 #include <regex>
+#include <set>
 #include <thread>
 
 #include "http/response_channel.h"
@@ -136,6 +137,18 @@ TEST(Routes, HealthFollowsTheEngine) {
   }
 }
 
+TEST(Routes, LoadAndConfigurationAreShown) {
+  Api api(serve::always(text_script("a")));
+  EXPECT_EQ(api.get("/config-info")->json(), json::parse(R"({"flags":{"port":1}})"));
+  api.engine().set_load(
+      {.running = 2, .waiting = 3, .total_blocks = 8, .free_blocks = 1, .available_blocks = 6});
+  const auto load = api.get("/load")->json();
+  EXPECT_EQ(load.at("running"), json::value(2));
+  EXPECT_EQ(load.at("waiting"), json::value(3));
+  EXPECT_EQ(load.at("kv_usage"), json::value(0.25));
+  EXPECT_EQ(load.at("kv_blocks").at("free"), json::value(1));
+}
+
 TEST(Routes, ModelsNameTheOneServed) {
   Api api(serve::always(text_script("a")));
   const auto body = api.get("/v1/models")->json();
@@ -165,9 +178,9 @@ TEST(Routes, OneModelIsShownByItsName) {
 // A18
 TEST(Routes, OnlyHealthRoutesAreOpen) {
   Api api(serve::always(text_script("a")));
+  const std::set<std::string> open_paths{"/health", "/ping", "/load", "/config-info"};
   for (const Route& route : api.router().routes()) {
-    const bool open = route.path == "/health" || route.path == "/ping";
-    EXPECT_EQ(route.options.requires_key, !open) << route.path;
+    EXPECT_EQ(route.options.requires_key, !open_paths.contains(route.path)) << route.path;
     EXPECT_EQ(route.options.requires_json, route.method == "POST") << route.path;
     EXPECT_EQ(route.options.is_inference, route.method == "POST") << route.path;
   }
