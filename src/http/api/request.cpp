@@ -55,15 +55,17 @@ void warn_unknown_fields(const std::vector<std::string>& names) {
   }
 }
 
-void set_owner(const ApiContext& context, const HttpRequest& http, const char* id_prefix,
+void set_owner(const ApiContext& context, const HttpRequest& http,
+               const std::shared_ptr<Watch>& watch, const char* id_prefix,
                serve::GenerationOptions& options) {
-  options.request_id =
-      id_prefix + (options.request_id.empty() ? http.request_id : options.request_id);
+  std::string id = options.request_id.empty() ? http.request_id : options.request_id;
+  options.request_id = id_prefix + id;
   options.client = http.client;
   if (context.cache_salt_by_key) {
     options.cache_salt +=
         " of " + std::string(http.header("authorization"));  // which the gate has checked
   }
+  context.under_way->add(http.client, options.request_id, std::move(id), watch);
 }
 
 }  // namespace ernie::http

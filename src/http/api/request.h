@@ -37,20 +37,23 @@ auto read_body(const ApiContext& context, HttpRequest& request, Parse parse)
   return parsed;
 }
 
-// Fills in who asks: the client, the id of its answer and whose caches it shares.
-void set_owner(const ApiContext& context, const HttpRequest& http, const char* id_prefix,
+// Fills in who asks (the client, the id of its answer and whose caches it shares) and lists the
+// request among those under way.
+void set_owner(const ApiContext& context, const HttpRequest& http,
+               const std::shared_ptr<Watch>& watch, const char* id_prefix,
                serve::GenerationOptions& options);
 
 // A chat or completion request, ready for the service.
 template <typename Parsed>
 Result<Parsed> read_request(const ApiContext& context, HttpRequest& http,
+                            const std::shared_ptr<Watch>& watch,
                             Result<Parsed> (*parse)(const boost::json::object&),
                             const char* id_prefix) {
   auto parsed = read_body(context, http, parse);
   if (!parsed) return parsed;
   auto& request = parsed->request;
   if (auto s = check_model(context, request.model); !s) return s.error();
-  set_owner(context, http, id_prefix, request.options);
+  set_owner(context, http, watch, id_prefix, request.options);
   request.bytes = std::move(http.body_bytes);
   return parsed;
 }

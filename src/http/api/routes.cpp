@@ -37,7 +37,7 @@ AnswerOptions answer_options(const ApiContext& context, const serve::GenerationO
 Status serve_chat(const ApiContext& context, HttpRequest& http,
                   const std::shared_ptr<ResponseWriter>& writer,
                   const std::shared_ptr<Watch>& watch) {
-  auto parsed = read_request(context, http, parse_chat, "chatcmpl-");
+  auto parsed = read_request(context, http, watch, parse_chat, "chatcmpl-");
   if (!parsed) return parsed.error();
   auto options = answer_options(context, parsed->request.options, parsed->stream, true);
   watch->set(
@@ -48,7 +48,7 @@ Status serve_chat(const ApiContext& context, HttpRequest& http,
 Status serve_completion(const ApiContext& context, HttpRequest& http,
                         const std::shared_ptr<ResponseWriter>& writer,
                         const std::shared_ptr<Watch>& watch) {
-  auto parsed = read_request(context, http, parse_completion, "cmpl-");
+  auto parsed = read_request(context, http, watch, parse_completion, "cmpl-");
   if (!parsed) return parsed.error();
   auto options = answer_options(context, parsed->request.options, parsed->stream, false);
   options.echo = parsed->request.echo;

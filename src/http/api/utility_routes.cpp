@@ -1,17 +1,24 @@
 // Routes that look at prompts and do not generate.
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value_from.hpp>
 #include <span>
 #include <utility>
 
 #include "http/api/request.h"
+#include "http/wire/parse_abort.h"
 #include "http/wire/parse_tokenize.h"
 #include "http/wire/render_tokens.h"
 
 namespace ernie::http {
 namespace {
 
+namespace json = boost::json;
+
 using Prompts = std::vector<serve::RenderedPrompt>;
 
 constexpr const char* kJson = "application/json";
+constexpr size_t kMaxAbortBytes = size_t{1} << 20;
 constexpr size_t kIdBytes = 8;      // digits and a comma
 constexpr size_t kTokenBytes = 40;  // the text of most tokens, as a string and in JSON
 
@@ -53,7 +60,7 @@ Status serve_tokenize(const ApiContext& context, HttpRequest& http,
     send_tokens(context, *writer, *tokens, token_strs);
     return {};
   }
-  set_owner(context, http, "tokenize-", parsed->chat->options);
+  set_owner(context, http, watch, "tokenize-", parsed->chat->options);
   parsed->chat->bytes = std::move(http.body_bytes);
   watch->set(context.service->render(
       std::move(*parsed->chat), [context, writer, token_strs](const Result<Prompts>& prompts) {
@@ -66,7 +73,7 @@ Status serve_tokenize(const ApiContext& context, HttpRequest& http,
 Status serve_detokenize(const ApiContext& context, HttpRequest& http,
                         const std::shared_ptr<ResponseWriter>& writer,
                         const std::shared_ptr<Watch>&) {
-  const auto parsed = read_body(context, http, [&](const boost::json::object& body) {
+  const auto parsed = read_body(context, http, [&](const json::object& body) {
     return parse_detokenize(body, context.service->vocab_size(),
                             context.engine->config().max_model_len);
   });
@@ -89,8 +96,8 @@ template <typename Parsed, typename Show>
 Status serve_render(const ApiContext& context, HttpRequest& http,
                     const std::shared_ptr<ResponseWriter>& writer,
                     const std::shared_ptr<Watch>& watch,
-                    Result<Parsed> (*parse)(const boost::json::object&), Show show) {
-  auto parsed = read_request(context, http, parse, "render-");
+                    Result<Parsed> (*parse)(const json::object&), Show show) {
+  auto parsed = read_request(context, http, watch, parse, "render-");
   if (!parsed) return parsed.error();
   watch->set(context.service->render(
       std::move(parsed->request), [context, writer, show](const Result<Prompts>& prompts) {
@@ -123,6 +130,22 @@ void refuse_embedding(const HttpRequest&, const std::shared_ptr<ResponseWriter>&
       {}, "unsupported_by_model"));
 }
 
+// Short work, done at once: it must not wait behind what it is to end.
+Status abort_requests(const ApiContext& context, HttpRequest& http, ResponseWriter& writer) {
+  const auto parsed = read_body(context, http, parse_abort);
+  if (!parsed) return parsed.error();
+  std::vector<std::string> aborted, not_found;
+  if (parsed->all) aborted = context.under_way->abort(http.client, {});
+  for (const std::string& id : parsed->ids) {
+    const bool found = !context.under_way->abort(http.client, id).empty();
+    (found ? aborted : not_found).push_back(id);
+  }
+  writer.send(200, kJson,
+              json::serialize(json::object{{"aborted", json::value_from(aborted)},
+                                           {"not_found", json::value_from(not_found)}}));
+  return {};
+}
+
 }  // namespace
 
 void register_utilities(Router& router, ApiContext api) {
@@ -134,6 +157,12 @@ void register_utilities(Router& router, ApiContext api) {
              on_pool(context, serve_rendered_chat));
   router.add("POST", "/v1/completions/render", inference,
              on_pool(context, serve_rendered_completion));
+  router.add("POST", "/v1/abort_requests",
+             {.requires_json = true, .max_body_bytes = kMaxAbortBytes},
+             [context](HttpRequest http, const std::shared_ptr<ResponseWriter>& writer) {
+               if (auto s = abort_requests(*context, http, *writer); !s)
+                 writer->send_error(s.error());
+             });
   for (const char* path : {"/v1/embeddings", "/v1/reward", "/pooling", "/score"})
     router.add("POST", path, inference, refuse_embedding);
 }
