@@ -4,6 +4,10 @@
 
 #include <boost/json.hpp>
 #include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "http/testing/test_api.h"
 

@@ -4,6 +4,8 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <chrono>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "http/api/answer.h"

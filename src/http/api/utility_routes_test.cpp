@@ -70,6 +70,7 @@ TEST_F(UtilityRoutes, WhatTokenizeCannotDoIsRefused) {
            {messages + R"("chat_template":"x"})", "chat_template"},
            {messages + R"("mm_processor_kwargs":{}})", "mm_processor_kwargs"},
            {prompt + R"("add_generation_prompt":true})", "add_generation_prompt"},
+           {prompt + R"("enable_thinking":false})", "enable_thinking"},
            {prompt + R"("return_token_strs":1})", "return_token_strs"},
            {R"({"messages":[]})", "messages"}}) {
     EXPECT_EQ(refused("/tokenize", body).at("param"), json::value(param)) << body;
@@ -112,6 +113,8 @@ TEST_F(UtilityRoutes, DetokenizeNamesTheIdThatIsNone) {
   for (int i = 0; i < 512; ++i) many += ",1";
   EXPECT_EQ(refused("/detokenize", R"({"tokens":[)" + many + "]}").at("message"),
             json::value("tokens has 513 items; at most 512 are allowed (--max-model-len)"));
+  EXPECT_EQ(refused("/detokenize", R"({"tokens":[1],"skip_special_tokens":true})").at("param"),
+            json::value("skip_special_tokens"));
   EXPECT_EQ(refused("/detokenize", "{}").at("code"), json::value("missing_required_parameter"));
 }
 

@@ -27,7 +27,7 @@ class Watch {
   // Ends the generation, whether it is set already or will be, with this answer.
   void abort(const Error& error);
 
-  // Keeps something for as long as the request is under way.
+  // Keeps something for as long as the request is under way. Called before set().
   void keep(std::shared_ptr<void> held) { held_ = std::move(held); }
 
  private:

@@ -48,8 +48,8 @@ Result<ParsedTokenize> parse_tokenize(const json::object& body) {
     fields.fail("prompt", "is missing: a prompt or messages are required",
                 "missing_required_parameter");
   if (!is_chat) {
-    for (const char* key :
-         {"add_generation_prompt", "chat_template", "chat_template_kwargs", "tools"})
+    for (const char* key : {"add_generation_prompt", "chat_template", "chat_template_kwargs",
+                            "enable_thinking", "tools"})
       fields.refuse(key, "it belongs to messages");
   }
   fields.refuse("mm_processor_kwargs", "start the server with --mm-processor-kwargs");
@@ -71,6 +71,7 @@ Result<ParsedDetokenize> parse_detokenize(const json::object& body, int vocab_si
   FieldReader fields(body);
   ParsedDetokenize out;
   out.model = fields.string("model", 1024).value_or("");
+  refuse_true(fields, "skip_special_tokens", "the text of special tokens is shown too");
   const json::array* tokens = fields.array("tokens");
   if (!fields.value("tokens"))
     fields.fail("tokens", "is missing: a list of token ids is required",
