@@ -142,6 +142,7 @@ def as_json(values):
 SEEDS = {
     "request_head": heads, "grammar": grammars, "chunked_body": chunks, "http_url": urls, "safetensors": tensors, "jinja": templates,
     "chat_json": lambda: as_json(chats()), "completion_json": lambda: as_json(completions()),
+    "tokenize_json": lambda: as_json([*chats(), {"prompt": "a", "return_token_strs": True}, {"tokens": [0, 1, 999]}]),
     "data_url": lambda: [b"\xff" + url for url in (PICTURE.encode(), b"data:;base64,QQ==", b"data:a/b;base64,Q U\nI", b"QUJD")],
     "jpeg": lambda: pictures("*.jpg"), "png": lambda: pictures("*.png"), "webp": lambda: pictures("*.webp"),
     "gif": lambda: pictures("*.gif"),

@@ -12,6 +12,7 @@
 #include "base/background_log.h"
 #include "base/log.h"
 #include "commands.h"
+#include "config_info.h"
 #include "engine_metrics.h"
 #include "http/api/routes.h"
 #include "http/server.h"
@@ -33,7 +34,7 @@ constexpr int kReturnedBlock = 8 << 20;  // bytes; freed blocks from here on go 
 constexpr auto kLastAnswers = 2s;        // for errors to reach clients before the end
 
 bool is_probe(const std::string& path) {
-  return path == "/health" || path == "/ping" || path == "/metrics";
+  return path == "/health" || path == "/ping" || path == "/metrics" || path == "/load";
 }
 
 // One line and one sample for each answered request but probes. Holds nothing a client chose
@@ -185,15 +186,17 @@ int run_serve(std::vector<std::string> args) {
   metrics.set_cache_config(cache_labels(model.engine()));
 
   auto router = std::make_shared<Router>();
-  http::register_api(*router,
-                     {.engine = &model.engine(),
-                      .service = &model.service(),
-                      .model_name = options.served_model_name,
-                      .check_model_name = options.check_model_name,
-                      .cache_salt_by_key = options.cache_salt_by_key,
-                      .json = {.max_bytes = std::max(http::JsonLimits().max_bytes,
-                                                     4 * options.server.limits.max_body_bytes),
-                               .memory = options.server.memory}});
+  const http::ApiContext api{
+      .engine = &model.engine(),
+      .service = &model.service(),
+      .model_name = options.served_model_name,
+      .check_model_name = options.check_model_name,
+      .cache_salt_by_key = options.cache_salt_by_key,
+      .json = {.max_bytes =
+                   std::max(http::JsonLimits().max_bytes, 4 * options.server.limits.max_body_bytes),
+               .memory = options.server.memory}};
+  http::register_api(*router, api);
+  http::register_utilities(*router, api);
   const auto ready = [&server] { return server->state() == ServerState::kReady; };
   http::register_health(*router, model.engine(), ready);
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;
@@ -202,6 +205,7 @@ int run_serve(std::vector<std::string> args) {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));
     metrics.set_dropped_log_lines(lines.dropped());
   });
+  http::register_status(*metrics_router, model.engine(), config_info(options, model));
   if (metrics_server) metrics_server->set_router(metrics_router);
   server->set_router(router);
   shutdown_signal::serving();

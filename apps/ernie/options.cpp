@@ -12,6 +12,7 @@
 
 #include "arguments.h"
 #include "base/ascii.h"
+#include "config_info.h"
 #include "json_flags.h"
 #include "serve_flags.h"
 #include "text/answer_syntax.h"
@@ -317,7 +318,9 @@ ServeOptions parse_serve_options(std::vector<std::string> args, const Environmen
   if (!flags.tokenizer.empty() && flags.tokenizer != flags.model)
     throw StartError("--tokenizer is " + flags.tokenizer +
                      "; it must be the model's own, so leave it out");
-  return check_serve_flags(flags, environment);
+  ServeOptions options = check_serve_flags(flags, environment);
+  options.shown_flags = shown_flags(app);
+  return options;
 }
 
 ServeOptions check_serve_flags(const ServeFlags& flags, const Environment& environment) {

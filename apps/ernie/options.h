@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -35,6 +36,7 @@ struct ServeOptions {
   std::chrono::seconds graceful_timeout{0};  // 0: running requests may take as long as they need
   std::string device = "auto";               // auto, cpu or cuda
   int cpu_threads = 0;                       // 0: one per core
+  boost::json::object shown_flags;           // for /config-info
   std::vector<std::string> notes;  // flags that change nothing or were changed, with the reason
 };
 

@@ -34,6 +34,8 @@ constexpr AcceptedFlag kAccepted[] = {
     {"--distributed-executor-backend", true, "ranks are threads of one process"},
 };
 
+constexpr const char* kAcceptedGroup = "Accepted for FastDeploy's launch lines, not needed";
+
 struct RefusedFlag {
   const char* name;
   const char* reason;
@@ -269,10 +271,11 @@ void add_serve_flags(CLI::App& app, ServeFlags& flags) {
                               ? app.add_option_function<std::string>(
                                     accepted.name, [note](const std::string&) { note(); })
                               : app.add_flag_callback(accepted.name, note);
-    option->description(accepted.reason)
-        ->group("Accepted for FastDeploy's launch lines, not needed");
+    option->description(accepted.reason)->group(kAcceptedGroup);
   }
 }
+
+bool is_without_effect(const CLI::Option& flag) { return flag.get_group() == kAcceptedGroup; }
 
 const char* unsupported_flag(const std::string& name) {
   for (const RefusedFlag& refused : kRefused)

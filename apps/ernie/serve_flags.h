@@ -70,6 +70,9 @@ struct ServeFlags {
 // Adds all flags to `app`, in groups. `flags` must outlive it.
 void add_serve_flags(CLI::App& app, ServeFlags& flags);
 
+// Whether a flag is taken for FastDeploy's launch lines only.
+bool is_without_effect(const CLI::Option& flag);
+
 // Why a flag of FastDeploy that this program does not have is refused, and what to use; null for
 // names that are no such flag. `name` has no leading dashes and '-' for '_'.
 const char* unsupported_flag(const std::string& name);

@@ -49,7 +49,8 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
   const std::string& folder = engine_config.model_dir;
 
   clock.begin("read configuration");
-  const model::ModelConfig config = take(model::load_config(folder));
+  config_ = take(model::load_config(folder));
+  const model::ModelConfig& config = config_;
   engine_config.max_media_tokens = model::max_media_tokens(config, options.processor);
   auto tokenizer = std::make_shared<const text::Tokenizer>(take(text::Tokenizer::load(folder)));
   serve::ChatService::Parts parts{

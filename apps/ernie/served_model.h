@@ -21,8 +21,10 @@ class ServedModel {
 
   engine::Engine& engine() { return *engine_; }
   serve::ChatService& service() { return *service_; }
+  const model::ModelConfig& config() const { return config_; }
 
  private:
+  model::ModelConfig config_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<serve::ChatService> service_;
 };

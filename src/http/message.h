@@ -17,7 +17,8 @@ using Headers = std::vector<std::pair<std::string, std::string>>;  // request na
 
 struct HttpRequest {
   std::string method;
-  std::string path;   // as sent; it has no percent escapes, empty or dot segments
+  std::string path;  // as sent; escaped are only reserved characters such as '/', and no segment is
+                     // empty or of dots
   std::string query;  // without '?', as sent
   Headers headers;
   std::string body;

@@ -10,6 +10,7 @@ namespace ernie::http {
 namespace {
 
 constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";
+constexpr std::string_view kReservedMarks = "!$&'()*+,;=:@/";
 constexpr std::string_view kPathMarks = "-._~!$&'()*+,;=:@/";
 
 bool is_alnum(char c) {
@@ -41,14 +42,26 @@ Rejection bad(std::string message, std::string code = "invalid_http_request") {
 
 using Verdict = std::optional<Rejection>;
 
+// Whether an escape of a character that has a meaning of its own begins at `at`. Those of others
+// would give one path several spellings.
+bool escapes_reserved(std::string_view path, size_t at) {
+  unsigned char c = 0;
+  const std::string_view digits = path.substr(at + 1, 2);
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), c, 16);
+  return error == std::errc() && end == digits.data() + 2 &&
+         kReservedMarks.find(static_cast<char>(c)) != kReservedMarks.npos;
+}
+
 Verdict check_path(std::string_view path) {
   const auto wrong = [](const char* what) {
     return bad(std::string("the request path must ") + what, "invalid_path");
   };
   if (path.empty() || path[0] != '/') return wrong("start with '/'");
-  for (char c : path)
-    if (!is_alnum(c) && kPathMarks.find(c) == kPathMarks.npos)
-      return wrong("hold only unescaped path characters");
+  for (size_t i = 0; i < path.size(); ++i) {
+    if (path[i] == '%' && escapes_reserved(path, i)) continue;
+    if (!is_alnum(path[i]) && kPathMarks.find(path[i]) == kPathMarks.npos)
+      return wrong("hold only path characters, of which no unreserved one is escaped");
+  }
   for (size_t start = 1; start < path.size();) {
     const size_t end = std::min(path.find('/', start), path.size());
     const std::string_view segment = path.substr(start, end - start);

@@ -14,7 +14,8 @@ namespace ernie::http {
 // whatever two parsers could read differently is refused.
 struct RequestHead {
   std::string method;
-  std::string path;   // origin form only; no escapes, no empty, "." or ".." segments
+  std::string path;   // origin form only, as sent; escapes of reserved characters only ("%2F"), no
+                      // empty, "." or ".." segments
   std::string query;  // without '?'
   int minor_version = 1;
   Headers headers;   // names in lower case, values without surrounding blanks

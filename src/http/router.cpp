@@ -4,6 +4,12 @@
 
 namespace ernie::http {
 
+bool Route::matches(std::string_view request_path) const {
+  if (!path.ends_with("/*")) return request_path == path;
+  const std::string_view above = std::string_view(path).substr(0, path.size() - 1);
+  return request_path.starts_with(above) && request_path.size() > above.size();
+}
+
 void Router::add(std::string method, std::string path, RouteOptions options, Handler handler) {
   for (const Route& route : routes_)
     CHECK(route.method != method || route.path != path, "route added twice: " + path);
@@ -13,20 +19,20 @@ void Router::add(std::string method, std::string path, RouteOptions options, Han
 const Route* Router::find(std::string_view method, std::string_view path) const {
   if (method == "HEAD") method = "GET";
   for (const Route& route : routes_)
-    if (route.path == path && route.method == method) return &route;
+    if (route.matches(path) && route.method == method) return &route;
   return nullptr;
 }
 
 const Route* Router::find_path(std::string_view path) const {
   for (const Route& route : routes_)
-    if (route.path == path) return &route;
+    if (route.matches(path)) return &route;
   return nullptr;
 }
 
 std::string Router::allow(std::string_view path) const {
   std::string out;
   for (const Route& route : routes_) {
-    if (route.path != path) continue;
+    if (!route.matches(path)) continue;
     out += route.method + ", ";
     if (route.method == "GET") out += "HEAD, ";
   }

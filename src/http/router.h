@@ -21,9 +21,11 @@ struct RouteOptions {
 
 struct Route {
   std::string method;
-  std::string path;  // compared exactly, case counts
+  std::string path;  // compared exactly, case counts; "/a/*": all paths below /a
   RouteOptions options;
   Handler handler;
+
+  bool matches(std::string_view request_path) const;
 };
 
 // The table of routes. Filled once, then read by any number of threads.

@@ -219,12 +219,12 @@ TEST(ServerHttp, A08OddPathsNeverReachARoute) {
   ServerOptions options;
   options.api_keys = {"secret"};
   TestServer server(options);
-  for (const char* path :
-       {"//v1/info", "/v1//info", "/v1/../v1/info", "/v1/./info", "/%76%31/info", "/v1%2finfo",
-        "/v1/%2e%2e/info", "/v1/info%00", "http://localhost/v1/info", "/v1/info#x", "v1/info",
-        "/v1\\info", "*", "/v1/info/.."})
+  for (const char* path : {"//v1/info", "/v1//info", "/v1/../v1/info", "/v1/./info", "/%76%31/info",
+                           "/v1%2", "/v1/%2e%2e/info", "/v1/info%00", "http://localhost/v1/info",
+                           "/v1/info#x", "v1/info", "/v1\\info", "*", "/v1/info/.."})
     expect_refused(server, get_with("", path), 400, "invalid_path");
-  for (const char* path : {"/v1/info.", "/v1/info/", "/V1/info", "/v1/INFO", "/v1/info;a", "/"}) {
+  for (const char* path : {"/v1%2finfo", "/v1/..%2Fv1/info", "/v1/info.", "/v1/info/", "/V1/info",
+                           "/v1/INFO", "/v1/info;a", "/"}) {
     const RawClient::Response response = server.get(path);
     EXPECT_EQ(response.status, 404) << path;
     EXPECT_EQ(error_code_of(response.body), "not_found");

@@ -59,6 +59,19 @@ bool has_media(const ChatRequest& request) {
   });
 }
 
+// Passes on why there are no prompts.
+class RenderErrors : public OutputSink {
+ public:
+  explicit RenderErrors(OnRendered done) : done_(std::move(done)) {}
+  void on_start(const PromptInfo&) override {}
+  void on_delta(const Delta&, const Usage&) override {}
+  void on_done(const Usage&) override {}
+  void on_error(const Error& error) override { done_(error); }
+
+ private:
+  OnRendered done_;
+};
+
 class ChatServiceImpl : public ChatService {
  public:
   ChatServiceImpl(Parts parts, ServiceConfig config)
@@ -81,19 +94,13 @@ class ChatServiceImpl : public ChatService {
   std::shared_ptr<Generation> chat(ChatRequest request, std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     add_call_rules(*shared, *parts_.tokenizer);
-    TaskPool& pool = has_media(*shared) ? media_ : text_;
-    return begin(pool, shared->options, std::move(sink),
+    return begin(pool_of(*shared), shared->options, std::move(sink),
                  [this, shared](GenerationState& generation, const Begun& begun) {
                    text::AnswerRules rules{.syntax = config_.syntax,
                                            .tool_calls = !shared->tool_use.tools.empty(),
                                            .one_call = !shared->tool_use.parallel};
                    run(generation, begun, shared->options, shared->reasoning_limit,
-                       std::move(rules), false, [&]() -> Result<std::vector<PromptPtr>> {
-                         auto prompt =
-                             build_chat_prompt(*shared, parts_, config_, generation.cancelled());
-                         if (!prompt) return prompt.error();
-                         return std::vector<PromptPtr>{*prompt};
-                       });
+                       std::move(rules), false, prompts_of(*shared, generation));
                  });
   }
 
@@ -103,18 +110,39 @@ class ChatServiceImpl : public ChatService {
     return begin(text_, shared->options, std::move(sink),
                  [this, shared](GenerationState& generation, const Begun& begun) {
                    run(generation, begun, shared->options, {}, {}, shared->echo,
-                       [&]() -> Result<std::vector<PromptPtr>> {
-                         std::vector<PromptPtr> prompts;
-                         for (auto& prompt : shared->prompts) {
-                           auto built = build_completion_prompt(
-                               std::move(prompt), shared->options.cache_salt, parts_, config_);
-                           if (!built) return built.error();
-                           prompts.push_back(*built);
-                         }
-                         return prompts;
-                       });
+                       prompts_of(*shared));
                  });
   }
+
+  std::shared_ptr<Generation> render(ChatRequest request, OnRendered done) override {
+    auto shared = std::make_shared<ChatRequest>(std::move(request));
+    return begin(pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
+                 [this, shared, done](GenerationState& generation, const Begun&) {
+                   auto rendered =
+                       rendered_prompts(prompts_of(*shared, generation), shared->options,
+                                        shared->reasoning_limit, media_units(*shared));
+                   if (!rendered) return generation.fail(rendered.error());
+                   if (generation.finish()) done(std::move(rendered));
+                 });
+  }
+
+  std::shared_ptr<Generation> render(CompletionRequest request, OnRendered done) override {
+    auto shared = std::make_shared<CompletionRequest>(std::move(request));
+    return begin(text_, shared->options, std::make_shared<RenderErrors>(done),
+                 [this, shared, done](GenerationState& generation, const Begun&) {
+                   auto rendered = rendered_prompts(prompts_of(*shared), shared->options, {}, {});
+                   if (!rendered) return generation.fail(rendered.error());
+                   if (generation.finish()) done(std::move(rendered));
+                 });
+  }
+
+  Result<std::vector<int32_t>> encode(std::string_view text) const override {
+    return encode_text(text, parts_);
+  }
+  std::string decode(std::span<const int32_t> ids) const override {
+    return parts_.tokenizer->decode(ids, false);
+  }
+  int vocab_size() const override { return parts_.vocab_size; }
 
  private:
   struct Begun {
@@ -165,24 +193,65 @@ class ChatServiceImpl : public ChatService {
     generation->fail({ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
   }
 
-  template <typename BuildPrompts>
+  TaskPool& pool_of(const ChatRequest& request) { return has_media(request) ? media_ : text_; }
+
+  Result<std::vector<PromptPtr>> prompts_of(ChatRequest& request,
+                                            const GenerationState& generation) const {
+    auto prompt = build_chat_prompt(request, parts_, config_, generation.cancelled());
+    if (!prompt) return prompt.error();
+    return std::vector<PromptPtr>{*prompt};
+  }
+
+  Result<std::vector<PromptPtr>> prompts_of(CompletionRequest& request) const {
+    std::vector<PromptPtr> prompts;
+    for (auto& prompt : request.prompts) {
+      auto built =
+          build_completion_prompt(std::move(prompt), request.options.cache_salt, parts_, config_);
+      if (!built) return built.error();
+      prompts.push_back(*built);
+    }
+    return prompts;
+  }
+
+  Result<engine::SamplingParams> sampling_of(const GenerationOptions& options,
+                                             const model::Prompt& prompt,
+                                             const ReasoningLimit& reasoning_limit,
+                                             size_t prompts) const {
+    auto sampling = make_sampling_params(options, prompt.tokens, reasoning_limit, context());
+    if (!sampling) return sampling;
+    if (auto s = check_output_size(options, *sampling, prompts); !s) return s.error();
+    return sampling;
+  }
+
+  Result<std::vector<RenderedPrompt>> rendered_prompts(Result<std::vector<PromptPtr>> prompts,
+                                                       const GenerationOptions& options,
+                                                       const ReasoningLimit& reasoning_limit,
+                                                       const std::vector<size_t>& units) const {
+    if (!prompts) return prompts.error();
+    std::vector<RenderedPrompt> out;
+    for (PromptPtr& prompt : *prompts) {
+      auto sampling = sampling_of(options, *prompt, reasoning_limit, prompts->size());
+      if (!sampling) return sampling.error();
+      out.push_back(rendered_prompt(std::move(prompt), units, *parts_.tokenizer));
+      out.back().max_tokens = sampling->max_tokens;
+    }
+    return out;
+  }
+
   void run(GenerationState& generation, const Begun& begun, const GenerationOptions& options,
            const ReasoningLimit& reasoning_limit, text::AnswerRules rules, bool echo,
-           const BuildPrompts& build_prompts) {
+           Result<std::vector<PromptPtr>> prompts) {
+    if (!prompts) return generation.fail(prompts.error());
     rules.stop = options.stop;
     rules.include_stop = options.include_stop_str_in_output;
-    auto prompts = build_prompts();
-    if (!prompts) return generation.fail(prompts.error());
 
     std::vector<engine::GenerationRequest> requests;
     std::vector<ChoiceStream> choices;
     PromptInfo info;
     Usage usage;
     for (const PromptPtr& prompt : *prompts) {
-      auto sampling = make_sampling_params(options, prompt->tokens, reasoning_limit, context());
+      auto sampling = sampling_of(options, *prompt, reasoning_limit, prompts->size());
       if (!sampling) return generation.fail(sampling.error());
-      if (auto s = check_output_size(options, *sampling, prompts->size()); !s)
-        return generation.fail(s.error());
       usage.prompt_tokens += static_cast<int>(prompt->tokens.size());
       usage.image_tokens += prompt->image_tokens;
       usage.video_tokens += prompt->video_tokens;

@@ -4,7 +4,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "engine/engine.h"
 #include "media/fetch.h"
@@ -12,6 +15,7 @@
 #include "model/processor.h"
 #include "serve/media_cache.h"
 #include "serve/output.h"
+#include "serve/rendered_prompt.h"
 #include "serve/request.h"
 #include "text/answer_syntax.h"
 #include "text/chat_template.h"
@@ -86,6 +90,17 @@ class ChatService {
                                            std::shared_ptr<OutputSink> sink) = 0;
   virtual std::shared_ptr<Generation> complete(CompletionRequest request,
                                                std::shared_ptr<OutputSink> sink) = 0;
+
+  // The prompts that chat() and complete() would run, and what they would refuse; nothing is
+  // generated. `done` is called once, unless the generation is cancelled before.
+  virtual std::shared_ptr<Generation> render(ChatRequest request, OnRendered done) = 0;
+  virtual std::shared_ptr<Generation> render(CompletionRequest request, OnRendered done) = 0;
+
+  // The tokens of a text as complete() takes it, and the text of tokens with the special ones in
+  // it. Ids are from 0 up to, without it, vocab_size().
+  virtual Result<std::vector<int32_t>> encode(std::string_view text) const = 0;
+  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  virtual int vocab_size() const = 0;
 
   virtual const ServiceConfig& config() const = 0;
 };

@@ -88,6 +88,11 @@ void GenerationState::fail(const Error& error) {
   }
 }
 
+bool GenerationState::finish() {
+  std::lock_guard lock(mutex_);
+  return !std::exchange(ended_, true);
+}
+
 void GenerationState::on_token(int index, const engine::TokenEvent& event) {
   std::lock_guard lock(mutex_);
   Choice& choice = choices_[index];

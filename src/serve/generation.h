@@ -31,7 +31,10 @@ class GenerationState : public Generation, public std::enable_shared_from_this<G
   // engine gives `quota` back when it is done with the request.
   bool submit(int index, engine::GenerationRequest request, ClientQuota::Share quota);
 
-  void fail(const Error& error);
+  void fail(const Error& error) override;
+
+  // Ends it without any choice; false if it has ended already.
+  bool finish();
 
  private:
   class Sink;

@@ -73,7 +73,8 @@ class OutputSink {
 class Generation {
  public:
   virtual ~Generation() = default;
-  virtual void cancel() = 0;  // from any thread, any number of times
+  virtual void cancel() = 0;                  // from any thread, any number of times
+  virtual void fail(const Error& error) = 0;  // the same, and the sink gets the error
 };
 
 }  // namespace ernie::serve

@@ -88,18 +88,29 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& requ
   return hold(std::move(*prompt), std::move(*share), config);
 }
 
+Result<std::vector<int32_t>> encode_text(std::string_view text, const ChatService::Parts& parts) {
+  const int max_model_len = parts.engine->config().max_model_len;
+  const auto limit = static_cast<size_t>(max_model_len);
+  const size_t at_least = parts.tokenizer->min_tokens(text);
+  if (at_least > limit) {
+    return too_long("at least " + std::to_string(at_least), max_model_len, "prompt");
+  }
+  auto tokens = parts.tokenizer->encode(text, {.parse_special = true, .max_tokens = limit + 1});
+  if (tokens.size() > limit) {
+    return too_long("at least " + std::to_string(tokens.size()), max_model_len, "prompt");
+  }
+  return tokens;
+}
+
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
     std::variant<std::string, std::vector<int32_t>> prompt, const std::string& cache_salt,
     const ChatService::Parts& parts, const ServiceConfig& config) {
   const int max_model_len = parts.engine->config().max_model_len;
   std::vector<int32_t> tokens;
   if (const auto* text = std::get_if<std::string>(&prompt)) {
-    const size_t at_least = parts.tokenizer->min_tokens(*text);
-    if (at_least > static_cast<size_t>(max_model_len)) {
-      return too_long("at least " + std::to_string(at_least), max_model_len, "prompt");
-    }
-    tokens = parts.tokenizer->encode(
-        *text, {.parse_special = true, .max_tokens = static_cast<size_t>(max_model_len) + 1});
+    auto encoded = encode_text(*text, parts);
+    if (!encoded) return encoded.error();
+    tokens = std::move(*encoded);
   } else {
     tokens = std::move(std::get<std::vector<int32_t>>(prompt));
   }

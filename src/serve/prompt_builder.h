@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <memory>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "model/prompt.h"
@@ -19,6 +21,9 @@ Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& requ
                                                                const ChatService::Parts& parts,
                                                                const ServiceConfig& config,
                                                                const std::atomic<bool>& cancelled);
+
+// The tokens of a text, in which special tokens count; at most max_model_len of them.
+Result<std::vector<int32_t>> encode_text(std::string_view text, const ChatService::Parts& parts);
 
 // A prompt of the completions API: text (special tokens in it count) or token ids.
 Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(

@@ -133,6 +133,27 @@ def test_wrong_model_name(make_server):
     assert status == 404 and body["error"]["param"] == "model"
 
 
+def test_embeddings_are_refused_with_the_reason(server):
+    with pytest.raises(openai.BadRequestError) as error:
+        server.client().embeddings.create(model="m", input="Hello")
+    assert error.value.code == "unsupported_by_model" and "embeddings" in str(error.value)
+    for path in ("/v1/reward", "/pooling", "/score"):
+        expect(server, 400, {"input": "Hello"}, code="unsupported_by_model", path=path)
+
+
+def test_a_model_is_found_by_its_name(make_server):
+    named = make_server("--served-model-name", "baidu/ERNIE-4.5-VL")
+    assert named.client().models.retrieve("baidu/ERNIE-4.5-VL").id == "baidu/ERNIE-4.5-VL"
+    for path in ("/v1/models/baidu/ERNIE-4.5-VL", "/v1/models/baidu%2FERNIE-4.5-VL"):
+        status, answer, _ = named.get(path)
+        assert status == 200 and json.loads(answer)["id"] == "baidu/ERNIE-4.5-VL"
+    with pytest.raises(openai.NotFoundError) as error:
+        named.client().models.retrieve("other")
+    assert error.value.param == "model"
+    assert named.request("HEAD", "/v1/models/other")[0] == 404
+    assert named.request("DELETE", "/v1/models/other")[2]["Allow"] == "GET, HEAD, OPTIONS"
+
+
 def test_the_path_of_the_model_is_told_to_nobody(server):
     status, answer = server.chat(model=str(MODEL))
     assert status == 200 and answer["model"] == MODEL.name

@@ -2,16 +2,14 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
+#include <charconv>
 #include <chrono>
-#include <mutex>
-#include <set>
+#include <string>
+#include <string_view>
 #include <utility>
 
-#include "base/failure.h"
-#include "base/log.h"
 #include "http/api/answer.h"
-#include "http/wire/field_reader.h"
-#include "http/wire/parse.h"
+#include "http/api/request.h"
 
 namespace ernie::http {
 namespace {
@@ -24,77 +22,10 @@ int64_t unix_now() {
       .count();
 }
 
-// Warns once for each name, for the first hundred names.
-void warn_unknown_fields(const std::vector<std::string>& names) {
-  static std::mutex mutex;
-  static std::set<std::string> seen;
-  std::lock_guard lock(mutex);
-  for (const std::string& name : names) {
-    if (seen.size() >= 100 || !seen.insert(name.substr(0, 64)).second) continue;
-    std::string shown = name.substr(0, 64);
-    for (char& c : shown) {
-      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) c = '?';
-    }
-    log::warn("requests carry the field \"{}\", which this server does not know and ignores",
-              shown);
-  }
-}
-
-Status check_model(const ApiContext& context, const std::string& model) {
-  if (!context.check_model_name || model.empty() || model == "default" ||
-      model == context.model_name) {
-    return {};
-  }
-  return Error{ErrorKind::kNotFound,
-               "the model " + describe(json::value(model)) +
-                   " is not served here; this server has \"" + context.model_name + "\"",
-               "model", "model_not_support"};
-}
-
-// Keeps the generation and its client together: a client that leaves cancels it.
-class Watch : public std::enable_shared_from_this<Watch> {
- public:
-  static std::shared_ptr<Watch> over(ResponseWriter& writer) {
-    auto watch = std::make_shared<Watch>();
-    writer.on_disconnect([watch] { watch->leave(); });
-    return watch;
-  }
-  void set(std::shared_ptr<serve::Generation> generation) {
-    std::unique_lock lock(mutex_);
-    if (!gone_) {
-      generation_ = std::move(generation);
-      return;
-    }
-    lock.unlock();
-    generation->cancel();
-  }
-  bool gone() {
-    std::lock_guard lock(mutex_);
-    return gone_;
-  }
-
- private:
-  void leave() {
-    std::shared_ptr<serve::Generation> generation;
-    {
-      std::lock_guard lock(mutex_);
-      gone_ = true;
-      generation = std::move(generation_);
-    }
-    if (generation) generation->cancel();
-  }
-
-  std::mutex mutex_;
-  bool gone_ = false;
-  std::shared_ptr<serve::Generation> generation_;
-};
-
 AnswerOptions answer_options(const ApiContext& context, const serve::GenerationOptions& options,
-                             const StreamOptions& stream, const std::string& request_id,
-                             bool is_chat) {
+                             const StreamOptions& stream, bool is_chat) {
   AnswerOptions out;
-  const std::string& id = options.request_id.empty() ? request_id : options.request_id;
-  out.head = {(is_chat ? "chatcmpl-" : "cmpl-") + id, context.model_name, unix_now()};
+  out.head = {options.request_id, context.model_name, unix_now()};
   out.stream = stream;
   out.show.logprobs = options.top_logprobs >= 0;
   out.show.token_ids = options.return_token_ids;
@@ -106,90 +37,68 @@ AnswerOptions answer_options(const ApiContext& context, const serve::GenerationO
   return out;
 }
 
-// What both APIs do with a request: parse it, refuse another model's name, start the answer.
-template <typename Parsed, typename Start>
-void serve_parsed(const ApiContext& context, HttpRequest& request,
+Status serve_chat(const ApiContext& context, HttpRequest& http,
                   const std::shared_ptr<ResponseWriter>& writer,
-                  const std::shared_ptr<Watch>& watch, Result<Parsed> (*parse)(const json::object&),
-                  bool is_chat, Start start) {
-  auto body = parse_json_object(request.body, context.json);
-  if (!body) return writer->send_error(body.error());
-  std::string().swap(request.body);  // its share stays, for the strings that parsing copies
-  auto parsed = parse(*body);
-  if (!parsed) return writer->send_error(parsed.error());
-  body->clear();
-  if (auto s = check_model(context, parsed->request.model); !s)
-    return writer->send_error(s.error());
-  warn_unknown_fields(parsed->unknown_fields);
-  auto options =
-      answer_options(context, parsed->request.options, parsed->stream, request.request_id, is_chat);
-  parsed->request.options.request_id = options.head.id;
-  parsed->request.options.client = request.client;
-  if (context.cache_salt_by_key) {
-    // Which the gate has checked.
-    parsed->request.options.cache_salt += " of " + std::string(request.header("authorization")) +
-                                          std::string(request.header("x-api-key"));
+                  const std::shared_ptr<Watch>& watch) {
+  auto parsed = read_request(context, http, watch, parse_chat, "chatcmpl-");
+  if (!parsed) return parsed.error();
+  auto options = answer_options(context, parsed->request.options, parsed->stream, true);
+  options.show.functions_only = parsed->functions_only;
+  watch->set(
+      context.service->chat(std::move(parsed->request), make_answer(std::move(options), writer)));
+  return {};
+}
+
+Status serve_completion(const ApiContext& context, HttpRequest& http,
+                        const std::shared_ptr<ResponseWriter>& writer,
+                        const std::shared_ptr<Watch>& watch) {
+  auto parsed = read_request(context, http, watch, parse_completion, "cmpl-");
+  if (!parsed) return parsed.error();
+  auto options = answer_options(context, parsed->request.options, parsed->stream, false);
+  options.echo = parsed->request.echo;
+  options.choices *= static_cast<int>(parsed->request.prompts.size());
+  watch->set(context.service->complete(std::move(parsed->request),
+                                       make_answer(std::move(options), writer)));
+  return {};
+}
+
+json::object model_json(const ApiContext& context) {
+  return {{"id", context.model_name},
+          {"object", "model"},
+          {"created", unix_now()},
+          {"owned_by", "ernie.cpp"},
+          {"root", context.model_name},
+          {"parent", nullptr},
+          {"max_model_len", context.engine->config().max_model_len},
+          {"permission", json::array{}}};
+}
+
+// A path with each escape as its character; the server lets only whole escapes pass.
+std::string unescaped(std::string_view path) {
+  std::string out;
+  for (size_t i = 0; i < path.size(); ++i) {
+    unsigned char c = static_cast<unsigned char>(path[i]);
+    if (c == '%' && path.size() - i > 2) {
+      std::from_chars(path.data() + i + 1, path.data() + i + 3, c, 16);
+      i += 2;
+    }
+    out += static_cast<char>(c);
   }
-  parsed->request.bytes = std::move(request.body_bytes);
-  watch->set(start(std::move(*parsed), std::move(options)));
+  return out;
 }
 
-void serve_chat(const ApiContext& context, HttpRequest& request,
-                const std::shared_ptr<ResponseWriter>& writer,
-                const std::shared_ptr<Watch>& watch) {
-  serve_parsed(context, request, writer, watch, parse_chat, true,
-               [&](ParsedChat&& parsed, AnswerOptions options) {
-                 options.show.functions_only = parsed.functions_only;
-                 return context.service->chat(std::move(parsed.request),
-                                              make_answer(std::move(options), writer));
-               });
+constexpr std::string_view kModels = "/v1/models";
+
+void list_models(const ApiContext& context, ResponseWriter& writer) {
+  writer.send(200, "application/json",
+              json::serialize(
+                  json::object{{"object", "list"}, {"data", json::array{model_json(context)}}}));
 }
 
-void serve_completion(const ApiContext& context, HttpRequest& request,
-                      const std::shared_ptr<ResponseWriter>& writer,
-                      const std::shared_ptr<Watch>& watch) {
-  serve_parsed(context, request, writer, watch, parse_completion, false,
-               [&](ParsedCompletion&& parsed, AnswerOptions options) {
-                 serve::CompletionRequest& completion = parsed.request;
-                 options.echo = completion.echo;
-                 options.choices *= static_cast<int>(completion.prompts.size());
-                 return context.service->complete(std::move(completion),
-                                                  make_answer(std::move(options), writer));
-               });
-}
-
-using Serve = void (*)(const ApiContext&, HttpRequest&, const std::shared_ptr<ResponseWriter>&,
-                       const std::shared_ptr<Watch>&);
-
-// Parsing belongs to the service's pool for text, not to the threads that move bytes.
-Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
-  return [context, serve](HttpRequest request, std::shared_ptr<ResponseWriter> writer) {
-    auto watch = Watch::over(*writer);
-    auto shared = std::make_shared<HttpRequest>(std::move(request));
-    const auto task = [context, serve, shared, writer, watch] {
-      if (watch->gone()) return;
-      try {
-        serve(*context, *shared, writer, watch);
-      } catch (const std::exception& e) {
-        writer->send_error(failure_of_request(e));
-      }
-    };
-    if (!context->service->post(shared->client, task))
-      writer->send_error(
-          {ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
-  };
-}
-
-std::string models_json(const ApiContext& context) {
-  json::object model{{"id", context.model_name},
-                     {"object", "model"},
-                     {"created", unix_now()},
-                     {"owned_by", "ernie.cpp"},
-                     {"root", context.model_name},
-                     {"parent", nullptr},
-                     {"max_model_len", context.engine->config().max_model_len},
-                     {"permission", json::array{}}};
-  return json::serialize(json::object{{"object", "list"}, {"data", json::array{std::move(model)}}});
+void show_model(const ApiContext& context, const HttpRequest& request, ResponseWriter& writer) {
+  const std::string id = unescaped(std::string_view(request.path).substr(kModels.size() + 1));
+  if (id != context.model_name) return writer.send_error(model_not_served(context, id));
+  writer.send(200, "application/json", json::serialize(model_json(context)));
 }
 
 }  // namespace
@@ -199,9 +108,13 @@ void register_api(Router& router, ApiContext api) {
   const RouteOptions inference{.requires_json = true, .is_inference = true};
   router.add("POST", "/v1/chat/completions", inference, on_pool(context, serve_chat));
   router.add("POST", "/v1/completions", inference, on_pool(context, serve_completion));
-  router.add("GET", "/v1/models", {},
-             [context](HttpRequest, std::shared_ptr<ResponseWriter> writer) {
-               writer->send(200, "application/json", models_json(*context));
+  router.add("GET", std::string(kModels), {},
+             [context](const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
+               list_models(*context, *writer);
+             });
+  router.add("GET", std::string(kModels) + "/*", {},
+             [context](const HttpRequest& request, const std::shared_ptr<ResponseWriter>& writer) {
+               show_model(*context, request, *writer);
              });
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 
 #include "engine/engine.h"
+#include "http/api/watch.h"
 #include "http/router.h"
 #include "http/wire/parse.h"
 #include "obs/metrics.h"
@@ -20,15 +22,26 @@ struct ApiContext {
   bool check_model_name = false;   // a request's "model" must be model_name
   bool cache_salt_by_key = false;  // caches are shared with requests of the same API key only
   JsonLimits json;
+  std::shared_ptr<UnderWay> under_way = std::make_shared<UnderWay>();  // of all routes
 };
 
-// POST /v1/chat/completions and /v1/completions, GET /v1/models.
+// POST /v1/chat/completions and /v1/completions, GET /v1/models and each model below it.
 void register_api(Router& router, ApiContext context);
+
+// What generates nothing: POST /tokenize, /detokenize, /render below either route of completions;
+// and what this kind of model cannot do: POST /v1/embeddings, /v1/reward, /pooling, /score. And
+// POST /v1/abort_requests.
+void register_utilities(Router& router, ApiContext context);
 
 // GET /health and /ping. `ready` is false while starting or draining.
 void register_health(Router& router, const engine::Engine& engine, std::function<bool()> ready);
 
 // GET /metrics. `refresh` brings gauges up to date before each scrape.
 void register_metrics(Router& router, obs::Metrics& metrics, std::function<void()> refresh);
+
+// What else an operator may ask, beside the metrics: GET /config-info answers `config_info`, GET
+// /load how busy the engine is.
+void register_status(Router& router, const engine::Engine& engine,
+                     const boost::json::object& config_info);
 
 }  // namespace ernie::http

@@ -9,70 +9,17 @@
 #include <future>
 #include <limits>
 #include <regex>
+#include <set>
 #include <thread>
 
 #include "http/response_channel.h"
-#include "http/testing/recording_writer.h"
-#include "serve/testing/test_service.h"
+#include "http/testing/test_api.h"
 
 namespace ernie::http {
 namespace {
 
 namespace json = boost::json;
 using serve::Script;
-
-Script text_script(const std::string& text) { return {.tokens = serve::tokens(serve::ids(text))}; }
-
-// A service behind its routes.
-class Api {
- public:
-  explicit Api(serve::FakeEngine::Play play, serve::ServiceConfig config = {})
-      : service_(std::move(play), std::move(config)) {
-    register_api(router_, {.engine = service_.engine.get(),
-                           .service = service_.service.get(),
-                           .model_name = "tiny",
-                           .check_model_name = true});
-    register_health(router_, *service_.engine, [this] { return ready.load(); });
-  }
-
-  void call(const char* method, const char* path, std::string body,
-            std::shared_ptr<ResponseWriter> writer, ClientId client = 0) {
-    const Route* route = router_.find(method, path);
-    ASSERT_NE(route, nullptr) << path;
-    HttpRequest request;
-    request.body = std::move(body);
-    request.client = client;
-    request.request_id = "req-1";
-    route->handler(std::move(request), std::move(writer));
-  }
-  std::shared_ptr<RecordingWriter> begin(const char* path, std::string body, ClientId client = 0) {
-    auto writer = std::make_shared<RecordingWriter>();
-    call("POST", path, std::move(body), writer, client);
-    return writer;
-  }
-  std::shared_ptr<RecordingWriter> chat(const std::string& fields) {
-    auto writer =
-        begin("/v1/chat/completions",
-              R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9)" + fields + "}");
-    EXPECT_TRUE(writer->wait());
-    return writer;
-  }
-  std::shared_ptr<RecordingWriter> get(const char* path) {
-    auto writer = std::make_shared<RecordingWriter>();
-    call("GET", path, "", writer);
-    return writer;
-  }
-
-  serve::FakeEngine& engine() { return *service_.engine; }
-  serve::TestService& service() { return service_; }
-  const Router& router() const { return router_; }
-
-  std::atomic<bool> ready = true;
-
- private:
-  serve::TestService service_;
-  Router router_;
-};
 
 const char* const kStream =
     R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":9,"stream":true})";
@@ -293,6 +240,18 @@ TEST(Routes, HealthFollowsTheEngine) {
   }
 }
 
+TEST(Routes, LoadAndConfigurationAreShown) {
+  Api api(serve::always(text_script("a")));
+  EXPECT_EQ(api.get("/config-info")->json(), json::parse(R"({"flags":{"port":1}})"));
+  api.engine().set_load(
+      {.running = 2, .waiting = 3, .total_blocks = 8, .free_blocks = 1, .available_blocks = 6});
+  const auto load = api.get("/load")->json();
+  EXPECT_EQ(load.at("running"), json::value(2));
+  EXPECT_EQ(load.at("waiting"), json::value(3));
+  EXPECT_EQ(load.at("kv_usage"), json::value(0.25));
+  EXPECT_EQ(load.at("kv_blocks").at("free"), json::value(1));
+}
+
 TEST(Routes, ModelsNameTheOneServed) {
   Api api(serve::always(text_script("a")));
   const auto body = api.get("/v1/models")->json();
@@ -300,14 +259,34 @@ TEST(Routes, ModelsNameTheOneServed) {
   EXPECT_EQ(body.at("data").at(0).at("max_model_len"), json::value(512));
 }
 
+TEST(Routes, OneModelIsShownByItsName) {
+  Api api(serve::always(text_script("a")), {}, "baidu/ERNIE:4.5");
+  const auto listed = api.get("/v1/models")->json().at("data").at(0).at("id");
+  for (const char* path : {"/v1/models/baidu/ERNIE:4.5", "/v1/models/baidu%2FERNIE:4.5",
+                           "/v1/models/baidu%2fERNIE%3A4.5"}) {
+    const auto writer = api.get(path);
+    EXPECT_EQ(writer->status(), 200) << path;
+    EXPECT_EQ(writer->json().at("id"), listed);
+    EXPECT_EQ(writer->json().at("object"), json::value("model"));
+  }
+  for (const char* path : {"/v1/models/baidu", "/v1/models/other", "/v1/models/baidu%2",
+                           "/v1/models/baidu/ERNIE:4.5/x", "/v1/models/baidu%252FERNIE:4.5"}) {
+    const auto writer = api.get(path);
+    EXPECT_EQ(writer->status(), 404) << path;
+    EXPECT_EQ(writer->json().at("error").at("param"), json::value("model"));
+  }
+  EXPECT_EQ(api.router().find("GET", "/v1/models/"), nullptr);
+}
+
 // A18
 TEST(Routes, OnlyHealthRoutesAreOpen) {
   Api api(serve::always(text_script("a")));
+  const std::set<std::string> open_paths{"/health", "/ping", "/load", "/config-info"};
   for (const Route& route : api.router().routes()) {
-    const bool open = route.path == "/health" || route.path == "/ping";
-    EXPECT_EQ(route.options.requires_key, !open) << route.path;
+    EXPECT_EQ(route.options.requires_key, !open_paths.contains(route.path)) << route.path;
     EXPECT_EQ(route.options.requires_json, route.method == "POST") << route.path;
-    EXPECT_EQ(route.options.is_inference, route.method == "POST") << route.path;
+    const bool is_work = route.method == "POST" && route.path != "/v1/abort_requests";
+    EXPECT_EQ(route.options.is_inference, is_work) << route.path;
   }
 }
 

@@ -84,13 +84,20 @@ class FakeEngine : public engine::Engine {
 
   bool drain(std::chrono::milliseconds) override { return true; }
   engine::EngineStats stats() const override {
-    engine::EngineStats stats;
+    std::lock_guard lock(mutex_);
+    engine::EngineStats stats = load_;
     stats.healthy = healthy;
     return stats;
   }
   const engine::MemoryReport& memory() const override { return memory_; }
   const engine::EngineConfig& config() const override { return config_; }
   ops::SamplerLimits sampler_limits() const override { return limits; }
+
+  // What stats() shows from now on.
+  void set_load(const engine::EngineStats& load) {
+    std::lock_guard lock(mutex_);
+    load_ = load;
+  }
 
   // All requests so far, refused ones included, without their sinks.
   std::vector<engine::GenerationRequest> requests() const {
@@ -163,6 +170,7 @@ class FakeEngine : public engine::Engine {
 
   const Play play_;
   engine::EngineConfig config_{.max_model_len = 512};
+  engine::EngineStats load_;
   engine::MemoryReport memory_;
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
