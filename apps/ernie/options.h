@@ -9,7 +9,7 @@
 #include "engine/engine.h"
 #include "http/server.h"
 #include "model/model_resolver.h"
-#include "model/processor.h"
+#include "model/picture_limits.h"
 #include "serve/chat_service.h"
 #include "serve_flags.h"
 
@@ -26,7 +26,7 @@ struct ServeOptions {
   std::string chat_template;      // Jinja source; empty: the checkpoint's own or the built-in one
   engine::EngineConfig engine;
   serve::ServiceConfig service;
-  model::ProcessorOptions processor;
+  model::PictureLimits picture_limits;
   size_t media_cache_bytes = 0;  // 0: none
   http::ServerOptions server;
   bool cache_salt_by_key = false;

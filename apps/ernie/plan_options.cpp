@@ -88,8 +88,9 @@ PlanOptions parse_plan_options(std::vector<std::string> args, const Environment&
   if (!packed) flags.serve.load_choices = "dummy";
   options.serve = check_serve_flags(flags.serve, environment);
   options.serve.engine.model_dir = model.folder;
-  options.serve.engine.max_media_tokens =
-      model::max_media_tokens(options.config, options.serve.processor);
+  options.serve.engine.max_media_tokens = model::max_media_tokens(
+      options.config, take(model::load_processor_options(options.config, model.folder,
+                                                         options.serve.picture_limits)));
   return options;
 }
 

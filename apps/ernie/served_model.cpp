@@ -42,7 +42,9 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
 
   clock.begin("read configuration");
   const model::ModelConfig config = take(model::load_config(folder));
-  engine_config.max_media_tokens = model::max_media_tokens(config, options.processor);
+  const model::ProcessorOptions processor_options =
+      take(model::load_processor_options(config, folder, options.picture_limits));
+  engine_config.max_media_tokens = model::max_media_tokens(config, processor_options);
   auto tokenizer = std::make_shared<const text::Tokenizer>(take(text::Tokenizer::load(folder)));
   serve::ChatService::Parts parts{
       .tokenizer = tokenizer,
@@ -50,7 +52,7 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
       // Served without vision experts, marks of pictures in a prompt are text.
       .processor = take(
           model::Processor::create(engine_config.text_only ? model::without_vision(config) : config,
-                                   tokenizer, options.processor)),
+                                   tokenizer, processor_options)),
       .defaults = take(serve::load_generation_defaults(folder, *tokenizer)),
       .vocab_size = config.vocab_size};
   if (options.media_cache_bytes > 0) {

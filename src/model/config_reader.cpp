@@ -43,6 +43,11 @@ const boost::json::value* ConfigReader::find(const char* key) const {
 
 bool ConfigReader::has(const char* key) const { return find(key) != nullptr; }
 
+bool ConfigReader::has_object(const char* key) const {
+  const boost::json::value* value = find(key);
+  return value != nullptr && value->is_object();
+}
+
 std::vector<std::string> ConfigReader::keys() const {
   std::vector<std::string> out;
   for (const auto& item : object_) out.emplace_back(item.key());

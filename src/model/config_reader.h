@@ -20,6 +20,7 @@ class ConfigReader {
   ConfigReader(const boost::json::object& object, std::string file, std::string path = {});
 
   bool has(const char* key) const;
+  bool has_object(const char* key) const;
   std::vector<std::string> keys() const;  // in the order of the file
   bool failed() const { return error_.has_value(); }
   const Error& error() const { return *error_; }

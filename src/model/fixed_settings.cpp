@@ -90,4 +90,20 @@ void require_rope_settings(ConfigReader& reader) {
   require(reader, kTable);
 }
 
+void require_picture_settings(ConfigReader& reader) {
+  using boost::json::array;
+  static const Table kTable{
+      {"do_resize", {true}},
+      {"do_rescale", {true}},
+      {"do_normalize", {true}},
+      {"resample", {3, "bicubic"}},  // Pillow's number
+      {"rescale_factor", {1.0 / 255.0}},
+      {"image_mean", {array{0.48145466, 0.4578275, 0.40821073}}},
+      {"image_std", {array{0.26862954, 0.26130258, 0.27577711}}},
+      {"merge_size", {2}},
+      {"temporal_conv_size", {2}},
+  };
+  require(reader, kTable);
+}
+
 }  // namespace ernie::model

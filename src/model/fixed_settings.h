@@ -13,5 +13,7 @@ void require_moe_settings(ConfigReader& reader);
 void require_vision_settings(ConfigReader& reader);        // of a model that takes pictures
 void require_vision_tower_settings(ConfigReader& reader);  // of its vision_config
 void require_rope_settings(ConfigReader& reader);          // of rope_parameters or rope_scaling
+// The same for the files of picture processors.
+void require_picture_settings(ConfigReader& reader);
 
 }  // namespace ernie::model
