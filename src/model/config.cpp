@@ -197,14 +197,14 @@ void read_vision(ConfigReader& reader, ModelConfig& config) {
   config.vision = vision;
 }
 
-Result<boost::json::value> parse_json(const std::string& text, const std::string& file) {
+Result<boost::json::value> parse_json(std::string_view text, const std::string& file) {
   boost::json::stream_parser parser;
   boost::system::error_code code;
-  const size_t read = parser.write_some(text, code);
+  const size_t read = parser.write_some(text.data(), text.size(), code);
   if (!code) parser.finish(code);
   if (code || read < text.find_last_not_of(" \t\r\n") + 1) {
     const size_t line_begin = read == 0 ? 0 : text.rfind('\n', read - 1) + 1;
-    const std::string line = text.substr(line_begin, std::min<size_t>(read - line_begin + 20, 80));
+    const std::string line(text.substr(line_begin, std::min<size_t>(read - line_begin + 20, 80)));
     const auto number =
         std::count(text.begin(), text.begin() + static_cast<long>(line_begin), '\n');
     return invalid_argument(file + ": expected JSON, found an error in line " +
@@ -215,10 +215,18 @@ Result<boost::json::value> parse_json(const std::string& text, const std::string
   return parser.release();
 }
 
+// "float32" of "torch.float32" or "paddle.float32".
+std::string type_name(const std::string& written) {
+  for (const std::string prefix : {"torch.", "paddle."}) {
+    if (written.starts_with(prefix)) return written.substr(prefix.size());
+  }
+  return written;
+}
+
 }  // namespace
 
 Result<ModelConfig> parse_config(const std::string& json_text, const std::string& file_name) {
-  Result<boost::json::value> json = parse_json(json_text, file_name);
+  Result<boost::json::value> json = parse_json(text::without_byte_order_mark(json_text), file_name);
   if (!json) return json.error();
   if (!json->is_object()) {
     return invalid_argument(file_name + ": expected a JSON object at the top level", "model");
@@ -237,7 +245,8 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
     return reader.error();
   }
   config.tie_word_embeddings = reader.boolean("tie_word_embeddings", true);
-  config.dtype = reader.string("dtype", reader.string("torch_dtype", config.dtype));
+  config.dtype = type_name(reader.string("dtype", reader.string("torch_dtype", config.dtype)));
+  config.saved_by_paddle = reader.string("source", "") == "paddle";
   if (config.dtype != "bfloat16" && config.dtype != "float32" && config.dtype != "float16") {
     reader.refuse(reader.has("dtype") ? "dtype" : "torch_dtype", "bfloat16, float32 or float16");
   }
@@ -254,9 +263,10 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
   }
   require_settings(reader, config, *form != Form::kText);
   if (*form != Form::kText && !reader.failed()) read_vision(reader, config);
-  if (reader.has("quantization_config") && !reader.failed()) {
+  if (!reader.failed()) {
     ConfigReader quantization = reader.object("quantization_config");
-    if (!reader.failed()) config.quantization = read_quantization_config(quantization, config);
+    if (!reader.failed() && !quantization.keys().empty())
+      config.quantization = read_quantization_config(quantization, config);
     reader.adopt(quantization);
   }
   if (reader.failed()) return reader.error();

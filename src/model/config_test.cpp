@@ -98,6 +98,22 @@ TEST(Config, RotarySectionMayLiveInRopeScaling) {
   EXPECT_EQ(parse(json)->rope_t_pairs, 16);
 }
 
+TEST(Config, FormsOfOtherTools) {
+  auto json = flat_vision();
+  json["quantization_config"] = boost::json::object();
+  json["torch_dtype"] = "paddle.float32";
+  json["source"] = "paddle";
+  const auto config = parse_config("\xEF\xBB\xBF" + boost::json::serialize(json), "config.json");
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_FALSE(config->quantization.any());
+  EXPECT_EQ(config->dtype, "float32");
+  EXPECT_TRUE(config->saved_by_paddle);
+  json["dtype"] = "torch.bfloat16";
+  json.erase("source");
+  EXPECT_EQ(parse(json)->dtype, "bfloat16");
+  EXPECT_FALSE(parse(json)->saved_by_paddle);
+}
+
 TEST(Config, TextModels) {
   const auto dense = parse_config(
       R"({"model_type": "ernie4_5", "hidden_size": 1024, "num_hidden_layers": 18,
