@@ -135,6 +135,25 @@ def templates():
             yield template.encode()
 
 
+def tokenizer_jsons():
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "a", "b", "\u2581", "ab", "\u2581a", "abb"]
+    splitter = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "never", "split": False}
+    merges = [["a", "b"], ["\u2581", "a"], ["ab", "b"]]
+    added = [{"id": 1, "content": "<s>", "special": True}, {"id": len(pieces), "content": "<think>", "special": False}]
+    model = {"type": "BPE", "byte_fallback": True, "unk_token": None, "vocab": {piece: i for i, piece in enumerate(pieces)}}
+    yield {"pre_tokenizer": splitter, "added_tokens": added, "model": {**model, "merges": merges}}
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+    yield {"normalizer": replace, "model": {**model, "merges": [" ".join(pair) for pair in merges]}}
+    yield {"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}
+
+
+def processors():
+    for name in sorted(MODELS.glob("*/preprocessor_config.json")):
+        yield b"{}\0" + name.read_bytes()
+    size = {"size": {"shortest_edge": 3136, "longest_edge": 4816896}}
+    yield json.dumps({"image_processor": size, "video_processor": size, "image_max_pixels": 784}).encode() + b"\0" + b'{"size": 224}'
+
+
 def as_json(values):
     return [json.dumps(value).encode() for value in values]
 
@@ -150,6 +169,7 @@ SEEDS = {
     "checkpoint_index": lambda: as_json([{"metadata": {"total_size": 0}, "weight_map": {"x": name}}
                                          for name in ("a.safetensors", "../a.safetensors", "/dev/zero")]),
     "tokenizer_model": lambda: texts("model/tiny-a/tokenizer.model"), "tokenizer_json": tokenizer_files,
+    "tokenizer_bpe_json": lambda: as_json(tokenizer_jsons()), "picture_limits": processors,
     "config": lambda: texts("model/*/config.json"), "generation_config": lambda: texts("model/tiny-a/generation_config.json"),
     "quantization_config": lambda: as_json(quantizations()), "pack_index": lambda: as_json(pack_index()),
 }

@@ -97,7 +97,9 @@ json::object memory_json(const engine::MemoryReport& memory) {
 }
 
 // Over the flags: what they came to.
-void set_decided(const ServeOptions& options, const engine::Engine& engine, json::object& flags) {
+void set_decided(const ServeOptions& options, ServedModel& model, json::object& flags) {
+  const engine::Engine& engine = model.engine();
+  const model::ProcessorOptions& pictures = model.processor();
   const engine::EngineConfig& config = engine.config();
   flags["api-key"] = options.server.api_keys.empty() ? "not set" : "set";
   flags["served-model-name"] = options.served_model_name;
@@ -113,11 +115,11 @@ void set_decided(const ServeOptions& options, const engine::Engine& engine, json
   flags["allow-private-media"] = options.service.fetch.allow_private_media;
   flags["limit-mm-per-prompt"] = {{"image", options.service.max_images_per_prompt},
                                   {"video", options.service.max_videos_per_prompt}};
-  flags["mm-processor-kwargs"] = {{"image_min_pixels", options.processor.image_min_pixels},
-                                  {"image_max_pixels", options.processor.image_max_pixels},
-                                  {"video_min_pixels", options.processor.video_min_pixels},
-                                  {"video_max_pixels", options.processor.video_max_pixels},
-                                  {"video_max_frames", options.processor.video_max_frames}};
+  flags["mm-processor-kwargs"] = {{"image_min_pixels", pictures.image_min_pixels},
+                                  {"image_max_pixels", pictures.image_max_pixels},
+                                  {"video_min_pixels", pictures.video_min_pixels},
+                                  {"video_max_pixels", pictures.video_max_pixels},
+                                  {"video_max_frames", pictures.video_max_frames}};
 }
 
 }  // namespace
@@ -138,7 +140,7 @@ json::object shown_flags(const CLI::App& app) {
 json::object config_info(const ServeOptions& options, ServedModel& model) {
   const engine::Engine& engine = model.engine();
   json::object flags = options.shown_flags;
-  set_decided(options, engine, flags);
+  set_decided(options, model, flags);
   return {{"flags", std::move(flags)},
           {"engine", engine_json(engine.config(), model.config())},
           {"model", model_json(model.config())},

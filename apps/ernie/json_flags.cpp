@@ -98,11 +98,11 @@ MediaCounts parse_media_limits(const std::string& text) {
   return out;
 }
 
-model::ProcessorOptions parse_processor_kwargs(const std::string& text,
-                                               std::vector<std::string>& notes) {
+model::PictureLimits parse_processor_kwargs(const std::string& text,
+                                            std::vector<std::string>& notes) {
   const std::string flag = "--mm-processor-kwargs";
   constexpr int64_t kMaxPixels = int64_t{1} << 31;
-  model::ProcessorOptions out;
+  model::PictureLimits out;
   const auto fixed = [&](const std::string& key, const json::value& value) {
     if (integer(flag, key, value, 1, 16) != 2)
       throw StartError(flag + ": \"" + key + "\" is fixed by the model's weights; it must be 2");
@@ -139,13 +139,6 @@ model::ProcessorOptions parse_processor_kwargs(const std::string& text,
                        "video_max_pixels, video_max_frames and FastDeploy's others");
     }
   }
-  const auto ordered = [&](const char* kind, int64_t low, int64_t high) {
-    if (low > high)
-      throw StartError(flag + ": " + kind + "_min_pixels (" + std::to_string(low) +
-                       ") must not exceed " + kind + "_max_pixels (" + std::to_string(high) + ")");
-  };
-  ordered("image", out.image_min_pixels, out.image_max_pixels);
-  ordered("video", out.video_min_pixels, out.video_max_pixels);
   return out;
 }
 

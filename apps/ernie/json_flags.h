@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "model/processor.h"
+#include "model/picture_limits.h"
 
 namespace ernie::app {
 
@@ -18,10 +18,10 @@ struct MediaCounts {
 // Throws StartError.
 MediaCounts parse_media_limits(const std::string& json);
 
-// --mm-processor-kwargs: a JSON object with FastDeploy's names, merged over the defaults. What has
-// no effect is said in `notes`. Throws StartError.
-model::ProcessorOptions parse_processor_kwargs(const std::string& json,
-                                               std::vector<std::string>& notes);
+// --mm-processor-kwargs: a JSON object with FastDeploy's names. What has no effect is said in
+// `notes`. Throws StartError.
+model::PictureLimits parse_processor_kwargs(const std::string& json,
+                                            std::vector<std::string>& notes);
 
 struct QuantizationFlag {
   std::optional<model::Quantization> weights;  // nothing: not said

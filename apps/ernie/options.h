@@ -10,7 +10,7 @@
 #include "engine/engine.h"
 #include "http/server.h"
 #include "model/model_resolver.h"
-#include "model/processor.h"
+#include "model/picture_limits.h"
 #include "serve/chat_service.h"
 #include "serve_flags.h"
 
@@ -28,7 +28,7 @@ struct ServeOptions {
   std::string tool_call_parser;   // empty: what the template shows
   engine::EngineConfig engine;
   serve::ServiceConfig service;
-  model::ProcessorOptions processor;
+  model::PictureLimits picture_limits;
   size_t media_cache_bytes = 0;  // 0: none
   http::ServerOptions server;
   bool cache_salt_by_key = false;

@@ -369,12 +369,12 @@ TEST(ServeOptions, ProcessorKwargsSetSizes) {
       parse({"m", "--mm-processor-kwargs",
              R"({"image_max_pixels": 784000, "video_max_pixels": 78400, "video_min_pixels": 784,
            "spatial_conv_size": 2, "video_fps": 2})"});
-  EXPECT_EQ(o.processor.image_max_pixels, 784000);
-  EXPECT_EQ(o.processor.image_min_pixels, 4 * 28 * 28);
+  EXPECT_EQ(o.picture_limits.image_max_pixels, 784000);
+  EXPECT_EQ(o.picture_limits.image_min_pixels, std::nullopt) << "the model's";
   EXPECT_THAT(o.notes, testing::ElementsAre(HasSubstr("video_fps")));
   for (const char* bad :
        {R"({"image_max_pixels": "1"})", R"({"max_pixels": 1})", R"({"spatial_conv_size": 3})",
-        R"({"image_max_pixels": 100})", R"({"video_frames_sample": "best"})"})
+        R"({"image_max_pixels": 0})", R"({"video_frames_sample": "best"})"})
     EXPECT_THAT(refusal({"--mm-processor-kwargs", bad}), HasSubstr("--mm-processor-kwargs")) << bad;
 }
 

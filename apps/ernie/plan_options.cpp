@@ -6,9 +6,9 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
-#include <filesystem>
 
 #include "arguments.h"
+#include "model/checkpoint.h"
 #include "model/model.h"
 #include "model_choice.h"
 
@@ -52,14 +52,6 @@ void add_flags(CLI::App& app, Flags& f) {
   app.add_flag("--json", f.json, "Print JSON")->group("Plan");
 }
 
-bool has_weights(const std::string& folder) {
-  const auto exists = [&](const char* name) {
-    std::error_code ignored;
-    return std::filesystem::exists(std::filesystem::path(folder) / name, ignored);
-  };
-  return exists("model.safetensors") || exists("model.safetensors.index.json");
-}
-
 }  // namespace
 
 PlanOptions parse_plan_options(std::vector<std::string> args, const Environment& environment) {
@@ -82,14 +74,15 @@ PlanOptions parse_plan_options(std::vector<std::string> args, const Environment&
   const ModelChoice model = choose_model(flags.serve.model);
   options.config = model.config;
   const bool packed = model.config.packed_ranks > 0;
-  options.has_checkpoint = packed || has_weights(model.folder);
+  options.has_checkpoint = packed || (!model.folder.empty() && model::has_checkpoint(model.folder));
   if (options.has_checkpoint) options.config = model::with_stored_head(model.config, model.folder);
   // What a checkpoint decides is known now, except that a pack is for one number of ranks only.
   if (!packed) flags.serve.load_choices = "dummy";
   options.serve = check_serve_flags(flags.serve, environment);
   options.serve.engine.model_dir = model.folder;
-  options.serve.engine.max_media_tokens =
-      model::max_media_tokens(options.config, options.serve.processor);
+  options.serve.engine.max_media_tokens = model::max_media_tokens(
+      options.config, take(model::load_processor_options(options.config, model.folder,
+                                                         options.serve.picture_limits)));
   return options;
 }
 

@@ -51,15 +51,15 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
   clock.begin("read configuration");
   config_ = take(model::load_config(folder));
   const model::ModelConfig& config = config_;
-  engine_config.max_media_tokens = model::max_media_tokens(config, options.processor);
+  processor_ = take(model::load_processor_options(config, folder, options.picture_limits));
+  engine_config.max_media_tokens = model::max_media_tokens(config, processor_);
   auto tokenizer = std::make_shared<const text::Tokenizer>(take(text::Tokenizer::load(folder)));
   serve::ChatService::Parts parts{
       .tokenizer = tokenizer,
       .chat_template = make_template(options, config, folder),
       // Served without vision experts, marks of pictures in a prompt are text.
-      .processor = take(
-          model::Processor::create(engine_config.text_only ? model::without_vision(config) : config,
-                                   tokenizer, options.processor)),
+      .processor = take(model::Processor::create(
+          engine_config.text_only ? model::without_vision(config) : config, tokenizer, processor_)),
       .defaults = take(serve::load_generation_defaults(folder, *tokenizer)),
       .vocab_size = config.vocab_size};
   if (options.media_cache_bytes > 0) {

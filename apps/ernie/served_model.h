@@ -22,9 +22,11 @@ class ServedModel {
   engine::Engine& engine() { return *engine_; }
   serve::ChatService& service() { return *service_; }
   const model::ModelConfig& config() const { return config_; }
+  const model::ProcessorOptions& processor() const { return processor_; }
 
  private:
   model::ModelConfig config_;
+  model::ProcessorOptions processor_;
   std::unique_ptr<engine::Engine> engine_;
   std::unique_ptr<serve::ChatService> service_;
 };

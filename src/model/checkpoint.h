@@ -9,9 +9,12 @@
 
 namespace ernie::model {
 
-// All tensors of a checkpoint folder: model.safetensors, or the shards that
-// model.safetensors.index.json names. Throws StartError that names file, tensor, expected and
-// found. Immutable.
+// Whether the folder holds safetensors, where Checkpoint looks for them.
+bool has_checkpoint(const std::string& folder);
+
+// All tensors of a checkpoint folder: the shards that model.safetensors.index.json names, else
+// model.safetensors, else all *.safetensors. Throws StartError that names file, tensor, expected
+// and found. Immutable.
 class Checkpoint {
  public:
   explicit Checkpoint(const std::string& folder);
@@ -19,6 +22,8 @@ class Checkpoint {
   const std::string& folder() const { return folder_; }
   const StoredTensor* find(const std::string& name) const;  // nullptr when there is none
   const std::vector<const StoredTensor*>& tensors() const { return tensors_; }
+  // Whether a file was written from arrays of numpy, as Paddle's tools do.
+  bool saved_from_numpy() const;
 
  private:
   void add_file(const std::string& name);

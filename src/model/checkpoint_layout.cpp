@@ -1,6 +1,7 @@
 #include "model/checkpoint_layout.h"
 
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include "base/result.h"
@@ -113,6 +114,25 @@ StoredPlace fused_place(const TensorSpec& spec, const std::string& stored,
   return {stored, 0, spec.rows};
 }
 
+// PaddleFormers' qkv_proj holds, for each KV head, its q rows, its k rows and its v rows.
+std::optional<StoredPlace> grouped_place(const TensorSpec& spec, const ModelConfig& config) {
+  const int64_t q_rows = int64_t{config.num_heads / config.num_kv_heads} * config.head_dim;
+  const int64_t stride = q_rows + 2 * int64_t{config.head_dim};
+  const auto place = [&](const char* part, int64_t row, int64_t rows) {
+    return StoredPlace{.name = renamed(spec.name, {{part, ".qkv_proj."}}),
+                       .row = row,
+                       .total_rows = stride * config.num_kv_heads,
+                       .block_rows = rows,
+                       .block_stride = stride};
+  };
+  if (contains(spec.name, ".q_proj.")) return place(".q_proj.", 0, q_rows);
+  if (contains(spec.name, ".k_proj.")) return place(".k_proj.", q_rows, config.head_dim);
+  if (contains(spec.name, ".v_proj.")) {
+    return place(".v_proj.", q_rows + config.head_dim, config.head_dim);
+  }
+  return std::nullopt;
+}
+
 // Both modalities share a tensor [modalities, experts], except in transformers' models.
 std::vector<StoredPlace> expert_bias_places(const TensorSpec& spec, Layout layout,
                                             const ModelConfig& config) {
@@ -182,6 +202,9 @@ std::vector<StoredPlace> places_of(const TensorSpec& spec, Layout layout,
     std::vector<StoredPlace> places{{spec.name, 0, spec.rows}};
     if (vision) places.push_back({"model." + spec.name, 0, spec.rows});
     if (expert.index >= 0 && !config.vision) places.push_back(stacked_place(spec, expert, config));
+    if (const auto grouped = grouped_place(spec, config)) places.push_back(*grouped);
+    const StoredPlace fused = fused_place(spec, spec.name, config);
+    if (contains(fused.name, ".up_gate_proj.")) places.push_back(fused);
     return places;
   }
   if (vision) return {{spec.name, 0, spec.rows}, {"ernie." + spec.name, 0, spec.rows}};
@@ -189,6 +212,31 @@ std::vector<StoredPlace> places_of(const TensorSpec& spec, Layout layout,
   std::vector<StoredPlace> places{fused_place(spec, stored, config)};
   if (places[0].name != stored) places.push_back({stored, 0, spec.rows});
   return places;
+}
+
+bool probe_transposed(const Checkpoint& checkpoint, Layout layout, const ModelConfig& config) {
+  if (layout == Layout::kHf) return false;
+  const int64_t hidden = config.hidden_size;
+  const int64_t width = int64_t{config.num_heads} * config.head_dim;
+  const std::string attention = "model.layers.0.self_attn.";
+  std::vector<TensorSpec> specs{{attention + "o_proj.weight", TensorRole::kLinear, hidden, width},
+                                {attention + "q_proj.weight", TensorRole::kLinear, width, hidden},
+                                {"model.layers.0.mlp.down_proj.weight", TensorRole::kLinear, hidden,
+                                 config.intermediate_size}};
+  if (config.moe) {
+    specs.push_back({"model.layers." + std::to_string(config.moe->first_layer) +
+                         ".mlp.experts.0.down_proj.weight",
+                     TensorRole::kLinear, hidden, config.moe->text.intermediate_size});
+  }
+  for (const TensorSpec& spec : specs) {
+    for (const StoredPlace& place : places_of(spec, layout, config)) {
+      const StoredTensor* tensor = checkpoint.find(place.name);
+      if (tensor == nullptr || place.stack_index >= 0 || place.total_rows == spec.cols) continue;
+      if (tensor->shape == std::vector<int64_t>{place.total_rows, spec.cols}) return false;
+      if (tensor->shape == std::vector<int64_t>{spec.cols, place.total_rows}) return true;
+    }
+  }
+  return layout == Layout::kPaddle || config.saved_by_paddle || checkpoint.saved_from_numpy();
 }
 
 bool is_ignorable(const std::string& stored_name) {

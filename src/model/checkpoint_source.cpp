@@ -17,8 +17,10 @@ namespace {
 class CheckpointSource : public WeightSource {
  public:
   CheckpointSource(const ModelConfig& config, const std::string& folder)
-      : config_(config), checkpoint_(folder), layout_(probe_layout(checkpoint_)) {
-    transposed_ = layout_ == Layout::kPaddle && !probe_paddle_rows_out();
+      : config_(config),
+        checkpoint_(folder),
+        layout_(probe_layout(checkpoint_)),
+        transposed_(probe_transposed(checkpoint_, layout_, config_)) {
     for (const StoredTensor* tensor : checkpoint_.tensors()) refuse_unreadable(*tensor);
   }
 
@@ -63,6 +65,7 @@ class CheckpointSource : public WeightSource {
 
   HostMatrix map(const TensorSpec& spec, const Slice& slice) override {
     const Located at = locate(spec);
+    if (at.block_rows > 0) return {};
     const StridedMatrix m = slice_of(at.matrix, slice);
     const bool aligned = reinterpret_cast<uintptr_t>(m.data) % stored_type_bytes(m.type) == 0;
     if (m.col_stride != 1 || !aligned || m.type == StoredType::kF16) return {};
@@ -73,9 +76,13 @@ class CheckpointSource : public WeightSource {
 
   void read(const TensorSpec& spec, const Slice& slice, DType dtype, void* out) override {
     const Located at = locate(spec);
-    const StridedMatrix m = slice_of(at.matrix, slice);
-    read_ahead_.reading(*at.tensor->file, m.data, span_bytes(m));
-    read_strided(m, dtype, out);
+    auto* to = static_cast<std::byte*>(out);
+    for (const Slice& part : at.parts(slice)) {
+      const StridedMatrix m = slice_of(at.matrix, part);
+      read_ahead_.reading(*at.tensor->file, m.data, span_bytes(m));
+      read_strided(m, dtype, to);
+      to += m.rows * m.cols * static_cast<int64_t>(dtype_bytes(dtype));
+    }
   }
 
   void release(const TensorSpec& spec) override {
@@ -136,32 +143,26 @@ class CheckpointSource : public WeightSource {
                      "with --quantization wint4");
   }
 
-  // Whether a Paddle file keeps its matrices [out, in] after all, told by the first one that is not
-  // square.
-  bool probe_paddle_rows_out() const {
-    const int64_t width = int64_t{config_.num_heads} * config_.head_dim;
-    const int64_t fused = width + 2 * int64_t{config_.num_kv_heads} * config_.head_dim;
-    const std::string layer = "ernie.layers.0.";
-    const struct {
-      std::string name;
-      int64_t out, in;
-    } probes[] = {
-        {layer + "self_attn.qkv_proj.weight", fused, config_.hidden_size},
-        {layer + "self_attn.o_proj.weight", config_.hidden_size, width},
-        {layer + "mlp.down_proj.weight", config_.hidden_size, config_.intermediate_size},
-    };
-    for (const auto& probe : probes) {
-      const StoredTensor* tensor = checkpoint_.find(probe.name);
-      if (tensor == nullptr || probe.out == probe.in) continue;
-      if (tensor->shape == std::vector<int64_t>{probe.in, probe.out}) return false;
-      if (tensor->shape == std::vector<int64_t>{probe.out, probe.in}) return true;
-    }
-    return false;
-  }
-
   struct Located {
     const StoredTensor* tensor;
-    StridedMatrix matrix;
+    StridedMatrix matrix;  // from the spec's first row on; of blocks, with the rows between them
+    int64_t block_rows;
+    int64_t block_stride;
+
+    // The parts of a slice that lie together, in its order.
+    std::vector<Slice> parts(const Slice& slice) const {
+      if (block_rows == 0) return {slice};
+      std::vector<Slice> parts;
+      for (int64_t row = slice.row; row < slice.row + slice.rows;) {
+        const int64_t rows = std::min(block_rows - row % block_rows, slice.row + slice.rows - row);
+        Slice part = slice;
+        part.row = row / block_rows * block_stride + row % block_rows;
+        part.rows = rows;
+        parts.push_back(part);
+        row += rows;
+      }
+      return parts;
+    }
   };
 
   struct LocatedQuantized {
@@ -171,7 +172,7 @@ class CheckpointSource : public WeightSource {
 
   std::optional<LocatedQuantized> locate_quantized(const TensorSpec& spec) {
     for (const StoredPlace& place : places_of(spec, layout_, config_)) {
-      if (place.stack_index >= 0) continue;
+      if (place.stack_index >= 0 || place.block_rows > 0) continue;
       const auto tensor =
           find_quantized([&](const std::string& name) { return checkpoint_.find(name); },
                          place.name, place.total_rows, spec.cols);
@@ -198,9 +199,11 @@ class CheckpointSource : public WeightSource {
           fail(*tensor,
                "expected type BF16, F16, F32 or U16 (bfloat16 bits), found " + tensor->type_name);
         }
-        return {tensor, spec.role == TensorRole::kVector || spec.role == TensorRole::kExpertBias
-                            ? view_vector(spec, place, *tensor)
-                            : view_matrix(spec, place, *tensor)};
+        return {tensor,
+                spec.role == TensorRole::kVector || spec.role == TensorRole::kExpertBias
+                    ? view_vector(spec, place, *tensor)
+                    : view_matrix(spec, place, *tensor),
+                place.block_rows, place.block_stride};
       }
     }
     const StoredPlace& usual = places.front();
@@ -257,9 +260,10 @@ class CheckpointSource : public WeightSource {
       data += place.stack_index * place.total_rows * spec.cols * stored_type_bytes(tensor.type);
     }
     const bool turned_first = prefers_turned(spec.role);
-    // Routers and Paddle's head come in both orientations: where the shape decides, it does.
-    const bool either = spec.role == TensorRole::kRouter ||
-                        (layout_ == Layout::kPaddle && spec.name == "lm_head.weight");
+    // Routers and heads come in both orientations, and some of Paddle's tools turn only some of the
+    // matrices: where the shape decides, it does.
+    const bool either = spec.role == TensorRole::kRouter || spec.name == "lm_head.weight" ||
+                        (layout_ != Layout::kHf && spec.role == TensorRole::kLinear);
     bool turn = turned_first;
     if (tensor.shape != (turn ? turned : straight) && either) turn = !turn;
     if (tensor.shape != (turn ? turned : straight)) {
@@ -269,7 +273,7 @@ class CheckpointSource : public WeightSource {
     const int64_t col_stride = turn ? place.total_rows : 1;
     return {data + place.row * row_stride * stored_type_bytes(tensor.type),
             tensor.type,
-            spec.rows,
+            place.block_rows > 0 ? place.total_rows - place.row : spec.rows,
             spec.cols,
             row_stride,
             col_stride};
@@ -286,7 +290,7 @@ class CheckpointSource : public WeightSource {
   const ModelConfig config_;
   const Checkpoint checkpoint_;
   const Layout layout_;
-  bool transposed_ = false;
+  const bool transposed_;
   std::unordered_set<const StoredTensor*> used_;
   ReadAhead read_ahead_;
   QuantizedSlices quantized_slices_;

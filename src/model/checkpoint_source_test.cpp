@@ -83,13 +83,94 @@ TEST_P(Layouts, Float32WeightsGiveTheLogitsOfTheirSource) {
 
 INSTANTIATE_TEST_SUITE_P(TiedOrNot, Layouts, ::testing::Bool());
 
-TEST(CheckpointSource, HeadInEitherOrientationInPaddleFiles) {
+TEST(CheckpointSource, HeadInEitherOrientation) {
   ModelConfig config = tiny_config();
   config.tie_word_embeddings = false;
-  TensorMap tensors = paddle_layout(tiny_pt_tensors(config), true, false);
-  const std::vector<float> straight = logits_of(config, tensors);
-  tensors["lm_head.weight"] = transposed(tensors["lm_head.weight"]);
-  EXPECT_EQ(straight, logits_of(config, tensors));
+  const TensorMap logical = tiny_pt_tensors(config);
+  for (TensorMap tensors :
+       {pt_layout(logical), hf_layout(logical), paddle_layout(logical, true, false)}) {
+    const std::vector<float> straight = logits_of(config, tensors);
+    tensors["lm_head.weight"] = transposed(tensors["lm_head.weight"]);
+    EXPECT_EQ(straight, logits_of(config, tensors));
+  }
+}
+
+// Old versions of PaddleFormers.
+TEST(CheckpointSource, PaddlesOrientationUnderOriginalNames) {
+  const ModelConfig config = tiny_config();
+  const TensorMap logical = tiny_pt_tensors(config);
+  TensorMap tensors;
+  for (const auto& [name, tensor] : paddle_layout(logical, false, false)) {
+    tensors[name.starts_with("ernie.") ? "model." + name.substr(6) : name] = tensor;
+  }
+  EXPECT_EQ(logits_of(config, tensors), logits_of(config, pt_layout(logical)));
+}
+
+TEST(CheckpointSource, MatricesFusedByKvHeadUnderOriginalNames) {
+  const ModelConfig config = tiny_config();
+  const TensorMap logical = tiny_pt_tensors(config);
+  const TensorMap fused = testing::paddleformers_layout(logical, config);
+  ASSERT_TRUE(fused.contains("model.layers.0.self_attn.qkv_proj.weight"));
+  ASSERT_TRUE(fused.contains("model.layers.1.mlp.experts.0.up_gate_proj.weight"));
+  EXPECT_EQ(logits_of(config, fused), logits_of(config, pt_layout(logical)));
+  TensorMap straight = fused;  // what is fused was not turned by the tool that turned the rest
+  for (const char* layer : {"0", "1"}) {
+    auto& qkv = straight["model.layers." + std::string(layer) + ".self_attn.qkv_proj.weight"];
+    qkv = transposed(qkv);
+  }
+  EXPECT_EQ(logits_of(config, straight), logits_of(config, pt_layout(logical)));
+}
+
+std::vector<float> read(const ModelConfig& config, const TempFolder& folder, const TensorSpec& spec,
+                        const Slice& slice) {
+  std::vector<float> out(static_cast<size_t>(slice.rows * slice.cols));
+  open_checkpoint_source(config, folder.path())->read(spec, slice, DType::kF32, out.data());
+  return out;
+}
+
+// Two ranks, and cuts inside the rows of a KV head.
+TEST(CheckpointSource, SlicesOfMatricesFusedByKvHead) {
+  const ModelConfig config = tiny_config();
+  const TensorMap logical = tiny_pt_tensors(config);
+  TempFolder pt, fused;
+  pt.write("model.safetensors", safetensors_bytes(pt_layout(logical)));
+  fused.write("model.safetensors",
+              safetensors_bytes(testing::paddleformers_layout(logical, config)));
+  const std::string attention = "model.layers.0.self_attn.";
+  for (const auto& [name, rows] : {std::pair("q_proj", 64), {"k_proj", 32}, {"v_proj", 32}}) {
+    const TensorSpec spec{attention + name + ".weight", TensorRole::kLinear, rows, 24};
+    for (const Slice& slice : {whole(spec), Slice{0, rows / 2, 0, 24},
+                               Slice{rows / 2, rows / 2, 0, 24}, Slice{7, 20, 3, 5}}) {
+      EXPECT_EQ(read(config, pt, spec, slice), read(config, fused, spec, slice)) << name;
+    }
+  }
+}
+
+// Where no shape tells, config.json or the file's own word does.
+TEST(CheckpointSource, OrientationOfSquareMatrices) {
+  ModelConfig config;
+  config.hidden_size = config.intermediate_size = config.vocab_size = 8;
+  config.num_layers = 1;
+  config.num_heads = config.num_kv_heads = 2;
+  config.head_dim = 4;
+  std::vector<float> values(64);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  TensorMap tensors;
+  const std::string name = "model.layers.0.self_attn.o_proj.weight";
+  for (const std::string& matrix : {name, std::string("lm_head.weight")}) {
+    tensors[matrix] = {{8, 8}, values};
+  }
+  const TensorSpec spec{name, TensorRole::kLinear, 8, 8};
+  const TensorSpec head{"lm_head.weight", TensorRole::kTable, 8, 8};
+  const std::vector<float> turned = transposed(tensors.at(name)).values;
+  TempFolder straight, numpy;
+  straight.write("model.safetensors", safetensors_bytes(tensors));
+  numpy.write("model.safetensors", safetensors_bytes(tensors, false, "np"));
+  EXPECT_EQ(read(config, straight, spec, whole(spec)), values);
+  EXPECT_EQ(read(config, numpy, spec, whole(spec)), turned);
+  EXPECT_EQ(read(config, numpy, head, whole(head)), values) << "[vocabulary, hidden]";
+  config.saved_by_paddle = true;
+  EXPECT_EQ(read(config, straight, spec, whole(spec)), turned);
 }
 
 TEST(CheckpointSource, AStoredHeadIsUsedWhateverTheConfigurationSays) {

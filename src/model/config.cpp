@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/config_reader.h"
+#include "model/fixed_settings.h"
 #include "model/pack_index.h"
 #include "model/quantization_config.h"
 #include "text/json_file.h"
@@ -18,6 +19,11 @@ constexpr int kMaxHeads = 1024;
 constexpr int kMaxExperts = 4096;
 constexpr int kMaxTokenId = 1 << 24;
 
+void require_value(ConfigReader& reader, const char* key, int expected) {
+  const boost::json::value value = expected;
+  reader.require_one_of(key, {&value, 1});
+}
+
 enum class Form { kText, kFlatVision, kNestedVision };
 
 std::optional<Form> form_of(const std::string& model_type, const std::string& architecture) {
@@ -30,8 +36,10 @@ std::optional<Form> form_of(const std::string& model_type, const std::string& ar
   return std::nullopt;
 }
 
-void require_value(ConfigReader& reader, const char* key, int found, int expected) {
-  if (found != expected) reader.refuse(key, std::to_string(expected));
+void require_settings(ConfigReader& reader, const ModelConfig& config, bool vision) {
+  require_decoder_settings(reader);
+  if (config.moe) require_moe_settings(reader);
+  if (vision) require_vision_settings(reader);
 }
 
 // Rotary settings live at the top, in rope_parameters or in rope_scaling, by age of the file.
@@ -43,13 +51,7 @@ void read_rope(ConfigReader& reader, ModelConfig& config, bool vision) {
   for (const char* key : {"rope_parameters", "rope_scaling"}) {
     ConfigReader rope = reader.object(key);
     config.rope_theta = rope.number("rope_theta", 1.0, 1e12, config.rope_theta);
-    for (const char* type_key : {"rope_type", "type"}) {
-      const std::string type = rope.string(type_key, "default");
-      if (type != "default" && type != "mrope") {
-        rope.refuse(type_key,
-                    "\"default\" or \"mrope\" (scaled rotary embeddings are not supported)");
-      }
-    }
+    require_rope_settings(rope);
     const std::vector<int> section = rope.integers("mrope_section", 0, pairs);
     if (vision && !section.empty()) {
       if (section.size() != 3 || section[0] != section[1] ||
@@ -131,14 +133,6 @@ void read_moe(ConfigReader& reader, ModelConfig& config, bool vision) {
   moe.num_shared_experts = reader.integer("moe_num_shared_experts", 0, 64, 0);
   moe.correction_bias = reader.boolean("moe_use_aux_free", true);
   moe.norm_min = reader.number("moe_norm_min", 0.0, 1.0, moe.norm_min);
-  for (const char* key : {"moe_gate_act", "scoring_func"}) {
-    if (reader.string(key, "softmax") != "softmax") {
-      reader.refuse(key, "\"softmax\", the only routing function that is supported");
-    }
-  }
-  if (reader.boolean("moe_group_experts", false)) {
-    reader.refuse("moe_group_experts", "false (routing by expert groups is not supported)");
-  }
   config.moe = moe;
   read_layer_range(reader, config);
   read_layer_types(reader, config);
@@ -167,8 +161,6 @@ void read_decoder(ConfigReader& reader, ModelConfig& config, bool vision) {
   }
   config.head_dim = reader.integer("head_dim", 2, 1024, config.hidden_size / config.num_heads);
   if (config.head_dim % 2 != 0) reader.refuse("head_dim", "an even number");
-  if (reader.string("hidden_act", "silu") != "silu") reader.refuse("hidden_act", "\"silu\"");
-  if (reader.boolean("use_bias", false)) reader.refuse("use_bias", "false");
   read_rope(reader, config, vision);
   read_moe(reader, config, vision);
 }
@@ -178,18 +170,14 @@ void read_vision(ConfigReader& reader, ModelConfig& config) {
   ConfigReader v = reader.object("vision_config");
   vision.depth = v.integer("depth", 1, kMaxLayers);
   vision.hidden_size = v.integer(v.has("embed_dim") ? "embed_dim" : "hidden_size", 1, kMaxWidth);
+  require_value(v, "hidden_size", vision.hidden_size);
   vision.num_heads = v.integer("num_heads", 1, kMaxHeads);
   const float ratio = v.number("mlp_ratio", 0.0, 1024.0, 4.0f);
   vision.intermediate_size = v.integer("intermediate_size", 1, 1 << 20,
                                        static_cast<int>(ratio * vision.hidden_size + 0.5f));
   vision.patch_size = v.integer("patch_size", 1, 256, vision.patch_size);
   vision.norm_eps = v.number("rms_norm_eps", 0.0, 1.0, vision.norm_eps);
-  require_value(v, "in_channels", v.integer("in_channels", 1, 1024, 3), 3);
-  require_value(v, "spatial_merge_size", v.integer("spatial_merge_size", 1, 64, 2), 2);
-  require_value(v, "temporal_merge_size", v.integer("temporal_merge_size", 1, 64, 2), 2);
-  if (v.string("hidden_act", "quick_gelu") != "quick_gelu") {
-    v.refuse("hidden_act", "\"quick_gelu\"");
-  }
+  require_vision_tower_settings(v);
   if (!v.failed() && vision.hidden_size % vision.num_heads != 0) {
     v.refuse("num_heads",
              "a divisor of the tower's width, which is " + std::to_string(vision.hidden_size));
@@ -203,25 +191,20 @@ void read_vision(ConfigReader& reader, ModelConfig& config) {
   v.adopt(rope);
   reader.adopt(v);
 
-  require_value(reader, "spatial_conv_size", reader.integer("spatial_conv_size", 1, 64, 2), 2);
-  require_value(reader, "temporal_conv_size", reader.integer("temporal_conv_size", 1, 64, 2), 2);
-  if (!reader.boolean("use_temporal_conv", true)) reader.refuse("use_temporal_conv", "true");
-  require_value(reader, "pixel_hidden_size",
-                reader.integer("pixel_hidden_size", 1, kMaxWidth, vision.hidden_size),
-                vision.hidden_size);
+  require_value(reader, "pixel_hidden_size", vision.hidden_size);
   const char* id_key = reader.has("im_patch_id") ? "im_patch_id" : "image_token_id";
   config.image_token_id = reader.integer(id_key, 0, config.vocab_size - 1, -1);
   config.vision = vision;
 }
 
-Result<boost::json::value> parse_json(const std::string& text, const std::string& file) {
+Result<boost::json::value> parse_json(std::string_view text, const std::string& file) {
   boost::json::stream_parser parser;
   boost::system::error_code code;
-  const size_t read = parser.write_some(text, code);
+  const size_t read = parser.write_some(text.data(), text.size(), code);
   if (!code) parser.finish(code);
   if (code || read < text.find_last_not_of(" \t\r\n") + 1) {
     const size_t line_begin = read == 0 ? 0 : text.rfind('\n', read - 1) + 1;
-    const std::string line = text.substr(line_begin, std::min<size_t>(read - line_begin + 20, 80));
+    const std::string line(text.substr(line_begin, std::min<size_t>(read - line_begin + 20, 80)));
     const auto number =
         std::count(text.begin(), text.begin() + static_cast<long>(line_begin), '\n');
     return invalid_argument(file + ": expected JSON, found an error in line " +
@@ -232,10 +215,18 @@ Result<boost::json::value> parse_json(const std::string& text, const std::string
   return parser.release();
 }
 
+// "float32" of "torch.float32" or "paddle.float32".
+std::string type_name(const std::string& written) {
+  for (const std::string prefix : {"torch.", "paddle."}) {
+    if (written.starts_with(prefix)) return written.substr(prefix.size());
+  }
+  return written;
+}
+
 }  // namespace
 
 Result<ModelConfig> parse_config(const std::string& json_text, const std::string& file_name) {
-  Result<boost::json::value> json = parse_json(json_text, file_name);
+  Result<boost::json::value> json = parse_json(text::without_byte_order_mark(json_text), file_name);
   if (!json) return json.error();
   if (!json->is_object()) {
     return invalid_argument(file_name + ": expected a JSON object at the top level", "model");
@@ -254,13 +245,15 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
     return reader.error();
   }
   config.tie_word_embeddings = reader.boolean("tie_word_embeddings", true);
-  config.dtype = reader.string("dtype", reader.string("torch_dtype", config.dtype));
+  config.dtype = type_name(reader.string("dtype", reader.string("torch_dtype", config.dtype)));
+  config.saved_by_paddle = reader.string("source", "") == "paddle";
   if (config.dtype != "bfloat16" && config.dtype != "float32" && config.dtype != "float16") {
     reader.refuse(reader.has("dtype") ? "dtype" : "torch_dtype", "bfloat16, float32 or float16");
   }
   if (*form == Form::kNestedVision) {
     ConfigReader text = reader.object("text_config");
     read_decoder(text, config, true);
+    require_settings(text, config, true);
     if (!reader.has("tie_word_embeddings")) {
       config.tie_word_embeddings = text.boolean("tie_word_embeddings", true);
     }
@@ -268,10 +261,12 @@ Result<ModelConfig> parse_config(const std::string& json_text, const std::string
   } else {
     read_decoder(reader, config, *form == Form::kFlatVision);
   }
+  require_settings(reader, config, *form != Form::kText);
   if (*form != Form::kText && !reader.failed()) read_vision(reader, config);
-  if (reader.has("quantization_config") && !reader.failed()) {
+  if (!reader.failed()) {
     ConfigReader quantization = reader.object("quantization_config");
-    if (!reader.failed()) config.quantization = read_quantization_config(quantization, config);
+    if (!reader.failed() && !quantization.keys().empty())
+      config.quantization = read_quantization_config(quantization, config);
     reader.adopt(quantization);
   }
   if (reader.failed()) return reader.error();

@@ -73,8 +73,9 @@ struct ModelConfig {
   std::optional<VisionConfig> vision;
   int32_t image_token_id = -1;  // im_patch_id; -1: take it from the tokenizer
   std::string dtype = "bfloat16";
-  Quantization quantization;  // of the stored matrices; nothing when they are not quantised
-  int packed_ranks = 0;       // of a folder of `ernie pack`: the one tensor-parallel size it is for
+  bool saved_by_paddle = false;  // "source": matrices whose shapes do not tell are [in, out]
+  Quantization quantization;     // of the stored matrices; nothing when they are not quantised
+  int packed_ranks = 0;  // of a folder of `ernie pack`: the one tensor-parallel size it is for
 
   bool is_moe_layer(int layer) const {
     return moe && (layer + 1) % moe->interval == 0 && layer >= moe->first_layer &&

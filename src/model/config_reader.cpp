@@ -26,6 +26,11 @@ std::string whole_range(int64_t low, int64_t high) {
   return "a whole number from " + std::to_string(low) + " to " + std::to_string(high);
 }
 
+bool same(const boost::json::value& a, const boost::json::value& b) {
+  if (a.is_number() && b.is_number()) return a.to_number<double>() == b.to_number<double>();
+  return a == b;
+}
+
 }  // namespace
 
 ConfigReader::ConfigReader(const boost::json::object& object, std::string file, std::string path)
@@ -37,6 +42,11 @@ const boost::json::value* ConfigReader::find(const char* key) const {
 }
 
 bool ConfigReader::has(const char* key) const { return find(key) != nullptr; }
+
+bool ConfigReader::has_object(const char* key) const {
+  const boost::json::value* value = find(key);
+  return value != nullptr && value->is_object();
+}
 
 std::vector<std::string> ConfigReader::keys() const {
   std::vector<std::string> out;
@@ -143,6 +153,17 @@ std::vector<std::string> ConfigReader::strings(const char* key) {
     return {};
   }
   return out;
+}
+
+void ConfigReader::require_one_of(const char* key, std::span<const boost::json::value> accepted) {
+  const boost::json::value* value = find(key);
+  if (value == nullptr) return;
+  std::string list;
+  for (size_t i = 0; i < accepted.size(); ++i) {
+    if (same(*value, accepted[i])) return;
+    list += (i > 0 ? " or " : "") + boost::json::serialize(accepted[i]);
+  }
+  refuse(key, list + " (nothing else is implemented)");
 }
 
 ConfigReader ConfigReader::object(const char* key) {

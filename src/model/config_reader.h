@@ -3,6 +3,7 @@
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ class ConfigReader {
   ConfigReader(const boost::json::object& object, std::string file, std::string path = {});
 
   bool has(const char* key) const;
+  bool has_object(const char* key) const;
   std::vector<std::string> keys() const;  // in the order of the file
   bool failed() const { return error_.has_value(); }
   const Error& error() const { return *error_; }
@@ -34,6 +36,9 @@ class ConfigReader {
   std::vector<std::string> strings(const char* key);
   // The object at `key`, or an empty one.
   ConfigReader object(const char* key);
+
+  // Refuses a value that is none of the accepted ones; 1 and 1.0 are the same.
+  void require_one_of(const char* key, std::span<const boost::json::value> accepted);
 
   // Records a failure about `key`: expected X, found its value.
   void refuse(const std::string& key, const std::string& expected);

@@ -98,6 +98,22 @@ TEST(Config, RotarySectionMayLiveInRopeScaling) {
   EXPECT_EQ(parse(json)->rope_t_pairs, 16);
 }
 
+TEST(Config, FormsOfOtherTools) {
+  auto json = flat_vision();
+  json["quantization_config"] = boost::json::object();
+  json["torch_dtype"] = "paddle.float32";
+  json["source"] = "paddle";
+  const auto config = parse_config("\xEF\xBB\xBF" + boost::json::serialize(json), "config.json");
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_FALSE(config->quantization.any());
+  EXPECT_EQ(config->dtype, "float32");
+  EXPECT_TRUE(config->saved_by_paddle);
+  json["dtype"] = "torch.bfloat16";
+  json.erase("source");
+  EXPECT_EQ(parse(json)->dtype, "bfloat16");
+  EXPECT_FALSE(parse(json)->saved_by_paddle);
+}
+
 TEST(Config, TextModels) {
   const auto dense = parse_config(
       R"({"model_type": "ernie4_5", "hidden_size": 1024, "num_hidden_layers": 18,
@@ -163,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"rope_theta", "\"big\"", "number"}, Refusal{"rms_norm_eps", "0", "number"},
         Refusal{"vocab_size", "[1]", "whole number"}, Refusal{"hidden_act", "\"gelu\"", "silu"},
         Refusal{"use_bias", "true", "false"}, Refusal{"moe_k", "65", "from 1 to 64"},
-        Refusal{"moe_k", "", "no such key"}, Refusal{"moe_group_experts", "true", "groups"},
+        Refusal{"moe_k", "", "no such key"}, Refusal{"moe_group_experts", "true", "expected false"},
         Refusal{"moe_gate_act", "\"sigmoid\"", "softmax"},
         Refusal{"scoring_func", "\"sigmoid\"", "softmax"},
         Refusal{"moe_layer_start_index", "[1, 3]", "text and vision"},
@@ -177,13 +193,68 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"torch_dtype", "\"int8\"", "bfloat16"}, Refusal{"im_patch_id", "103424", "103423"},
         Refusal{"quantization_config", "{\"bits\": 4}", "quant_method"},
         Refusal{"quantization_config", "4", "an object"},
+        Refusal{"moe_norm_gate_logits", "false",
+                "expected true (nothing else is implemented), found"},
+        Refusal{"compression_ratio", "2.0", "expected 1 "}, Refusal{"rope_3d", "false", "true"},
+        Refusal{"moe_use_hard_gate", "false", "true"}, Refusal{"moe_gate", "\"sinkhorn\"", "topk"},
+        Refusal{"moe_use_token_type_bias", "true", "false"}, Refusal{"mm_vocab_size", "8", "0"},
+        Refusal{"moe_num_dense_experts", "1", "0"}, Refusal{"use_rmsnorm", "false", "true"},
+        Refusal{"n_group", "8", "0 or 1"}, Refusal{"scaling_factor", "2.5", "1"},
+        Refusal{"scale_qk_coeff", "2", "1"}, Refusal{"use_rmsnorm", "1", "true"},
         Refusal{"use_temporal_conv", "false", "true"}, Refusal{"spatial_conv_size", "3", "2"},
         Refusal{"pixel_hidden_size", "1024", "1280"},
         Refusal{"vision_config.depth", "", "no such key"},
         Refusal{"vision_config.num_heads", "7", "divisor"},
         Refusal{"vision_config.spatial_merge_size", "4", "2"},
         Refusal{"vision_config.hidden_act", "\"gelu\"", "quick_gelu"},
+        Refusal{"vision_config.hidden_size", "1024", "1280"},
+        Refusal{"vision_config.variable_resolution", "false", "true"},
         Refusal{"vision_config.in_channels", "4", "3"}));
+
+TEST(Config, TheImplementedValuesOfFixedSettingsAndNullAreAccepted) {
+  auto json = flat_vision();
+  const auto accepted = boost::json::parse(R"({
+    "hidden_act": "swiglu", "use_rmsnorm": true, "scale_qk_coeff": 1.0, "compression_ratio": 1.0,
+    "rope_3d": true, "moe_use_hard_gate": true, "moe_norm_gate_logits": true, "moe_gate": "topk",
+    "moe_gate_act": null, "moe_use_token_type_bias": null, "mm_vocab_size": 0, "n_group": 0,
+    "scaling_factor": null, "use_temporal_conv": true, "moe_group_experts": false,
+    "moe_capacity": [128, 128, 128], "num_nextn_predict_layers": 1, "hidden_dropout_prob": 0.1})");
+  for (const auto& [key, value] : accepted.as_object()) json[key] = value;
+  const auto config = parse(json);
+  EXPECT_TRUE(config.ok()) << config.error().message;
+}
+
+TEST(Config, FixedSettingsAreRefusedWhereverTheFileKeepsThem) {
+  const auto refused = [](const boost::json::object& json, const std::string& expected) {
+    const auto config = parse(json);
+    ASSERT_FALSE(config.ok()) << expected;
+    EXPECT_THAT(config.error().message, HasSubstr(expected));
+  };
+  auto nested = nested_vision();
+  nested["moe_norm_gate_logits"] = false;
+  refused(nested, "config.json: moe_norm_gate_logits: expected true");
+  nested = nested_vision();
+  nested["text_config"].as_object()["rope_3d"] = false;
+  refused(nested, "config.json: text_config.rope_3d: expected true");
+  nested = nested_vision();
+  nested["text_config"].at("rope_parameters").as_object()["partial_rotary_factor"] = 0.5;
+  refused(nested, "text_config.rope_parameters.partial_rotary_factor: expected 1");
+  auto flat = flat_vision();
+  flat["rope_scaling"] = {{"type", "yarn"}};
+  refused(flat, "config.json: rope_scaling.type: expected \"default\" or \"mrope\"");
+}
+
+// Text models have one kind of experts and one axis of positions, whatever these keys say.
+TEST(Config, TextModelsMayTurnOffWhatOnlyPicturesNeed) {
+  const std::string text =
+      R"({"model_type": "ernie4_5_moe", "hidden_size": 64, "num_hidden_layers": 2,
+          "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 50,
+          "moe_num_experts": 4, "moe_k": 2, "moe_intermediate_size": 32,
+          "rope_3d": false, "moe_use_hard_gate": false)";
+  EXPECT_TRUE(parse_config(text + "}", "config.json").ok());
+  EXPECT_FALSE(parse_config(text + R"(, "moe_norm_gate_logits": false})", "config.json").ok());
+  EXPECT_FALSE(parse_config(text + R"(, "compression_ratio": 2})", "config.json").ok());
+}
 
 // A78
 TEST(Config, FilesThatAreNoJsonObject) {

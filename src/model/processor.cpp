@@ -189,32 +189,6 @@ class ErnieProcessor : public Processor {
   MediaTokens ids_;
 };
 
-Status check_options(const ProcessorOptions& options) {
-  const auto bad = [](const char* key, int64_t found, const std::string& expected) {
-    return invalid_argument("--mm-processor-kwargs: " + std::string(key) + ": expected " +
-                                expected + ", found " + std::to_string(found),
-                            "mm_processor_kwargs");
-  };
-  if (options.image_min_pixels < 1) {
-    return bad("image_min_pixels", options.image_min_pixels, "at least 1");
-  }
-  if (options.video_min_pixels < 1) {
-    return bad("video_min_pixels", options.video_min_pixels, "at least 1");
-  }
-  if (options.image_max_pixels < options.image_min_pixels) {
-    return bad("image_max_pixels", options.image_max_pixels,
-               "at least image_min_pixels, " + std::to_string(options.image_min_pixels));
-  }
-  if (options.video_max_pixels < options.video_min_pixels) {
-    return bad("video_max_pixels", options.video_max_pixels,
-               "at least video_min_pixels, " + std::to_string(options.video_min_pixels));
-  }
-  if (options.video_max_frames < 1) {
-    return bad("video_max_frames", options.video_max_frames, "at least 1");
-  }
-  return {};
-}
-
 Result<MediaTokens> media_tokens(const ModelConfig& config, const text::Tokenizer& tokenizer) {
   MediaTokens ids;
   if (!config.vision) return ids;
@@ -239,6 +213,33 @@ Result<MediaTokens> media_tokens(const ModelConfig& config, const text::Tokenize
 }
 
 }  // namespace
+
+Status check_options(const ProcessorOptions& options) {
+  const auto bad = [](const char* key, int64_t found, const std::string& expected) {
+    return invalid_argument(std::string(key) + ": expected " + expected + ", found " +
+                                std::to_string(found) +
+                                "; set the limits of pictures with --mm-processor-kwargs",
+                            "mm_processor_kwargs");
+  };
+  if (options.image_min_pixels < 1) {
+    return bad("image_min_pixels", options.image_min_pixels, "at least 1");
+  }
+  if (options.video_min_pixels < 1) {
+    return bad("video_min_pixels", options.video_min_pixels, "at least 1");
+  }
+  if (options.image_max_pixels < options.image_min_pixels) {
+    return bad("image_max_pixels", options.image_max_pixels,
+               "at least image_min_pixels, " + std::to_string(options.image_min_pixels));
+  }
+  if (options.video_max_pixels < options.video_min_pixels) {
+    return bad("video_max_pixels", options.video_max_pixels,
+               "at least video_min_pixels, " + std::to_string(options.video_min_pixels));
+  }
+  if (options.video_max_frames < 1) {
+    return bad("video_max_frames", options.video_max_frames, "at least 1");
+  }
+  return {};
+}
 
 Result<std::unique_ptr<Processor>> Processor::create(
     const ModelConfig& config, std::shared_ptr<const text::Tokenizer> tokenizer,

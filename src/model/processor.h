@@ -35,7 +35,7 @@ struct MediaCost {
 // Decodes frame `i`.
 using FrameSource = std::function<Result<media::Image>(size_t i)>;
 
-// Limits of smart_resize, in pixels; FastDeploy's --mm-processor-kwargs.
+// Limits of smart_resize, in pixels.
 struct ProcessorOptions {
   int64_t image_min_pixels = 4 * 28 * 28;
   int64_t image_max_pixels = 6177 * 28 * 28;
@@ -43,6 +43,9 @@ struct ProcessorOptions {
   int64_t video_max_pixels = 1196 * 28 * 28;
   int video_max_frames = 180;
 };
+
+// An error names the limit, its value and what was expected.
+Status check_options(const ProcessorOptions& options);
 
 struct ResizedSize {
   int height = 0;

@@ -96,6 +96,12 @@ StoredTensor read_entry(const std::string& path, const std::string& name,
   return tensor;
 }
 
+std::string read_format(const boost::json::value& metadata) {
+  const boost::json::value* format =
+      metadata.is_object() ? metadata.get_object().if_contains("format") : nullptr;
+  return format != nullptr && format->is_string() ? std::string(format->get_string()) : "";
+}
+
 }  // namespace
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -133,7 +139,10 @@ SafetensorsFile::SafetensorsFile(std::string path) : file_(std::move(path)) {
   }
 
   for (const auto& [key, value] : header.get_object()) {
-    if (key == "__metadata__") continue;
+    if (key == "__metadata__") {
+      format_ = read_format(value);
+      continue;
+    }
     tensors_.push_back(read_entry(where, std::string(key), value, data, data_bytes));
     tensors_.back().file = &file_;
   }

@@ -38,12 +38,15 @@ class SafetensorsFile {
 
   const std::string& path() const { return file_.path(); }
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
+  // "format" of the file's metadata: the library whose tensors were saved. Empty when absent.
+  const std::string& format() const { return format_; }
   // All that comes before the data.
   std::span<const std::byte> header() const { return {file_.data(), header_bytes_}; }
 
  private:
   MappedFile file_;
   size_t header_bytes_ = 0;
+  std::string format_;
   std::vector<StoredTensor> tensors_;
 };
 

@@ -127,6 +127,51 @@ TEST(Checkpoint, ShardsOfAnIndex) {
   EXPECT_EQ(checkpoint.find("z"), nullptr);
 }
 
+TEST(Checkpoint, ShardsWithoutAnIndex) {
+  TempFolder folder;
+  EXPECT_FALSE(has_checkpoint(folder.path()));
+  folder.write("model-00001-of-00002.safetensors", safetensors_bytes({{"x", {{1}, {1}}}}));
+  EXPECT_TRUE(has_checkpoint(folder.path()));
+  EXPECT_THAT(checkpoint_error(folder), HasSubstr("model-00002-of-00002.safetensors: expected"));
+  folder.write("model-00002-of-00002.safetensors", safetensors_bytes({{"y", {{1}, {2}}}}));
+  folder.write("config.json", "{}");
+  const Checkpoint checkpoint(folder.path());
+  EXPECT_EQ(checkpoint.tensors().size(), 2u);
+  EXPECT_NE(checkpoint.find("y"), nullptr);
+}
+
+TEST(Checkpoint, OneFileOfAnyName) {
+  TempFolder folder;
+  folder.write("weights-of-mine.safetensors", safetensors_bytes({{"x", {{1}, {1}}}}));
+  EXPECT_NE(Checkpoint(folder.path()).find("x"), nullptr);
+}
+
+TEST(Checkpoint, KnowsItsFormat) {
+  for (const std::string format : {"pt", "np"}) {
+    TempFolder folder;
+    folder.write("model.safetensors", safetensors_bytes({{"x", {{1}, {1}}}}, false, format));
+    EXPECT_EQ(Checkpoint(folder.path()).saved_from_numpy(), format == "np");
+  }
+}
+
+// A76
+TEST(Checkpoint, FormatsThatAreNotReadAreNamedWithAWayToConvertThem) {
+  const struct {
+    const char* file;
+    const char* said;
+  } rows[] = {{"model_state.pdparams", "\"model_state.pdparams\", which is Paddle's own format"},
+              {"model_state-00001-of-00002.pdparams", "save_to_hf=True"},
+              {"pytorch_model.bin", "\"pytorch_model.bin\", which is PyTorch's own format"},
+              {"rank0/model_state.pdparams", "\"rank0/\", in which FastDeploy keeps weights"},
+              {"rank1/model.safetensors", "cut for one GPU of several"}};
+  for (const auto& row : rows) {
+    TempFolder folder;
+    folder.write("config.json", "{}");
+    folder.write(row.file, "");
+    EXPECT_THAT(checkpoint_error(folder), AllOf(HasSubstr(folder.path()), HasSubstr(row.said)));
+  }
+}
+
 // A79
 TEST(Checkpoint, BadIndexesAreRefused) {
   const std::pair<const char*, const char*> cases[] = {

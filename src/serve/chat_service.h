@@ -23,12 +23,16 @@
 
 namespace ernie::serve {
 
-// Sampling defaults of a checkpoint (generation_config.json) over the server's own.
+// Sampling defaults of a checkpoint (generation_config.json) over the server's own, which are
+// FastDeploy's.
 struct GenerationDefaults {
   float temperature = 1.0f;
   float top_p = 0.7f;
   int top_k = 0;
+  float min_p = 0.0f;
   float repetition_penalty = 1.0f;
+  float frequency_penalty = 0.0f;
+  float presence_penalty = 0.0f;
   std::vector<int32_t> eos_token_ids;
 };
 

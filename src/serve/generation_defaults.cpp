@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cmath>
+#include <limits>
 
 #include "serve/chat_service.h"
 #include "text/json_file.h"
@@ -17,13 +19,32 @@ Status read_number(const json::object& config, const std::string& file, const ch
                    double high, float* out) {
   const json::value* value = config.if_contains(key);
   if (!value || value->is_null()) return {};
-  boost::json::error_code ec;
-  const double number = value->to_number<double>(ec);
-  if (ec || !(number >= low && number <= high)) {
+  const double number = value->is_number() ? value->to_number<double>() : std::nan("");
+  if (!(number >= low && number <= high)) {
     return bad_key(file, key,
                    "a number from " + std::to_string(low) + " to " + std::to_string(high));
   }
   *out = static_cast<float>(number);
+  return {};
+}
+
+// 0 and -1 both mean that all tokens may be drawn.
+Status read_top_k(const json::object& config, const std::string& file, int* out) {
+  const json::value* value = config.if_contains("top_k");
+  if (!value || value->is_null()) return {};
+  if (!value->is_int64() || value->as_int64() < -1 ||
+      value->as_int64() > std::numeric_limits<int>::max()) {
+    return bad_key(file, "top_k", "a whole number from -1 to 2147483647");
+  }
+  *out = std::max(static_cast<int>(value->as_int64()), 0);
+  return {};
+}
+
+Status read_do_sample(const json::object& config, const std::string& file, float* temperature) {
+  const json::value* value = config.if_contains("do_sample");
+  if (!value || value->is_null()) return {};
+  if (!value->is_bool()) return bad_key(file, "do_sample", "true or false");
+  if (!value->as_bool()) *temperature = 0;
   return {};
 }
 
@@ -60,18 +81,21 @@ Result<GenerationDefaults> load_generation_defaults(const std::string& model_dir
     const Result<json::object> parsed = text::read_json_object(file);
     if (!parsed) return parsed.error();
     const json::object& config = *parsed;
-    float top_k = 0;
+    defaults.top_p = 1.0f;  // what transformers takes where the file does not say
+    const auto number = [&](const char* key, double low, double high, float& out) {
+      return read_number(config, file, key, low, high, &out);
+    };
     for (const Status& status :
-         {read_number(config, file, "temperature", 0, 100, &defaults.temperature),
-          read_number(config, file, "top_p", 0, 1, &defaults.top_p),
-          read_number(config, file, "top_k", 0, 1e9, &top_k),
-          read_number(config, file, "repetition_penalty", 1e-3, 100, &defaults.repetition_penalty),
+         {number("temperature", 0, 100, defaults.temperature),
+          number("top_p", 0, 1, defaults.top_p), number("min_p", 0, 1, defaults.min_p),
+          number("repetition_penalty", 1e-3, 100, defaults.repetition_penalty),
+          number("frequency_penalty", -2, 2, defaults.frequency_penalty),
+          number("presence_penalty", -2, 2, defaults.presence_penalty),
+          read_top_k(config, file, &defaults.top_k),
+          read_do_sample(config, file, &defaults.temperature),
           read_eos(config, file, tokenizer.vocab_size(), &defaults.eos_token_ids)}) {
       if (!status) return status.error();
     }
-    defaults.top_k = static_cast<int>(top_k);
-    const json::value* do_sample = config.if_contains("do_sample");
-    if (do_sample && do_sample->is_bool() && !do_sample->as_bool()) defaults.temperature = 0;
   }
   auto& ids = defaults.eos_token_ids;
   std::sort(ids.begin(), ids.end());

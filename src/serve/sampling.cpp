@@ -101,10 +101,10 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
   draw.top_p = options.top_p.value_or(defaults.top_p);
   if (draw.top_p == 0.0f) draw.temperature = 0.0f;  // FastDeploy: top_p 0 is greedy
   draw.top_k = options.top_k.value_or(defaults.top_k);
-  draw.min_p = options.min_p.value_or(0.0f);
+  draw.min_p = options.min_p.value_or(defaults.min_p);
   draw.repetition_penalty = options.repetition_penalty.value_or(defaults.repetition_penalty);
-  draw.frequency_penalty = options.frequency_penalty.value_or(0.0f);
-  draw.presence_penalty = options.presence_penalty.value_or(0.0f);
+  draw.frequency_penalty = options.frequency_penalty.value_or(defaults.frequency_penalty);
+  draw.presence_penalty = options.presence_penalty.value_or(defaults.presence_penalty);
   draw.seed = options.seed ? *options.seed : random_seed();
   draw.top_logprobs = options.top_logprobs;
   params.max_tokens = std::min(options.max_tokens.value_or(room), room);

@@ -32,7 +32,10 @@ class Sampling : public testing::Test {
   GenerationDefaults defaults_{.temperature = 0.8f,
                                .top_p = 0.9f,
                                .top_k = 5,
+                               .min_p = 0.02f,
                                .repetition_penalty = 1.1f,
+                               .frequency_penalty = 0.2f,
+                               .presence_penalty = 0.3f,
                                .eos_token_ids = {2, 643}};
 };
 
@@ -41,7 +44,10 @@ TEST_F(Sampling, AbsentOptionsTakeTheModelsDefaults) {
   EXPECT_EQ(params.options.temperature, 0.8f);
   EXPECT_EQ(params.options.top_p, 0.9f);
   EXPECT_EQ(params.options.top_k, 5);
+  EXPECT_EQ(params.options.min_p, 0.02f);
   EXPECT_EQ(params.options.repetition_penalty, 1.1f);
+  EXPECT_EQ(params.options.frequency_penalty, 0.2f);
+  EXPECT_EQ(params.options.presence_penalty, 0.3f);
   EXPECT_EQ(params.stop_token_ids, (std::vector<int32_t>{2, 643}));
   EXPECT_EQ(params.options.top_logprobs, -1);
   EXPECT_EQ(params.max_tokens, kMaxLen - static_cast<int>(ids("Hi").size()));
@@ -75,6 +81,14 @@ TEST_F(Sampling, OptionsOfTheRequestCount) {
   EXPECT_EQ(params.min_tokens, 20) << "no more than max_tokens";
   EXPECT_EQ(params.options.top_logprobs, 3);
   EXPECT_EQ(params.stop_token_ids, (std::vector<int32_t>{7}));
+}
+
+TEST_F(Sampling, ARequestDrawsFromAModelThatIsGreedyByDefault) {
+  defaults_.temperature = 0.0f;  // do_sample: false
+  EXPECT_EQ(make({})->options.temperature, 0.0f);
+  GenerationOptions options;
+  options.temperature = 0.5f;
+  EXPECT_EQ(make(options)->options.temperature, 0.5f);
 }
 
 TEST_F(Sampling, TopPZeroIsGreedy) {

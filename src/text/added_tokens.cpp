@@ -47,11 +47,20 @@ class Reader {
              "\"");
         return;
       }
-      const json::value* special =
-          entry.is_object() ? entry.get_object().if_contains("special") : nullptr;
-      std::optional<bool> is_special;
-      if (special && special->is_bool()) is_special = special->get_bool();
-      if (auto text = content(entry)) add(*text, id, is_special);
+      if (auto text = content(entry)) add(*text, id, is_special(entry));
+    }
+  }
+
+  // [{"id": id, "content": "<token>", "special": true}], of tokenizer.json
+  void added_tokens_list(const json::array& list) {
+    for (const json::value& entry : list) {
+      const json::value* id = entry.is_object() ? entry.get_object().if_contains("id") : nullptr;
+      const auto text = content(entry);
+      if (!id || !text) {
+        fail("added_tokens: expected objects with id and content, found " + json::serialize(entry));
+        return;
+      }
+      if (auto number = as_id(*id)) add(*text, *number, is_special(entry));
     }
   }
 
@@ -64,16 +73,31 @@ class Reader {
         added_.roles.emplace(role, *text);
       }
     }
-    const json::value* more = object.if_contains("additional_special_tokens");
-    if (!more || !more->is_array()) return;  // absent or null in some checkpoints
-    for (const json::value& value : more->get_array()) {
-      if (auto text = content(value)) add(*text, AddedTokens::kNoId, true);
+    // A list (absent or null in some checkpoints), or tokens by the names that a model gives them.
+    for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
+      const json::value* more = object.if_contains(key);
+      if (!more) continue;
+      const auto add_special = [&](const json::value& value) {
+        if (auto text = content(value)) add(*text, AddedTokens::kNoId, true);
+      };
+      if (more->is_array()) {
+        for (const json::value& value : more->get_array()) add_special(value);
+      } else if (more->is_object()) {
+        for (const auto& named : more->get_object()) add_special(named.value());
+      }
     }
   }
 
   const std::string& error() const { return error_; }
 
  private:
+  static std::optional<bool> is_special(const json::value& entry) {
+    const json::value* special =
+        entry.is_object() ? entry.get_object().if_contains("special") : nullptr;
+    if (!special || !special->is_bool()) return std::nullopt;
+    return special->get_bool();
+  }
+
   // A token is written as a string or as {"content": string, ...}.
   static std::optional<std::string> content(const json::value& value) {
     const json::value* text = &value;
@@ -101,8 +125,15 @@ class Reader {
 
 }  // namespace
 
-Result<AddedTokens> read_added_tokens(const std::filesystem::path& checkpoint) {
+Result<AddedTokens> read_added_tokens(const std::filesystem::path& checkpoint,
+                                      const json::object& tokenizer_json) {
   AddedTokens added;
+  const json::value* listed = tokenizer_json.if_contains("added_tokens");
+  if (listed && listed->is_array()) {
+    Reader reader(added, (checkpoint / "tokenizer.json").string());
+    reader.added_tokens_list(listed->get_array());
+    if (!reader.error().empty()) return internal_error(reader.error());
+  }
   for (const char* name :
        {"added_tokens.json", "tokenizer_config.json", "special_tokens_map.json"}) {
     const std::filesystem::path path = checkpoint / name;

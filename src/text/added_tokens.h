@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/json/object.hpp>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -21,7 +22,9 @@ struct AddedTokens {
 };
 
 // Reads added_tokens.json, tokenizer_config.json and special_tokens_map.json from the folder, each
-// if present, and joins what they say. Two files that give one token different ids are an error.
-Result<AddedTokens> read_added_tokens(const std::filesystem::path& checkpoint);
+// if present, and joins what they and `tokenizer_json` say, the content of a tokenizer.json or
+// empty. Two files that give one token different ids are an error.
+Result<AddedTokens> read_added_tokens(const std::filesystem::path& checkpoint,
+                                      const boost::json::object& tokenizer_json);
 
 }  // namespace ernie::text

@@ -37,33 +37,36 @@ Result<Bpe> Bpe::load(const std::filesystem::path& model_file) {
   if (!has_entry(model_file)) {
     return internal_error(model_file.string() +
                           ": expected a SentencePiece model, found no such file; give a checkpoint "
-                          "folder that contains tokenizer.model");
+                          "folder that contains tokenizer.model or tokenizer.json");
   }
   const Result<std::string> bytes = read_file(model_file);
   if (!bytes) return bytes.error();
+  return parse(*bytes, model_file.string());
+}
+
+Result<Bpe> Bpe::parse(std::string_view bytes, const std::string& file) {
   auto model = std::make_unique<sentencepiece::SentencePieceProcessor>();
-  const auto status = model->LoadFromSerializedProto(*bytes);
+  const auto status = model->LoadFromSerializedProto(bytes);
   if (!status.ok()) {
-    return internal_error(model_file.string() + ": expected a SentencePiece model, found: " +
-                          status.ToString() + "; download the file again");
+    return internal_error(file + ": expected a SentencePiece model, found: " + status.ToString() +
+                          "; download the file again");
   }
   Bpe bpe(std::move(model));
-  if (Status settings = bpe.check_settings(model_file); !settings) return settings.error();
+  if (Status settings = bpe.check_settings(file); !settings) return settings.error();
   return bpe;
 }
 
-Status Bpe::check_settings(const std::filesystem::path& model_file) const {
+Status Bpe::check_settings(const std::string& file) const {
   int byte_pieces = 0;
   for (int id = 0; id < model_->GetPieceSize(); ++id) {
     if (model_->IsByte(id)) ++byte_pieces;
     if (model_->IsUnused(id)) {
-      return internal_error(model_file.string() + ": expected no unused pieces, found one: id " +
+      return internal_error(file + ": expected no unused pieces, found one: id " +
                             std::to_string(id) + "; such models are not supported");
     }
   }
   if (byte_pieces != 256) {
-    return internal_error(model_file.string() +
-                          ": expected 256 byte pieces (byte_fallback), found " +
+    return internal_error(file + ": expected 256 byte pieces (byte_fallback), found " +
                           std::to_string(byte_pieces) + "; such models are not supported");
   }
   // A normaliser, a dummy prefix or the removal of spaces would change this text.
@@ -78,7 +81,7 @@ Status Bpe::check_settings(const std::filesystem::path& model_file) const {
   }
   if (back != probe) {
     return internal_error(
-        model_file.string() +
+        file +
         ": expected a model that keeps its input (identity normaliser, "
         "add_dummy_prefix and remove_extra_whitespaces off), found one that turns "
         "\"" +

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,8 @@ namespace ernie::text {
 class Bpe {
  public:
   static Result<Bpe> load(const std::filesystem::path& model_file);
+  // `model` is such a file's content, and `file` what errors call it.
+  static Result<Bpe> parse(std::string_view model, const std::string& file);
   Bpe(Bpe&&) noexcept;
   ~Bpe();
 
@@ -38,7 +41,7 @@ class Bpe {
 
  private:
   explicit Bpe(std::unique_ptr<sentencepiece::SentencePieceProcessor> model);
-  Status check_settings(const std::filesystem::path& model_file) const;
+  Status check_settings(const std::string& file) const;
   std::vector<int> encode_window(std::string_view text) const;
   bool holds_together(std::string_view text, size_t border, const std::vector<int32_t>& left,
                       const std::vector<int>& right) const;

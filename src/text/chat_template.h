@@ -79,9 +79,10 @@ class ChatTemplate {
   static Result<std::unique_ptr<const ChatTemplate>> from_jinja(std::string source,
                                                                 boost::json::object tokens = {});
 
-  // The checkpoint's own template: chat_template.jinja, or chat_template in
-  // tokenizer_config.json (a string, or a list of {name, template} of which `name` is taken). Null
-  // when the checkpoint has none.
+  // The checkpoint's own template: chat_template.jinja, else "chat_template" of
+  // chat_template.json, else that of tokenizer_config.json (a string, or a list of {name, template}
+  // or an object of templates by name, of which `name` is taken). Null when the checkpoint has
+  // none.
   static Result<std::unique_ptr<const ChatTemplate>> from_checkpoint(
       const std::filesystem::path& checkpoint, const std::string& name = "default");
 };

@@ -322,6 +322,13 @@ TEST(CheckpointTemplate, IsFoundWhereverItIs) {
   EXPECT_EQ(render(folder), "B");
   EXPECT_EQ(render(folder, "tool_use"), "C");
   EXPECT_THAT(render(folder, "rag"), HasSubstr("named \"rag\", found: default, tool_use"));
+  folder.write("chat_template.json", R"({"chat_template": "J"})");
+  EXPECT_EQ(render(folder), "J");
+  folder.write("chat_template.json", R"({"chat_template": {"default": "K", "rag": "R"}})");
+  EXPECT_EQ(render(folder), "K");
+  EXPECT_EQ(render(folder, "rag"), "R");
+  folder.write("chat_template.json", R"({"chat_template": "{% bad %}"})");
+  EXPECT_THAT(render(folder), HasSubstr("chat_template.json: chat template, line 1"));
   folder.write("chat_template.jinja", "D");
   EXPECT_EQ(render(folder), "D");
   folder.write("chat_template.jinja", "{% bad %}");

@@ -297,18 +297,34 @@ class JinjaTemplate : public ChatTemplate {
   std::optional<Error> limit_error_;
 };
 
-Result<std::string> named_template(const json::array& templates, const std::string& name,
-                                   const std::string& file) {
-  std::string names;
-  for (const json::value& entry : templates) {
-    if (!entry.is_object()) continue;
-    const json::value* entry_name = entry.get_object().if_contains("name");
-    const json::value* text = entry.get_object().if_contains("template");
-    if (!entry_name || !entry_name->is_string() || !text || !text->is_string()) continue;
-    if (entry_name->get_string() == name) return std::string(text->get_string());
-    names += (names.empty() ? "" : ", ") + std::string(entry_name->get_string());
+// The template that a file's chat_template gives, if any: the text, or of several the one of this
+// name.
+Result<std::optional<std::string>> given_template(const json::object& file_content,
+                                                  const std::string& name,
+                                                  const std::filesystem::path& file) {
+  const json::value* given = file_content.if_contains("chat_template");
+  if (!given || given->is_null()) return std::optional<std::string>();
+  if (given->is_string()) return std::optional<std::string>(given->get_string());
+  std::map<std::string, std::string> templates;
+  if (given->is_object()) {
+    for (const auto& [key, text] : given->get_object()) {
+      if (text.is_string()) templates.emplace(key, text.get_string());
+    }
+  } else if (given->is_array()) {
+    for (const json::value& entry : given->get_array()) {
+      if (!entry.is_object()) continue;
+      const json::value* entry_name = entry.get_object().if_contains("name");
+      const json::value* text = entry.get_object().if_contains("template");
+      if (!entry_name || !entry_name->is_string() || !text || !text->is_string()) continue;
+      templates.emplace(entry_name->get_string(), text->get_string());
+    }
   }
-  return internal_error(file + ": chat_template: expected a template named \"" + name +
+  if (const auto at = templates.find(name); at != templates.end()) {
+    return std::optional<std::string>(at->second);
+  }
+  std::string names;
+  for (const auto& [key, text] : templates) names += (names.empty() ? "" : ", ") + key;
+  return internal_error(file.string() + ": chat_template: expected a template named \"" + name +
                         "\", found: " + (names.empty() ? "none" : names));
 }
 
@@ -327,20 +343,20 @@ Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::from_checkpoint(
     const std::filesystem::path& checkpoint, const std::string& name) {
   json::object tokens;
   std::optional<std::string> source;
-  std::filesystem::path file = checkpoint / "tokenizer_config.json";
-  if (has_entry(file)) {
-    Result<json::object> config = read_json_object(file);
-    if (!config) return config.error();
-    for (const auto& [key, value] : *config) {
+  std::filesystem::path file;
+  for (const char* file_name : {"chat_template.json", "tokenizer_config.json"}) {
+    const std::filesystem::path path = checkpoint / file_name;
+    if (!has_entry(path)) continue;
+    Result<json::object> content = read_json_object(path);
+    if (!content) return content.error();
+    for (const auto& [key, value] : *content) {
       if (key.ends_with("_token")) tokens.emplace(key, value);
     }
-    const json::value* given = config->if_contains("chat_template");
-    if (given && given->is_string()) source = given->get_string();
-    if (given && given->is_array()) {
-      Result<std::string> found = named_template(given->get_array(), name, file.string());
-      if (!found) return found.error();
-      source = std::move(*found);
-    }
+    if (source) continue;
+    Result<std::optional<std::string>> given = given_template(*content, name, path);
+    if (!given) return given.error();
+    source = std::move(*given);
+    file = path;
   }
   if (has_entry(checkpoint / "chat_template.jinja")) {
     file = checkpoint / "chat_template.jinja";

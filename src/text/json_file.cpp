@@ -56,11 +56,17 @@ Result<std::string> read_file(const std::filesystem::path& path) {
   return text;
 }
 
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
+  return text;
+}
+
 Result<boost::json::object> read_json_object(const std::filesystem::path& path) {
   Result<std::string> text = read_file(path);
   if (!text) return text.error();
   boost::system::error_code code;
-  boost::json::value value = boost::json::parse(*text, code);
+  boost::json::value value = boost::json::parse(without_byte_order_mark(*text), code);
   if (code) {
     return internal_error(path.string() + ": expected JSON, found an error: " + code.message() +
                           "; download the file again");

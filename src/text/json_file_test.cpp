@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/json/value.hpp>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -34,6 +35,13 @@ TEST_F(ReadFile, GivesTheWholeFileAndAnEmptyOne) {
   std::ofstream(folder_ / "empty");
   EXPECT_EQ(*read_file(folder_ / "file"), bytes);
   EXPECT_EQ(*read_file(folder_ / "empty"), "");
+}
+
+TEST_F(ReadFile, JsonMayFollowAByteOrderMark) {
+  std::ofstream(folder_ / "marked.json") << "\xEF\xBB\xBF{\"a\": 1}";
+  const auto object = read_json_object(folder_ / "marked.json");
+  ASSERT_TRUE(object) << object.error().message;
+  EXPECT_EQ(object->at("a"), 1);
 }
 
 // A78

@@ -8,11 +8,15 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/json_file.h"
 #include "text/special_matcher.h"
+#include "text/tokenizer_json.h"
 #include "text/utf8.h"
 
 namespace ernie::text {
 namespace {
+
+namespace json = boost::json;
 
 constexpr std::string_view kSpaceSign = "\u2581";  // how SentencePiece writes a space
 
@@ -43,6 +47,12 @@ bool is_marker(const sentencepiece::SentencePieceProcessor& model, int id) {
   if (model.IsByte(id) || model.GetScore(id) != 0.0f) return false;
   const std::string& piece = model.IdToPiece(id);
   return piece.size() > 2 && piece.front() == '<' && piece.back() == '>';
+}
+
+Result<Bpe> parse_bpe(const json::object& tokenizer, const std::string& file) {
+  const Result<std::string> model = to_sentencepiece(tokenizer, file);
+  if (!model) return model.error();
+  return Bpe::parse(*model, file);
 }
 
 }  // namespace
@@ -80,9 +90,9 @@ Status Tokenizer::State::add(const std::string& text, const AddedTokens::Token& 
     // Named as special, but no file gives it an id: it is text like any other.
   } else if (token.id < pieces) {
     return internal_error(folder + ": expected added tokens to have ids from " +
-                          std::to_string(pieces) + " (the size of tokenizer.model), found \"" +
+                          std::to_string(pieces) + " (the size of the vocabulary), found \"" +
                           text + "\" with id " + std::to_string(token.id) +
-                          "; tokenizer.model and the JSON files are not of one checkpoint");
+                          "; the tokenizer's files are not of one checkpoint");
   } else {
     set_added(token.id, text, token.special);
   }
@@ -161,9 +171,17 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Result<Tokenizer> Tokenizer::load(const std::filesystem::path& checkpoint) {
-  Result<Bpe> bpe = Bpe::load(checkpoint / "tokenizer.model");
+  const std::filesystem::path model_file = checkpoint / "tokenizer.model";
+  const std::filesystem::path json_file = checkpoint / "tokenizer.json";
+  json::object json;
+  if (!has_entry(model_file) && has_entry(json_file)) {
+    Result<json::object> read = read_json_object(json_file);
+    if (!read) return read.error();
+    json = std::move(*read);
+  }
+  Result<Bpe> bpe = json.empty() ? Bpe::load(model_file) : parse_bpe(json, json_file.string());
   if (!bpe) return bpe.error();
-  Result<AddedTokens> added = read_added_tokens(checkpoint);
+  Result<AddedTokens> added = read_added_tokens(checkpoint, json);
   if (!added) return added.error();
 
   auto state = std::make_unique<State>(std::move(*bpe));

@@ -36,8 +36,8 @@ struct TextSegment {
 // for a space, so it decodes to a space. Immutable after load and safe to use from any thread.
 class Tokenizer {
  public:
-  // Reads tokenizer.model (required) and added_tokens.json, tokenizer_config.json and
-  // special_tokens_map.json (each optional) from the folder `checkpoint`.
+  // Reads tokenizer.model, or tokenizer.json where there is none, and added_tokens.json,
+  // tokenizer_config.json and special_tokens_map.json (each optional) from the folder `checkpoint`.
   static Result<Tokenizer> load(const std::filesystem::path& checkpoint);
 
   Tokenizer(Tokenizer&&) noexcept;

@@ -186,6 +186,26 @@ TEST(Tokenizer, StopsEarlyAtMaxTokensAndThenSaysSo) {
   EXPECT_GT(tokenizer.encode(text, {.max_tokens = all - 1}).size(), all - 1);
 }
 
+TEST(TokenizerLoad, ExtraSpecialTokensAreAListOrNamed) {
+  for (const char* extra : {R"(["<|LOC_8|>", {"content": "<|LOC_9|>"}])",
+                            R"({"image_token": "<|LOC_8|>", "audio_token": "<|LOC_9|>"})"}) {
+    const TempFolder folder;
+    std::filesystem::copy(kToyTokenizer, folder.path());
+    folder.write("added_tokens.json",
+                 R"({"<|LOC_8|>": 3026, "<|LOC_9|>": 3027, "<|LOC_10|>": 3028})");
+    folder.write("tokenizer_config.json", std::string(R"({"added_tokens_decoder": {
+                     "3026": {"content": "<|LOC_8|>", "special": false},
+                     "3028": {"content": "<|LOC_10|>", "special": false}},
+                     "extra_special_tokens": )") +
+                                              extra + "}");
+    const auto tokenizer = Tokenizer::load(folder.path());
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+    EXPECT_TRUE(tokenizer->is_special(3026)) << extra;
+    EXPECT_TRUE(tokenizer->is_special(3027)) << extra;
+    EXPECT_FALSE(tokenizer->is_special(3028)) << extra;
+  }
+}
+
 // A80
 TEST(TokenizerLoad, NamesTheMissingFile) {
   const TempFolder folder;

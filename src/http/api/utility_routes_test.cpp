@@ -70,7 +70,7 @@ TEST_F(UtilityRoutes, WhatTokenizeCannotDoIsRefused) {
            {messages + R"("chat_template":"x"})", "chat_template"},
            {messages + R"("mm_processor_kwargs":{"max_pixels":1}})", "mm_processor_kwargs"},
            {prompt + R"("add_generation_prompt":true})", "add_generation_prompt"},
-           {prompt + R"("enable_thinking":false})", "enable_thinking"},
+           {prompt + R"("enable_thinking":true})", "enable_thinking"},
            {prompt + R"("return_token_strs":1})", "return_token_strs"},
            {R"({"messages":[]})", "messages"}}) {
     EXPECT_EQ(refused("/tokenize", body).at("param"), json::value(param)) << body;

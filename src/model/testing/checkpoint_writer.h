@@ -54,9 +54,11 @@ inline std::string safetensors_bytes(const std::string& header, const std::strin
   return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + header + data;
 }
 
-// `odd_header` makes the header's length odd, so that all data is unaligned.
-inline std::string safetensors_bytes(const TensorMap& tensors, bool odd_header = false) {
-  std::string header = "{";
+// `odd_header` makes the header's length odd, so that all data is unaligned. `format` is written
+// into the metadata.
+inline std::string safetensors_bytes(const TensorMap& tensors, bool odd_header = false,
+                                     const std::string& format = "pt") {
+  std::string header = "{\"__metadata__\":{\"format\":\"" + format + "\"}";
   std::string data;
   for (const auto& [name, tensor] : tensors) {
     const size_t begin = data.size();
@@ -72,9 +74,9 @@ inline std::string safetensors_bytes(const TensorMap& tensors, bool odd_header =
     std::string shape;
     for (const int64_t dim : tensor.shape)
       shape += (shape.empty() ? "" : ",") + std::to_string(dim);
-    header += (header.size() > 1 ? "," : "") + ("\"" + name + "\":{\"dtype\":\"") + tensor.type +
-              "\",\"shape\":[" + shape + "],\"data_offsets\":[" + std::to_string(begin) + "," +
-              std::to_string(data.size()) + "]}";
+    header += "," + ("\"" + name + "\":{\"dtype\":\"") + tensor.type + "\",\"shape\":[" + shape +
+              "],\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(data.size()) +
+              "]}";
   }
   header += "}";
   while (header.size() % 8 != (odd_header ? 7 : 0)) header += " ";

@@ -71,6 +71,37 @@ inline TensorMap paddle_layout(const TensorMap& tensors, bool fused, bool vision
   return out;
 }
 
+// What PaddleFormers saves of text models: names of -PT, matrices [in, out], gate and up fused, and
+// q, k and v fused by KV head.
+inline TensorMap paddleformers_layout(const TensorMap& tensors, const ModelConfig& config) {
+  TensorMap out;
+  for (auto& [name, tensor] : fuse(pt_layout(tensors), {"gate_proj", "up_proj"}, "up_gate_proj")) {
+    const bool turn = tensor.shape.size() == 2 && name.ends_with(".weight") &&
+                      !contains(name, ".gate.") && !contains(name, "embed_tokens") &&
+                      !contains(name, "lm_head");
+    if (contains(name, ".k_proj.") || contains(name, ".v_proj.")) continue;
+    if (!contains(name, ".q_proj.")) {
+      out[name] = turn ? transposed(tensor) : tensor;
+      continue;
+    }
+    const int64_t d = config.head_dim, q = d * config.num_heads / config.num_kv_heads;
+    NamedTensor fused{{0, tensor.shape[1]}, {}, tensor.type};
+    for (int64_t g = 0; g < config.num_kv_heads; ++g) {
+      const auto add = [&](const NamedTensor& part, int64_t rows) {
+        const int64_t cols = part.shape[1];
+        fused.values.insert(fused.values.end(), part.values.begin() + g * rows * cols,
+                            part.values.begin() + (g + 1) * rows * cols);
+        fused.shape[0] += rows;
+      };
+      add(tensor, q);
+      add(tensors.at(replaced(name, "q_proj", "k_proj")), d);
+      add(tensors.at(replaced(name, "q_proj", "v_proj")), d);
+    }
+    out[replaced(name, "q_proj", "qkv_proj")] = transposed(fused);
+  }
+  return out;
+}
+
 inline TensorMap hf_layout(const TensorMap& tensors) {
   TensorMap out;
   for (const auto& [name, tensor] : tensors) {
