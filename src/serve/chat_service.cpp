@@ -116,6 +116,7 @@ class ChatServiceImpl : public ChatService {
 
   std::shared_ptr<Generation> render(ChatRequest request, OnRendered done) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
+    add_call_rules(*shared, *parts_.tokenizer);
     return begin(pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
                  [this, shared, done](GenerationState& generation, const Begun&) {
                    auto rendered =

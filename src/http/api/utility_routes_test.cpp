@@ -57,6 +57,15 @@ TEST_F(UtilityRoutes, TokenizeOfMessagesIsThePromptOfTheChat) {
   EXPECT_EQ(api_.engine().requests().size(), 1u) << "nothing is generated";
 }
 
+TEST_F(UtilityRoutes, AMessageThatIsContinuedStaysOpen) {
+  const std::string tail =
+      R"({"role":"assistant","content":"a red"}],"continue_final_message":true})";
+  const std::string body = R"({"messages":[{"role":"user","content":"Hi"},)" + tail;
+  api_.post("/v1/chat/completions", body);
+  const auto& prompt = api_.engine().requests().at(0).prompt->tokens;
+  EXPECT_EQ(api_.post("/tokenize", body)->json().at("tokens"), id_list(prompt));
+}
+
 TEST_F(UtilityRoutes, WhatTokenizeCannotDoIsRefused) {
   const std::string prompt = R"({"prompt":"a",)";
   const std::string messages = R"({"messages":[{"role":"user","content":"Hi"}],)";
@@ -67,6 +76,7 @@ TEST_F(UtilityRoutes, WhatTokenizeCannotDoIsRefused) {
            {prompt + R"("add_special_tokens":true})", "add_special_tokens"},
            {messages + R"("add_special_tokens":true})", "add_special_tokens"},
            {messages + R"("continue_final_message":true})", "continue_final_message"},
+           {prompt + R"("continue_final_message":true})", "continue_final_message"},
            {messages + R"("chat_template":"x"})", "chat_template"},
            {messages + R"("mm_processor_kwargs":{"max_pixels":1}})", "mm_processor_kwargs"},
            {prompt + R"("add_generation_prompt":true})", "add_generation_prompt"},
@@ -155,6 +165,10 @@ TEST_F(UtilityRoutes, WhatWouldNotRunIsNotRendered) {
            {R"("temperature":3)", "temperature"},
            {R"("stop_token_ids":[736])", "stop_token_ids"},
            {R"("guided_regex":"(")", "guided_regex"},
+           {R"("tools":[{"type":"function","function":{"name":"f","strict":true,"parameters":)"
+            R"({"type":"object","properties":{"x":{"type":"string","pattern":"("}}}}}],)"
+            R"("tool_choice":"required")",
+            "tools[0].function.parameters"},
            {R"("bad_words":["two words"])", "bad_words"}}) {
     const std::string body = chat + field + "}";
     EXPECT_EQ(refused("/v1/chat/completions", body), refused("/v1/chat/completions/render", body));

@@ -18,8 +18,8 @@ void refuse_true(FieldReader& fields, const char* key, const char* why) {
 }
 
 // The messages and what else a chat request may say of its prompt.
-Status parse_chat_form(const json::object& body, bool add_generation_prompt,
-                       std::vector<std::string> unknown_here, ParsedTokenize* out) {
+Status parse_chat_form(const json::object& body, std::vector<std::string> unknown_here,
+                       ParsedTokenize* out) {
   auto chat = parse_chat(body);
   if (!chat) return chat.error();
   std::erase_if(unknown_here, [&](const std::string& name) {
@@ -27,7 +27,6 @@ Status parse_chat_form(const json::object& body, bool add_generation_prompt,
   });
   out->unknown_fields = std::move(unknown_here);
   out->chat = std::move(chat->request);
-  out->chat->chat.add_generation_prompt = add_generation_prompt;
   return {};
 }
 
@@ -39,26 +38,22 @@ Result<ParsedTokenize> parse_tokenize(const json::object& body) {
   out.model = fields.string("model", 1024).value_or("");
   out.token_strs = fields.boolean("return_token_strs").value_or(false);
   refuse_true(fields, "add_special_tokens", "a prompt has the tokens of its text and no others");
-  refuse_true(fields, "continue_final_message", "every message of a prompt is ended");
   const bool is_chat = fields.value("messages") != nullptr;
-  const auto add_generation_prompt = fields.boolean("add_generation_prompt");
   const auto prompt = fields.string("prompt", kMaxText);
   if (is_chat && prompt) fields.fail("prompt", "cannot come together with messages; send one");
   if (!is_chat && !prompt)
     fields.fail("prompt", "is missing: a prompt or messages are required",
                 "missing_required_parameter");
   if (!is_chat) {
-    for (const char* key : {"add_generation_prompt", "chat_template", "chat_template_kwargs",
-                            "enable_thinking", "tools"})
+    for (const char* key : {"add_generation_prompt", "continue_final_message", "chat_template",
+                            "chat_template_kwargs", "enable_thinking", "tools"})
       fields.refuse(key, "it belongs to messages");
   }
   fields.refuse("mm_processor_kwargs", "start the server with --mm-processor-kwargs");
   fields.refuse("media_io_kwargs", "this server cannot do it");
   if (auto s = fields.status(); !s) return s.error();
   if (is_chat) {
-    auto s =
-        parse_chat_form(body, add_generation_prompt.value_or(true), fields.unread_keys(), &out);
-    if (!s) return s.error();
+    if (auto s = parse_chat_form(body, fields.unread_keys(), &out); !s) return s.error();
     return out;
   }
   out.prompt = std::move(*prompt);
