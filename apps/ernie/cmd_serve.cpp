@@ -197,6 +197,7 @@ int run_serve(std::vector<std::string> args) {
                .memory = options.server.memory}};
   http::register_api(*router, api);
   http::register_utilities(*router, api);
+  http::register_other_apis(*router, api);
   const auto ready = [&server] { return server->state() == ServerState::kReady; };
   http::register_health(*router, model.engine(), ready);
   auto metrics_router = metrics_server ? std::make_shared<Router>() : router;

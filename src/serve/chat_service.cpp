@@ -99,6 +99,9 @@ class ChatServiceImpl : public ChatService {
                    text::AnswerRules rules{.syntax = config_.syntax,
                                            .tool_calls = !shared->tool_use.tools.empty(),
                                            .one_call = !shared->tool_use.parallel};
+                   if (shared->split_thinking) {
+                     rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
+                   }
                    run(generation, begun, shared->options, shared->reasoning_limit,
                        std::move(rules), false, prompts_of(*shared, generation));
                  });

@@ -76,7 +76,8 @@ struct ChatRequest {
   ToolUse tool_use;
   GenerationOptions options;
   ReasoningLimit reasoning_limit;
-  Limiter::Share bytes;  // of what the client sent; the strings here take no more
+  bool split_thinking = false;  // reasoning and content are told apart whatever the server's parser
+  Limiter::Share bytes;         // of what the client sent; the strings here take no more
 };
 
 struct CompletionRequest {

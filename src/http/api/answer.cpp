@@ -12,6 +12,8 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr const char* kEventStream = "text/event-stream; charset=utf-8";
+
 // The text that an echoed prompt puts before choice `index`.
 std::string echoed(const serve::PromptInfo& prompt, size_t index, size_t choices) {
   return prompt.texts.at(index / (choices / prompt.texts.size()));
@@ -82,6 +84,59 @@ class WholeAnswer : public serve::OutputSink {
   Limiter::Share share_;
 };
 
+// The answer of an API with a form of its own.
+class FormedAnswer : public serve::OutputSink {
+ public:
+  FormedAnswer(std::unique_ptr<AnswerForm> form, bool stream, RequestMemory memory,
+               std::shared_ptr<ResponseWriter> writer)
+      : form_(std::move(form)),
+        stream_(stream),
+        memory_(std::move(memory)),
+        share_(*memory_.held->acquire(0)),
+        writer_(std::move(writer)) {}
+
+  void on_start(const serve::PromptInfo&) override {}
+  void on_delta(const serve::Delta& delta, const serve::Usage& so_far) override {
+    if (!stream_) {
+      if (!share_.grow(gathered_bytes(delta))) throw RequestFailed(memory_.exhausted());
+      return choice_.add(delta);
+    }
+    std::string events = open(so_far);
+    events += form_->add(delta);
+    if (!events.empty()) writer_->write(events);
+  }
+  void on_done(const serve::Usage& usage) override {
+    if (!stream_) {
+      std::string text = form_->whole(choice_, usage);
+      choice_ = {};
+      share_ = {};  // the writer takes the text's
+      return writer_->send(200, "application/json", std::move(text));
+    }
+    writer_->write(open(usage) + form_->end(usage));
+    writer_->finish();
+  }
+  void on_error(const Error& error) override {
+    if (!open_) return writer_->send_error(error);
+    writer_->write(form_->fail(error));
+    writer_->finish();
+  }
+
+ private:
+  std::string open(const serve::Usage& usage) {
+    if (std::exchange(open_, true)) return {};
+    writer_->start_stream(kEventStream, {{"Cache-Control", "no-cache"}});
+    return form_->begin(usage);
+  }
+
+  const std::unique_ptr<AnswerForm> form_;
+  const bool stream_;
+  const RequestMemory memory_;
+  Limiter::Share share_;
+  GatheredChoice choice_;
+  bool open_ = false;
+  std::shared_ptr<ResponseWriter> writer_;
+};
+
 class StreamedAnswer : public serve::OutputSink {
  public:
   StreamedAnswer(AnswerOptions options, std::shared_ptr<ResponseWriter> writer)
@@ -141,7 +196,7 @@ class StreamedAnswer : public serve::OutputSink {
   void open() {
     if (open_) return;
     open_ = true;
-    writer_->start_stream("text/event-stream; charset=utf-8", {{"Cache-Control", "no-cache"}});
+    writer_->start_stream(kEventStream, {{"Cache-Control", "no-cache"}});
   }
 
   std::string event(json::object chunk, const serve::Usage& so_far) const {
@@ -164,6 +219,12 @@ std::shared_ptr<serve::OutputSink> make_answer(AnswerOptions options,
   if (options.stream.stream)
     return std::make_shared<StreamedAnswer>(std::move(options), std::move(writer));
   return std::make_shared<WholeAnswer>(std::move(options), std::move(writer));
+}
+
+std::shared_ptr<serve::OutputSink> make_answer(std::unique_ptr<AnswerForm> form, bool stream,
+                                               const RequestMemory& memory,
+                                               std::shared_ptr<ResponseWriter> writer) {
+  return std::make_shared<FormedAnswer>(std::move(form), stream, memory, std::move(writer));
 }
 
 }  // namespace ernie::http

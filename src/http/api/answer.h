@@ -4,6 +4,7 @@
 
 #include "base/request_memory.h"
 #include "http/message.h"
+#include "http/wire/answer_form.h"
 #include "http/wire/parse.h"
 #include "http/wire/render.h"
 #include "serve/output.h"
@@ -25,6 +26,11 @@ struct AnswerOptions {
 // is sent before the first token, so that an error before it has its own status; a later one is a
 // last event with an error object, then [DONE].
 std::shared_ptr<serve::OutputSink> make_answer(AnswerOptions options,
+                                               std::shared_ptr<ResponseWriter> writer);
+
+// The same for an API with a form of its own, which has no [DONE].
+std::shared_ptr<serve::OutputSink> make_answer(std::unique_ptr<AnswerForm> form, bool stream,
+                                               const RequestMemory& memory,
                                                std::shared_ptr<ResponseWriter> writer);
 
 }  // namespace ernie::http

@@ -92,7 +92,8 @@ class RecordingWriter : public ResponseWriter {
     size_t begin = 0;
     while (begin < body_.size()) {
       const size_t end = body_.find("\n\n", begin);
-      const std::string event = body_.substr(begin, end - begin);
+      std::string event = body_.substr(begin, end - begin);
+      if (event.starts_with("event: ")) event.erase(0, event.find('\n') + 1);
       EXPECT_TRUE(event.starts_with("data: ")) << event;
       const std::string data = event.substr(6);
       out.push_back(data == "[DONE]" ? boost::json::value(data) : boost::json::parse(data));

@@ -30,6 +30,7 @@ class Api {
                              .check_model_name = true};
     register_api(router_, context);
     register_utilities(router_, context);
+    register_other_apis(router_, context);
     register_status(router_, *service_.engine, {{"flags", {{"port", 1}}}});
     register_health(router_, *service_.engine, [this] { return ready.load(); });
   }

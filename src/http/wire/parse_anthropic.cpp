@@ -229,6 +229,7 @@ Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
   tools.finish();
   read_format(fields, request);
   // Who does not ask for thinking does not expect any.
+  request.split_thinking = true;
   request.chat.enable_thinking = false;
   if (fields.value("thinking")) {
     request.chat.enable_thinking.reset();

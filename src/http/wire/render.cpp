@@ -5,6 +5,9 @@
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <cstdio>
+#include <utility>
+
+#include "http/wire/answer_form.h"
 
 namespace ernie::http {
 
@@ -331,6 +334,12 @@ int64_t token_characters(const serve::Delta& delta) {
 
 std::string sse_event(const json::object& data) {
   return "data: " + json::serialize(data) + "\n\n";
+}
+
+std::string typed_event(const char* type, json::object data) {
+  json::object out{{"type", type}};
+  for (auto& member : data) out[member.key()] = std::move(member.value());
+  return std::string("event: ") + type + "\n" + sse_event(out);
 }
 
 }  // namespace ernie::http

@@ -1,9 +1,11 @@
-#include "http/wire/render_anthropic.h"
+#include "http/wire/anthropic_form.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <utility>
+
+#include "http/error.h"
 
 namespace ernie::http {
 namespace {
@@ -36,18 +38,39 @@ json::object tool_use(const std::string& id, const std::string& name) {
   return {{"type", "tool_use"}, {"id", id}, {"name", name}, {"input", json::object()}};
 }
 
-std::string event(const char* type, json::object data) {
-  json::object out{{"type", type}};
-  for (auto& member : data) out[member.key()] = std::move(member.value());
-  return std::string("event: ") + type + "\n" + sse_event(out);
-}
+// One content block is open at a time.
+class AnthropicForm : public AnswerForm {
+ public:
+  AnthropicForm(AnswerHead head, bool show_thinking)
+      : head_(std::move(head)), show_thinking_(show_thinking) {}
 
-}  // namespace
+  std::string whole(const GatheredChoice& choice, const serve::Usage& usage) override;
+  std::string begin(const serve::Usage& usage) override;
+  std::string add(const serve::Delta& delta) override;
+  std::string end(const serve::Usage& usage) override;
+  std::string fail(const Error& error) override {
+    return "event: error\ndata: " + error_body(error, ErrorForm::kAnthropic) + "\n\n";
+  }
 
-std::string anthropic_answer(const AnswerHead& head, const GatheredChoice& choice,
-                             const serve::Usage& usage, bool show_thinking) {
+ private:
+  enum class Block { kNone, kThinking, kText, kToolUse };
+
+  void open(Block block, json::object content, std::string& out);
+  void close(std::string& out);
+  void add_delta(json::object delta, std::string& out) const;
+  void add_text(Block block, const std::string& text, std::string& out);
+
+  const AnswerHead head_;
+  const bool show_thinking_;
+  Block block_ = Block::kNone;
+  int index_ = -1;  // of the block
+  std::string finish_reason_;
+  std::string stop_string_;
+};
+
+std::string AnthropicForm::whole(const GatheredChoice& choice, const serve::Usage& usage) {
   json::array content;
-  if (show_thinking && !choice.reasoning.empty()) {
+  if (show_thinking_ && !choice.reasoning.empty()) {
     content.push_back({{"type", "thinking"}, {"thinking", choice.reasoning}, {"signature", ""}});
   }
   if (!choice.content.empty()) {
@@ -60,7 +83,7 @@ std::string anthropic_answer(const AnswerHead& head, const GatheredChoice& choic
     if (!code && input.is_object()) block["input"] = std::move(input);  // else the call was cut
     content.push_back(std::move(block));
   }
-  json::object out = message_head(head);
+  json::object out = message_head(head_);
   out["content"] = std::move(content);
   out["stop_reason"] = stop_reason(choice.finish_reason, choice.stop_string);
   out["stop_sequence"] = or_null(choice.stop_string);
@@ -68,34 +91,35 @@ std::string anthropic_answer(const AnswerHead& head, const GatheredChoice& choic
   return json::serialize(out);
 }
 
-std::string AnthropicEvents::begin(const serve::Usage& usage) const {
+std::string AnthropicForm::begin(const serve::Usage& usage) {
   json::object message = message_head(head_);
   message["content"] = json::array();
   message["stop_reason"] = nullptr;
   message["stop_sequence"] = nullptr;
   message["usage"] = usage_of(usage);
-  return event("message_start", {{"message", std::move(message)}}) + event("ping", {});
+  return typed_event("message_start", {{"message", std::move(message)}}) + typed_event("ping", {});
 }
 
-void AnthropicEvents::open(Block block, json::object content, std::string& out) {
+void AnthropicForm::open(Block block, json::object content, std::string& out) {
   close(out);
   block_ = block;
-  out += event("content_block_start", {{"index", ++index_}, {"content_block", std::move(content)}});
+  out += typed_event("content_block_start",
+                     {{"index", ++index_}, {"content_block", std::move(content)}});
 }
 
-void AnthropicEvents::close(std::string& out) {
+void AnthropicForm::close(std::string& out) {
   if (block_ == Block::kThinking) {
     add_delta({{"type", "signature_delta"}, {"signature", ""}}, out);
   }
-  if (block_ != Block::kNone) out += event("content_block_stop", {{"index", index_}});
+  if (block_ != Block::kNone) out += typed_event("content_block_stop", {{"index", index_}});
   block_ = Block::kNone;
 }
 
-void AnthropicEvents::add_delta(json::object delta, std::string& out) const {
-  out += event("content_block_delta", {{"index", index_}, {"delta", std::move(delta)}});
+void AnthropicForm::add_delta(json::object delta, std::string& out) const {
+  out += typed_event("content_block_delta", {{"index", index_}, {"delta", std::move(delta)}});
 }
 
-void AnthropicEvents::add_text(Block block, const std::string& text, std::string& out) {
+void AnthropicForm::add_text(Block block, const std::string& text, std::string& out) {
   if (text.empty()) return;
   const bool thinking = block == Block::kThinking;
   const char* key = thinking ? "thinking" : "text";
@@ -107,7 +131,7 @@ void AnthropicEvents::add_text(Block block, const std::string& text, std::string
   add_delta({{"type", std::string(key) + "_delta"}, {key, text}}, out);
 }
 
-std::string AnthropicEvents::add(const serve::Delta& delta) {
+std::string AnthropicForm::add(const serve::Delta& delta) {
   std::string out;
   if (show_thinking_) add_text(Block::kThinking, delta.reasoning, out);
   add_text(Block::kText, delta.content, out);
@@ -123,13 +147,23 @@ std::string AnthropicEvents::add(const serve::Delta& delta) {
   return out;
 }
 
-std::string AnthropicEvents::end(const serve::Usage& usage) {
+std::string AnthropicForm::end(const serve::Usage& usage) {
   std::string out;
   close(out);
   json::object delta{{"stop_reason", stop_reason(finish_reason_, stop_string_)},
                      {"stop_sequence", or_null(stop_string_)}};
-  out += event("message_delta", {{"delta", std::move(delta)}, {"usage", usage_of(usage)}});
-  return out + event("message_stop", {});
+  out += typed_event("message_delta", {{"delta", std::move(delta)}, {"usage", usage_of(usage)}});
+  return out + typed_event("message_stop", {});
+}
+
+}  // namespace
+
+std::unique_ptr<AnswerForm> anthropic_form(AnswerHead head, bool show_thinking) {
+  return std::make_unique<AnthropicForm>(std::move(head), show_thinking);
+}
+
+std::string anthropic_count(int tokens) {
+  return json::serialize(json::object{{"input_tokens", tokens}});
 }
 
 }  // namespace ernie::http
