@@ -1,12 +1,12 @@
-#include <chrono>
 #include <utility>
 
 #include "http/api/answer.h"
 #include "http/api/request.h"
 #include "http/api/routes.h"
 #include "http/wire/anthropic_form.h"
+#include "http/wire/responses_form.h"
 
-// APIs of other makers and generations over the same service.
+// Newer APIs over the same service.
 namespace ernie::http {
 namespace {
 
@@ -25,6 +25,19 @@ Status serve_message(const ApiContext& context, HttpRequest& http,
   watch->set(context.service->chat(
       std::move(parsed->request),
       make_answer(std::move(form), parsed->stream.stream, context.json.memory, writer)));
+  return {};
+}
+
+Status serve_response(const ApiContext& context, HttpRequest& http,
+                      const std::shared_ptr<ResponseWriter>& writer,
+                      const std::shared_ptr<Watch>& watch) {
+  auto parsed = read_request(context, http, watch, parse_response, "resp_");
+  if (!parsed) return parsed.error();
+  AnswerHead head{parsed->request.options.request_id, context.model_name, unix_now()};
+  auto form = responses_form(std::move(head), std::move(parsed->echo));
+  watch->set(context.service->chat(
+      std::move(parsed->request),
+      make_answer(std::move(form), parsed->stream, context.json.memory, writer)));
   return {};
 }
 
@@ -48,6 +61,8 @@ void register_other_apis(Router& router, ApiContext api) {
   auto context = std::make_shared<const ApiContext>(std::move(api));
   const RouteOptions anthropic{
       .requires_json = true, .is_inference = true, .errors = ErrorForm::kAnthropic};
+  router.add("POST", "/v1/responses", {.requires_json = true, .is_inference = true},
+             on_pool(context, serve_response));
   router.add("POST", "/v1/messages", anthropic, on_pool(context, serve_message));
   router.add("POST", "/v1/messages/count_tokens", anthropic, on_pool(context, serve_count));
 }

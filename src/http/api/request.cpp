@@ -1,6 +1,7 @@
 #include "http/api/request.h"
 
 #include <boost/json/value.hpp>
+#include <chrono>
 #include <mutex>
 #include <set>
 
@@ -9,6 +10,12 @@
 #include "http/wire/field_reader.h"
 
 namespace ernie::http {
+
+int64_t unix_now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
 
 Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve) {
   return [context, serve](HttpRequest request, std::shared_ptr<ResponseWriter> writer) {

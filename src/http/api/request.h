@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,6 +19,8 @@ using Serve = Status (*)(const ApiContext&, HttpRequest&, const std::shared_ptr<
 
 // Parsing belongs to the service's pool for text, not to the threads that move bytes.
 Handler on_pool(std::shared_ptr<const ApiContext> context, Serve serve);
+
+int64_t unix_now();  // seconds since 1970
 
 Error model_not_served(const ApiContext& context, const std::string& model);
 Status check_model(const ApiContext& context, const std::string& model);

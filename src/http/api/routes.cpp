@@ -3,7 +3,6 @@
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <charconv>
-#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,12 +14,6 @@ namespace ernie::http {
 namespace {
 
 namespace json = boost::json;
-
-int64_t unix_now() {
-  return std::chrono::duration_cast<std::chrono::seconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 AnswerOptions answer_options(const ApiContext& context, const serve::GenerationOptions& options,
                              const StreamOptions& stream, bool is_chat) {

@@ -28,7 +28,8 @@ struct ApiContext {
 // POST /v1/chat/completions and /v1/completions, GET /v1/models and each model below it.
 void register_api(Router& router, ApiContext context);
 
-// APIs of other makers: Anthropic's POST /v1/messages and /v1/messages/count_tokens.
+// OpenAI's newer API, POST /v1/responses, and Anthropic's POST /v1/messages and
+// /v1/messages/count_tokens.
 void register_other_apis(Router& router, ApiContext context);
 
 // What generates nothing: POST /tokenize, /detokenize, /render below either route of completions;

@@ -34,6 +34,13 @@ struct ParsedCompletion {
   std::vector<std::string> unknown_fields;
 };
 
+struct ParsedResponse {
+  serve::ChatRequest request;
+  bool stream = false;
+  boost::json::object echo;  // what the response shows of its request
+  std::vector<std::string> unknown_fields;
+};
+
 struct JsonLimits {
   size_t max_bytes = size_t{256} << 20;  // of the parsed form
   RequestMemory memory;                  // from which it takes its share, until it is destroyed
@@ -50,6 +57,9 @@ Result<boost::json::object> parse_json_object(std::string_view body, const JsonL
 
 Result<ParsedChat> parse_chat(const boost::json::object& body);
 Result<ParsedCompletion> parse_completion(const boost::json::object& body);
+
+// A request of OpenAI's Responses API.
+Result<ParsedResponse> parse_response(const boost::json::object& body);
 
 // A request of Anthropic's Messages API; of its token count, where max_tokens is not needed.
 Result<ParsedChat> parse_anthropic(const boost::json::object& body, bool count_only = false);
