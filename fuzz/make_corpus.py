@@ -46,7 +46,48 @@ def chats():
     yield {"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": parts},
                         {"role": "assistant", "content": "A", "reasoning_content": "R"}, {"role": "user", "content": "B"}],
            "enable_thinking": False, "reasoning_max_tokens": 3, "logprobs": True, "top_logprobs": 2, **OPTIONS}
+    function = {"name": "see", "description": "d", "parameters": {"type": "object"}, "strict": True}
+    call = {"id": "c", "type": "function", "function": {"name": "see", "arguments": "{}"}}
+    yield {"messages": [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c", "content": "r"}],
+           "tools": [{"type": "function", "function": function}], "parallel_tool_calls": False, "reasoning_effort": "low",
+           "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [
+               {"type": "function", "function": {"name": "see"}}]}}, "thinking": {"type": "enabled", "budget_tokens": 3}}
+    yield {"messages": [{"role": "assistant", "content": "A"}], "functions": [function], "function_call": {"name": "see"},
+           "continue_final_message": True, "reasoning": {"effort": "none"}}
     yield {"messages": [], "tools": [], "chat_template_kwargs": {"a": [1, None, "\u4f60"]}, "x": -0.0, "y": 1e300}
+
+
+def anthropic_messages():
+    yield {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    yield {"max_tokens": 5, "system": [{"type": "text", "text": "S"}], "stop_sequences": ["a"], "stream": True,
+           "thinking": {"type": "enabled", "budget_tokens": 2}, "tools": [{"name": "see", "input_schema": {"type": "object"}}],
+           "tool_choice": {"type": "tool", "name": "see", "disable_parallel_tool_use": True},
+           "output_config": {"format": {"type": "json_schema", "schema": {}}, "effort": "low"}, "messages": [
+               {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}}]},
+               {"role": "assistant", "content": [{"type": "thinking", "thinking": "t", "signature": ""},
+                                                 {"type": "tool_use", "id": "c", "name": "see", "input": {}}]},
+               {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "is_error": True, "content": [
+                   {"type": "text", "text": "r"}, {"type": "image", "source": {"type": "url", "url": PICTURE}}]}]}]}
+
+
+def responses():
+    yield {"input": "Hi"}
+    yield {"instructions": "S", "max_output_tokens": 5, "reasoning": {"effort": "low"}, "include": ["reasoning.encrypted_content"],
+           "text": {"format": {"type": "json_schema", "name": "n", "strict": True, "schema": {"type": "object"}}},
+           "tools": [{"type": "function", "name": "see", "parameters": {}}], "tool_choice": {"type": "function", "name": "see"},
+           "input": [{"role": "user", "content": [{"type": "input_text", "text": "q"}, {"type": "input_image", "image_url": PICTURE}]},
+                     {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "t"}]},
+                     {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+                     {"type": "function_call", "call_id": "c", "name": "see", "arguments": "{}"},
+                     {"type": "function_call_output", "call_id": "c", "output": "r"}]}
+
+
+def answers():
+    call = '<tool_call>\n{"name": "see", "arguments": {"a": [1, "}"], "b": "\\""}}\n</tool_call>'
+    for text in ("red", "hm</think>\n\nred\n", "hm\n</think>\n\n<response>\nred\n</response>\n", call, f"One.\n{call}\n{call}\n",
+                 call.replace("name", "n"), call[:40], '<tool_call>{"arguments": "{}", "name": "f"}', "<tool_call></tool_", "ab\n\n"):
+        for flags in range(16):
+            yield bytes([flags]) + text.encode()
 
 
 def completions():
@@ -160,6 +201,7 @@ def as_json(values):
 
 SEEDS = {
     "request_head": heads, "grammar": grammars, "chunked_body": chunks, "http_url": urls, "safetensors": tensors, "jinja": templates,
+    "anthropic_json": lambda: as_json(anthropic_messages()), "response_json": lambda: as_json(responses()), "answer": answers,
     "chat_json": lambda: as_json(chats()), "completion_json": lambda: as_json(completions()),
     "tokenize_json": lambda: as_json([*chats(), {"prompt": "a", "return_token_strs": True}, {"tokens": [0, 1, 999]}]),
     "data_url": lambda: [b"\xff" + url for url in (PICTURE.encode(), b"data:;base64,QQ==", b"data:a/b;base64,Q U\nI", b"QUJD")],
