@@ -1,3 +1,4 @@
+#include <boost/json/parse.hpp>
 #include <string>
 
 #include "http/wire/parse_common.h"
