@@ -49,6 +49,11 @@ class SequenceSampler {
   // not wait for it.
   SampleSpec next(bool one_is_pending = false);
 
+  // The draw that gives the log-probability of a token of the prompt.
+  SampleSpec score(int32_t token) const {
+    return {.row = {.options = {.top_logprobs = params_.prompt_logprobs}, .forced_token = token}};
+  }
+
   // Whether the answer's grammar takes too much time to be followed; then no more token is drawn.
   bool grammar_is_too_slow() const { return matcher_ && matcher_->is_too_slow(); }
 

@@ -80,13 +80,15 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
                             "min_tokens", "context_length_exceeded");
   }
   const ops::SamplerLimits& limits = context.limits;
-  if (options.top_logprobs > std::min(context.max_logprobs, limits.top_logprobs)) {
+  for (const auto& [param, wanted] : {std::pair("top_logprobs", options.top_logprobs),
+                                      std::pair("prompt_logprobs", options.prompt_logprobs)}) {
+    if (wanted <= std::min(context.max_logprobs, limits.top_logprobs)) continue;
     const bool by_flag = context.max_logprobs <= limits.top_logprobs;
     return invalid_argument(
-        "top_logprobs is " + std::to_string(options.top_logprobs) + "; at most " +
+        std::string(param) + " is " + std::to_string(wanted) + "; at most " +
             std::to_string(std::min(context.max_logprobs, limits.top_logprobs)) +
             (by_flag ? " (--max-logprobs)" : " (the device's limit)") + " can be had",
-        "top_logprobs");
+        param);
   }
   if (options.logit_bias.size() > static_cast<size_t>(limits.logit_biases)) {
     return invalid_argument("logit_bias has " + std::to_string(options.logit_bias.size()) +
@@ -107,6 +109,7 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
   draw.presence_penalty = options.presence_penalty.value_or(defaults.presence_penalty);
   draw.seed = options.seed ? *options.seed : random_seed();
   draw.top_logprobs = options.top_logprobs;
+  params.prompt_logprobs = options.prompt_logprobs;
   params.max_tokens = std::min(options.max_tokens.value_or(room), room);
   params.min_tokens = std::min(options.min_tokens, params.max_tokens);
 
