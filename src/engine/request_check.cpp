@@ -44,8 +44,10 @@ Status check_draw(const SamplingParams& sampling, const ops::SamplerLimits& limi
     status = check("prompt_logprobs", std::max(sampling.prompt_logprobs, 0), limits.top_logprobs);
   if (status) status = check("logit_bias", sampling.logit_bias.size(), limits.logit_biases);
   if (status)
-    status = check("bad_words", sampling.bad_token_ids.size() + sampling.stop_token_ids.size(),
-                   limits.banned_tokens);
+    status = check(
+        "bad_words",
+        sampling.bad_token_ids.size() + sampling.bad_words.size() + sampling.stop_token_ids.size(),
+        limits.banned_tokens);
   return status;
 }
 

@@ -30,6 +30,8 @@ struct SamplingParams {
   std::vector<int32_t> stop_token_ids;
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<int32_t> bad_token_ids;
+  // Each of two tokens or more: its last is banned where those before it were generated last.
+  std::vector<std::vector<int32_t>> bad_words;
   // Alternatives of each token of the prompt, whose log-probabilities of the model's own
   // distribution are wanted; -1: they are not.
   int prompt_logprobs = -1;
