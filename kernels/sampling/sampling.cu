@@ -171,6 +171,17 @@ __device__ void add_up_kept(G& group, Threshold first, Threshold second) {
   group.add_up(first_mass, second_mass);
 }
 
+// How many elements are larger than `value`.
+template <class G>
+__device__ int32_t count_larger(G& group, float value) {
+  int32_t count = 0;
+  group.template for_each_four<false>([&](const float4& four, int) {
+    count += (four.x > value) + (four.y > value) + (four.z > value) + (four.w > value);
+  });
+  group.add_up(count, 0);
+  return static_cast<int32_t>(group.total(0));
+}
+
 // The row's `count` largest raw logits, into `result` in order.
 template <class G>
 __device__ void find_top(G& group, typename G::SharedMemory* shared, Found* top, int count,
@@ -332,11 +343,13 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
                              : static_cast<float*>(params.workspace) + int64_t{r} * slice_length;
   G group(shared, slice, slice_length);
 
-  const auto finish = [&](int32_t token, bool fault, double log_sum, int top_count) {
+  const auto finish = [&](int32_t token, bool fault, double log_sum, int top_count,
+                          int32_t rank = 0) {
     if (!reports) return;
     if (params.tokens != nullptr) params.tokens[r] = token;
     result->token = token;
     result->fault = fault ? 1 : 0;
+    result->rank = rank;
     result->top_count = top_count;
     result->logprob =
         wants_logprobs && token >= 0
@@ -371,8 +384,9 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
     if (top_count > 0) find_top(group, shared, top, top_count, log_sum, result);
   }
   if (forced) {
-    const bool known = row.forced_token < params.vocab;
-    return finish(known ? row.forced_token : -1, !known, log_sum, top_count);
+    if (row.forced_token >= params.vocab) return finish(-1, true, log_sum, top_count);
+    const float own = params.logits[r * params.row_stride + row.forced_token];
+    return finish(row.forced_token, false, log_sum, top_count, count_larger(group, own) + 1);
   }
   if (adjusted) {
     adjust(group, params, row);

@@ -102,6 +102,13 @@ class Reference {
   int32_t token() const { return token_; }
   bool is_random() const { return !fault_ && !greedy_ && request_.row.forced_token < 0; }
   double logprob(int32_t token) const { return raw_[static_cast<size_t>(token)] - log_sum_; }
+  // Of a forced token; 0 of another.
+  int32_t rank() const {
+    if (request_.row.forced_token < 0) return 0;
+    const float own = raw_[static_cast<size_t>(token_)];
+    return 1 + static_cast<int32_t>(
+                   std::count_if(raw_.begin(), raw_.end(), [own](float v) { return v > own; }));
+  }
   int32_t raw_at(int place) const { return raw_order_[static_cast<size_t>(place)]; }
   // May the token be drawn, but for rounding at the edge?
   bool possible(int32_t token) const {

@@ -47,6 +47,7 @@ struct SampledRow {
   int32_t token;  // -1 after a fault
   int32_t fault;  // 1: NaN or infinity among the logits, or every token banned
   float logprob;  // of the raw logits of allowed tokens; when asked for
+  int32_t rank;   // of a forced token by raw logits, from 1; with its logprob
   int32_t top_count;
   int32_t top_tokens[kMaxTopLogprobs];  // by falling probability, smaller id first on a tie
   float top_logprobs[kMaxTopLogprobs];

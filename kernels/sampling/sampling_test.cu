@@ -135,6 +135,8 @@ int compare(const std::vector<float>& logits, int vocab, const std::vector<Reque
     EXPECT(close(result.logprob, reference.logprob(result.token)),
            where + ": logprob " + std::to_string(result.logprob) + ", expected " +
                std::to_string(reference.logprob(result.token)));
+    EXPECT(result.rank == reference.rank(), where + ": rank " + std::to_string(result.rank) +
+                                                ", expected " + std::to_string(reference.rank()));
     EXPECT(result.top_count == wanted, where + ": top_count");
     for (int i = 0; i < std::min(wanted, result.top_count); ++i) {
       EXPECT(result.top_tokens[i] == reference.raw_at(i),

@@ -47,6 +47,15 @@ void add_media(BatchInputs& batch, const sched::PlanRow& row, const BatchSource&
   }
 }
 
+void add_scores(BatchInputs& batch, const sched::PlanRow& row, const BatchSource& source,
+                int32_t first_row) {
+  for (const int32_t position : row.scores) {
+    batch.logits_rows.push_back(first_row + position - row.first_token);
+    batch.sample_sequences.push_back(source.sequence->id);
+    batch.samples.push_back(source.sampler->score(source.sequence->tokens[position + 1]));
+  }
+}
+
 void add_sample(BatchInputs& batch, const sched::PlanRow& row, const BatchSource& source,
                 const BatchInputs* before) {
   const sched::Sequence& s = *source.sequence;
@@ -54,9 +63,10 @@ void add_sample(BatchInputs& batch, const sched::PlanRow& row, const BatchSource
   if (row.last_token_pending) {
     CHECK(before, "a token is pending but no step is in flight");
     const auto& known = before->sample_sequences;
-    const auto previous = static_cast<int32_t>(std::ranges::find(known, s.id) - known.begin());
-    CHECK(previous < static_cast<int32_t>(known.size()), "the step before draws no such token");
-    batch.pending.push_back({last_row, previous});
+    // Behind the draws that score its prompt.
+    const auto last = std::find(known.rbegin(), known.rend(), s.id);
+    CHECK(last != known.rend(), "the step before draws no such token");
+    batch.pending.push_back({last_row, static_cast<int32_t>(known.rend() - last) - 1});
   }
   batch.logits_rows.push_back(last_row);
   batch.sample_sequences.push_back(s.id);
@@ -90,6 +100,7 @@ BatchInputs build_batch(const sched::StepPlan& plan, int block_size, const Batch
     const int32_t first_row = batch.num_tokens();
     add_tokens(batch, row, sources[i], block_size);
     add_media(batch, row, sources[i], first_row);
+    add_scores(batch, row, sources[i], first_row);
     if (row.wants_logits) add_sample(batch, row, sources[i], before);
     batch.query_start.push_back(batch.num_tokens());
     batch.context_len.push_back(row.end());

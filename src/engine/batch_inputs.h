@@ -27,7 +27,7 @@ struct BatchInputs {
   bool any_vision = false;
   std::vector<model::ModelInput::Media> media;
   std::vector<SampleSpec> samples;
-  std::vector<sched::SequenceId> sample_sequences;  // whose token samples[i] draws
+  std::vector<sched::SequenceId> sample_sequences;  // whose token samples[i] draws or scores
 
   // Places in `samples` of draws that depend on what the step before draws. The engine's thread
   // says how to draw them, in this order, when it knows that, while the device already runs this

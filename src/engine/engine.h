@@ -73,6 +73,19 @@ struct TokenEvent {
   bool is_stop = false;  // this token ended the sequence and is no part of the text
 };
 
+struct PromptToken {
+  int32_t token = 0;
+  // Of the model's own distribution. None: the first, and placeholders of pictures.
+  std::optional<float> logprob;
+  int32_t rank = 0;  // among all tokens, from 1; with the logprob
+  std::vector<ops::TokenLogprob> top;
+};
+
+// The prompt's next tokens.
+struct PromptEvent {
+  std::vector<PromptToken> tokens;
+};
+
 // What happened to a request, known when it ends.
 struct RequestStats {
   Clock::time_point arrival, scheduled, first_token, finished;  // epoch when it did not happen
@@ -87,6 +100,8 @@ struct RequestStats {
 class EventSink {
  public:
   virtual ~EventSink() = default;
+  // Every token of the prompt once, before the first on_token(), if they were asked for.
+  virtual void on_prompt(const PromptEvent&) {}
   virtual void on_token(const TokenEvent& event) = 0;
   // `error` is set exactly when reason is kError.
   virtual void on_finish(FinishReason reason, const RequestStats& stats,

@@ -118,7 +118,7 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EXPECT_EQ(too_long.kind, ErrorKind::kInvalidArgument);
   EXPECT_EQ(too_long.code, "context_length_exceeded");
   EXPECT_EQ(refused(prompt({}), 1).kind, ErrorKind::kInvalidArgument);
-  EXPECT_EQ(refused(prompt(counting(4)), 0).param, "max_tokens");
+  EXPECT_EQ(refused(prompt(counting(4)), -1).param, "max_tokens");
   EXPECT_EQ(refused(prompt(counting(60), {{1, 50, 1}}), 1).kind, ErrorKind::kInvalidArgument)
       << "a unit of more patches than the buffers hold";
   SamplingParams wanting = greedy(1);

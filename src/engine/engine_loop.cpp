@@ -57,8 +57,11 @@ Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
                  "queue_full"};
   const RequestHandle handle = next_handle_++;
   SequenceSampler sampler(*request.prompt, request.sampling, parts_.model_config.vocab_size);
-  auto open = std::make_unique<OpenRequest>(OpenRequest{
-      .request = std::move(request), .sampler = std::move(sampler), .place = std::move(*place)});
+  PromptScores scores(request.prompt, request.sampling);
+  auto open = std::make_unique<OpenRequest>(OpenRequest{.request = std::move(request),
+                                                        .sampler = std::move(sampler),
+                                                        .scores = std::move(scores),
+                                                        .place = std::move(*place)});
   open->stats.arrival = Clock::now();
   open->stats.prompt_tokens = static_cast<int>(open->request.prompt->tokens.size());
   {
@@ -139,9 +142,10 @@ void EngineLoop::handle(Submit& message) {
   }
   sched::Request r{.id = handle,
                    .tokens = request.prompt->tokens,
-                   .max_tokens = max_generated(request, parts_.config),
+                   .max_tokens = std::max(max_generated(request, parts_.config), 1),
                    .cache_salt = request.prompt->cache_salt,
-                   .client = request.client};
+                   .client = request.client,
+                   .score_prompt = request.sampling.prompt_logprobs >= 0};
   for (const model::MediaUnit& unit : request.prompt->media) {
     r.media.push_back({unit.begin, unit.length, unit.hash});
   }
@@ -161,16 +165,14 @@ void EngineLoop::handle(StepDone& message) {
   ++counters_.steps;
   counters_.last_step = Clock::now();
   std::vector<sched::RowResult> results;
-  size_t next_sample = 0;
+  std::span<ops::SampleResult> samples(message.samples);
   for (const sched::PlanRow& row : step.reservation.plan().rows) {
-    sched::RowResult result;
-    if (row.wants_logits) {
-      CHECK(next_sample < message.samples.size(), "a step returned too few samples");
-      ops::SampleResult& sample = message.samples[next_sample++];
-      const auto open = open_.find(row.sequence);
-      if (open != open_.end()) result = take_sample(*open->second, row.sequence, sample);
-    }
-    results.push_back(result);
+    const auto draws = static_cast<size_t>(row.draws());
+    CHECK(draws <= samples.size(), "a step returned too few samples");
+    const auto open = open_.find(row.sequence);
+    results.push_back(open == open_.end() ? sched::RowResult{}
+                                          : take_samples(*open->second, row, samples.first(draws)));
+    samples = samples.subspan(draws);
   }
   scheduler_.commit(std::move(step.reservation), results);
   if (!in_flight_.empty()) say_late_samples(in_flight_.front());
@@ -189,29 +191,46 @@ void EngineLoop::say_late_samples(StepInFlight& step) {
   step.late_samples.set_value(std::move(samples));
 }
 
+sched::RowResult EngineLoop::take_samples(OpenRequest& open, const sched::PlanRow& row,
+                                          std::span<ops::SampleResult> samples) {
+  auto prompt = open.scores.take(row, samples.first(row.scores.size()));
+  if (!prompt) {
+    return fail_row(row.sequence, ErrorKind::kInternal,
+                    "the model's output for the prompt of this request is not a number",
+                    "numeric_fault");
+  }
+  if (!prompt->tokens.empty()) events_.push_back({open.request.sink, std::move(*prompt)});
+  if (!row.wants_logits) return {};
+  if (max_generated(open.request, parts_.config) > 0) {
+    return take_sample(open, row.sequence, samples.back());
+  }
+  finish(row.sequence, FinishReason::kLength);
+  return {.token = samples.back().token, .finished = true};
+}
+
+sched::RowResult EngineLoop::fail_row(RequestHandle handle, ErrorKind kind, const char* what,
+                                      const char* code) {
+  finish(handle, FinishReason::kError, Error{kind, what, {}, code});
+  return {.failed = true};
+}
+
 sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle,
                                          ops::SampleResult& sample) {
-  sched::RowResult result;
-  const auto fail = [&](ErrorKind kind, const char* what, const char* code) {
-    result.failed = true;
-    finish(handle, FinishReason::kError, Error{kind, what, {}, code});
-    return result;
-  };
   const bool drawn = !sample.numeric_fault && sample.token >= 0;
   const Accepted accepted = drawn ? open.sampler.accept(sample.token) : Accepted::kRefused;
   if (open.sampler.grammar_is_too_slow()) {
-    return fail(ErrorKind::kInvalidArgument,
-                "the grammar of this request is too ambiguous to be followed",
-                "grammar_too_complex");
+    return fail_row(handle, ErrorKind::kInvalidArgument,
+                    "the grammar of this request is too ambiguous to be followed",
+                    "grammar_too_complex");
   }
   if (!drawn) {
-    return fail(ErrorKind::kInternal,
-                "the model's output for this request is not a number, or every token is banned",
-                "numeric_fault");
+    return fail_row(handle, ErrorKind::kInternal,
+                    "the model's output for this request is not a number, or every token is banned",
+                    "numeric_fault");
   }
   if (accepted == Accepted::kRefused) {
-    return fail(ErrorKind::kInternal, "the grammar of this request contradicts itself",
-                "grammar_fault");
+    return fail_row(handle, ErrorKind::kInternal, "the grammar of this request contradicts itself",
+                    "grammar_fault");
   }
   RequestStats& stats = open.stats;
   if (stats.generated_tokens == 0) stats.first_token = counters_.last_step;
@@ -222,7 +241,7 @@ sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle
                                                    .logprob = sample.logprob,
                                                    .top = std::move(sample.top),
                                                    .is_stop = stop}});
-  result.token = sample.token;
+  sched::RowResult result{.token = sample.token};
   if (stop || stats.generated_tokens == max_generated(open.request, parts_.config)) {
     result.finished = true;
     finish(handle, stop ? FinishReason::kStop : FinishReason::kLength);

@@ -12,6 +12,7 @@
 #include "engine/batch_inputs.h"
 #include "engine/encoder_cache.h"
 #include "engine/event_dispatcher.h"
+#include "engine/prompt_scores.h"
 #include "engine/rank_worker.h"
 #include "sched/scheduler.h"
 
@@ -47,6 +48,7 @@ class EngineLoop : public Engine {
     GenerationRequest request;
     RequestStats stats;
     SequenceSampler sampler;
+    PromptScores scores;
     FairLimiter::Share place;  // in the queue, until it is admitted by the scheduler
     bool admitted = false;
   };
@@ -96,7 +98,12 @@ class EngineLoop : public Engine {
   void finish_step(ops::PendingSamples& samples);  // there, or on the waiter's thread
   // Tells the ranks how to draw what depends on the step that has just been committed.
   void say_late_samples(StepInFlight& step);
+  // `samples` are the row's own draws.
+  sched::RowResult take_samples(OpenRequest& open, const sched::PlanRow& row,
+                                std::span<ops::SampleResult> samples);
   sched::RowResult take_sample(OpenRequest& open, RequestHandle handle, ops::SampleResult& sample);
+  sched::RowResult fail_row(RequestHandle handle, ErrorKind kind, const char* what,
+                            const char* code);
   // Closes a request with its last event; the step's commit ends its sequence.
   void finish(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
   // The same, and takes its sequence out of the scheduler.

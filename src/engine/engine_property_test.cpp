@@ -54,17 +54,21 @@ void run_mix(uint64_t seed) {
   struct Sent {
     std::shared_ptr<const model::Prompt> prompt;
     int max_tokens;
+    bool scored;
     ToyEngine::Running running;
   };
   std::vector<Sent> sent;
   for (int i = between(random, 1, 24); i > 0; --i) {
     const auto p = random_prompt(random);
-    const int max_tokens = between(random, 1, 40);
+    const bool scored = random() % 4 == 0;
+    const int max_tokens = between(random, scored ? 0 : 1, 40);
     std::optional<Clock::time_point> deadline;
     if (random() % 10 == 0) {
       deadline = Clock::now() + std::chrono::microseconds(between(random, 0, 20000));
     }
-    sent.push_back({p, max_tokens, engine.submit(p, greedy(max_tokens, {3}), deadline)});
+    auto params = greedy(max_tokens, {3});
+    if (scored) params = scoring(params);
+    sent.push_back({p, max_tokens, scored, engine.submit(p, params, deadline)});
     if (random() % 4 == 0) std::this_thread::sleep_for(std::chrono::microseconds(random() % 2000));
     if (random() % 6 == 0) engine->cancel(sent[random() % sent.size()].running.handle);
   }
@@ -73,6 +77,11 @@ void run_mix(uint64_t seed) {
     const auto all = expected(*s.prompt, s.max_tokens, {3});
     if (answer.reason == FinishReason::kStop || answer.reason == FinishReason::kLength) {
       EXPECT_EQ(answer.tokens, all) << "seed " << seed;
+      if (s.scored) {
+        expect_scores(answer, *s.prompt);
+      } else {
+        EXPECT_TRUE(answer.prompt.empty());
+      }
     } else {
       ASSERT_LE(answer.tokens.size(), all.size()) << "seed " << seed;
       EXPECT_TRUE(std::equal(answer.tokens.begin(), answer.tokens.end(), all.begin()))

@@ -28,6 +28,8 @@ void EventDispatcher::run() {
     for (const auto& [sink, what] : std::get<Batch>(*item)) {
       if (const auto* token = std::get_if<TokenEvent>(&what)) {
         sink->on_token(*token);
+      } else if (const auto* prompt = std::get_if<PromptEvent>(&what)) {
+        sink->on_prompt(*prompt);
       } else {
         const auto& finish = std::get<Finish>(what);
         sink->on_finish(finish.reason, finish.stats, finish.error);

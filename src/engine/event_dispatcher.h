@@ -20,7 +20,7 @@ class EventDispatcher {
   };
   struct Event {
     std::shared_ptr<EventSink> sink;
-    std::variant<TokenEvent, Finish> what;
+    std::variant<PromptEvent, TokenEvent, Finish> what;
   };
   using Batch = std::vector<Event>;
 

@@ -40,10 +40,14 @@ Status check_draw(const SamplingParams& sampling, const ops::SamplerLimits& limi
   };
   Status status =
       check("top_logprobs", std::max(sampling.options.top_logprobs, 0), limits.top_logprobs);
+  if (status)
+    status = check("prompt_logprobs", std::max(sampling.prompt_logprobs, 0), limits.top_logprobs);
   if (status) status = check("logit_bias", sampling.logit_bias.size(), limits.logit_biases);
   if (status)
-    status = check("bad_words", sampling.bad_token_ids.size() + sampling.stop_token_ids.size(),
-                   limits.banned_tokens);
+    status = check(
+        "bad_words",
+        sampling.bad_token_ids.size() + sampling.bad_words.size() + sampling.stop_token_ids.size(),
+        limits.banned_tokens);
   return status;
 }
 
@@ -70,15 +74,16 @@ Status check_request(const GenerationRequest& request, const EngineConfig& confi
                     tokens, config.max_model_len),
         "messages", "context_length_exceeded");
   }
-  if (request.sampling.max_tokens < 1) {
+  if (request.sampling.max_tokens < 0) {
     return invalid_argument(
-        fmt::format("max_tokens must be at least 1, got {}", request.sampling.max_tokens),
+        fmt::format("max_tokens must be at least 0, got {}", request.sampling.max_tokens),
         "max_tokens");
   }
   if (Status media = check_media(prompt, model_config, limits); !media) return media;
   if (Status draw = check_draw(request.sampling, sampler); !draw) return draw;
   const auto length = static_cast<int64_t>(tokens);
-  return sched::Scheduler::check_fits(scheduler, length, length + max_generated(request, config));
+  const int most = std::max(max_generated(request, config), 1);
+  return sched::Scheduler::check_fits(scheduler, length, length + most);
 }
 
 }  // namespace ernie::engine

@@ -21,6 +21,9 @@ std::vector<ops::TokenBias> merged(const std::vector<std::pair<int32_t, float>>&
   return out;
 }
 
+// Of a word of two tokens or more.
+int32_t last_but_one(const std::vector<int32_t>& word) { return word[word.size() - 2]; }
+
 std::vector<ops::TokenCount> counts_of(std::vector<int32_t> prompt) {
   sort_unique(prompt);
   std::vector<ops::TokenCount> counts;
@@ -44,6 +47,8 @@ SequenceSampler::SequenceSampler(const model::Prompt& prompt, SamplingParams par
                               params_.stop_token_ids.end());
   sort_unique(tables->banned);
   sort_unique(tables->banned_early);
+  tables->bad_words = std::move(params_.bad_words);
+  std::ranges::sort(tables->bad_words, {}, last_but_one);
   tables_ = std::move(tables);
   if (params_.options.has_penalties()) counts_ = counts_of(prompt.tokens);
 }
@@ -51,17 +56,16 @@ SequenceSampler::SequenceSampler(const model::Prompt& prompt, SamplingParams par
 bool SequenceSampler::next_but_one_waits() const {
   // The last token inside the budget may end the thought by itself.
   const bool budget_ends = accepted_ + 1 == params_.thinking.max_tokens && !thought_ended_;
-  return params_.options.has_penalties() || budget_ends || matcher_;
+  return params_.options.has_penalties() || budget_ends || matcher_ || !tables_->bad_words.empty();
 }
 
 SampleSpec SequenceSampler::next(bool one_is_pending) {
   const int32_t index = accepted_ + (one_is_pending ? 1 : 0);
   SampleSpec spec{.tables = tables_};
-  spec.row = {
-      .options = params_.options,
-      .position = static_cast<uint64_t>(index),
-      .biases = tables_->biases,
-      .banned_tokens = index < params_.min_tokens ? tables_->banned_early : tables_->banned};
+  spec.row = {.options = params_.options,
+              .position = static_cast<uint64_t>(index),
+              .biases = tables_->biases};
+  ban(spec, index < params_.min_tokens ? tables_->banned_early : tables_->banned);
   if (params_.options.has_penalties()) {
     spec.counts = std::make_shared<std::vector<ops::TokenCount>>(counts_);
     spec.row.counts = *spec.counts;
@@ -69,6 +73,25 @@ SampleSpec SequenceSampler::next(bool one_is_pending) {
   spec.row.forced_token = forced_token(index);
   if (matcher_ && grammar_begun_ && spec.row.forced_token < 0) follow_grammar(spec, index);
   return spec;
+}
+
+void SequenceSampler::ban(SampleSpec& spec, const std::vector<int32_t>& tokens) const {
+  spec.row.banned_tokens = tokens;
+  if (answer_.empty()) return;
+  std::vector<int32_t> all = tokens;
+  const auto& words = tables_->bad_words;
+  auto word = std::ranges::lower_bound(words, answer_.back(), {}, last_but_one);
+  for (; word != words.end() && last_but_one(*word) == answer_.back(); ++word) {
+    const auto beginning = std::span(*word).first(word->size() - 1);
+    if (beginning.size() > answer_.size()) continue;
+    if (std::ranges::equal(beginning, std::span(answer_).last(beginning.size()))) {
+      all.push_back(word->back());
+    }
+  }
+  if (all.size() == tokens.size()) return;
+  sort_unique(all);
+  spec.banned = std::make_shared<const std::vector<int32_t>>(std::move(all));
+  spec.row.banned_tokens = *spec.banned;
 }
 
 int32_t SequenceSampler::forced_token(int32_t index) const {
@@ -87,11 +110,11 @@ void SequenceSampler::follow_grammar(SampleSpec& spec, int32_t index) {
   if (index < params_.min_tokens) {
     // An answer that is whole may end before min_tokens.
     std::vector<uint32_t> longer = *mask;
-    for (const int32_t token : tables_->banned_early) {
+    for (const int32_t token : spec.row.banned_tokens) {
       if (token >= 0 && token < vocab_size_) longer[token / 32] &= ~(1u << (token % 32));
     }
     if (std::ranges::all_of(longer, [](uint32_t word) { return word == 0; })) {
-      spec.row.banned_tokens = tables_->banned;
+      ban(spec, tables_->banned);
     }
   }
   spec.row.allowed = *mask;
@@ -101,6 +124,7 @@ void SequenceSampler::follow_grammar(SampleSpec& spec, int32_t index) {
 Accepted SequenceSampler::accept(int32_t token) {
   const int32_t index = accepted_++;
   const bool forced = forced_token(index) >= 0;
+  if (!tables_->bad_words.empty()) answer_.push_back(token);
   if (token == params_.thinking.end_token && index < params_.thinking.max_tokens) {
     thought_ended_ = true;
   }

@@ -15,8 +15,9 @@ namespace ernie::engine {
 // Token lists of one request, shared by all its steps.
 struct SamplingTables {
   std::vector<ops::TokenBias> biases;
-  std::vector<int32_t> banned;        // bad words
-  std::vector<int32_t> banned_early;  // bad words and stop tokens, before min_tokens
+  std::vector<int32_t> banned;                  // bad words of one token
+  std::vector<int32_t> banned_early;            // these and stop tokens, before min_tokens
+  std::vector<std::vector<int32_t>> bad_words;  // longer ones, by their last token but one
 };
 
 // How one token of one sequence is to be drawn. `row` points into the other members.
@@ -25,6 +26,7 @@ struct SampleSpec {
   std::shared_ptr<const SamplingTables> tables;
   std::shared_ptr<const std::vector<ops::TokenCount>> counts;  // set when there are penalties
   std::shared_ptr<const std::vector<uint32_t>> allowed;        // set where a grammar says
+  std::shared_ptr<const std::vector<int32_t>> banned;          // set where bad words end
 };
 
 enum class Accepted : uint8_t {
@@ -49,6 +51,11 @@ class SequenceSampler {
   // not wait for it.
   SampleSpec next(bool one_is_pending = false);
 
+  // The draw that gives the log-probability of a token of the prompt.
+  SampleSpec score(int32_t token) const {
+    return {.row = {.options = {.top_logprobs = params_.prompt_logprobs}, .forced_token = token}};
+  }
+
   // Whether the answer's grammar takes too much time to be followed; then no more token is drawn.
   bool grammar_is_too_slow() const { return matcher_ && matcher_->is_too_slow(); }
 
@@ -58,6 +65,8 @@ class SequenceSampler {
  private:
   // The token that the thinking budget forces at this index of the answer, or -1.
   int32_t forced_token(int32_t index) const;
+  // Bans the tokens and those that would end a bad word here.
+  void ban(SampleSpec& spec, const std::vector<int32_t>& tokens) const;
   // Restricts the draw to what the grammar allows.
   void follow_grammar(SampleSpec& spec, int32_t index);
 
@@ -67,6 +76,7 @@ class SequenceSampler {
   int vocab_size_ = 0;
   std::shared_ptr<const SamplingTables> tables_;
   std::vector<ops::TokenCount> counts_;  // by rising token; kept when there are penalties
+  std::vector<int32_t> answer_;          // kept when there are bad words
   int32_t accepted_ = 0;
   bool thought_ended_ = false;  // end_token came before the thinking budget was spent
 };

@@ -33,6 +33,53 @@ TEST(SequenceSampler, BansStopTokensBeforeMinTokens) {
   EXPECT_EQ(sampler.accept(5), Accepted::kStops);
 }
 
+TEST(SequenceSampler, BansTheEndOfABadWordBehindItsBeginning) {
+  SamplingParams params = greedy(20, {5});
+  params.min_tokens = 3;
+  params.bad_token_ids = {9};
+  params.bad_words = {{1, 2, 3}, {4, 2, 6}, {2, 7}, {2, 2}, {1, 2, 9}};
+  SequenceSampler sampler(*prompt({1, 2}), params, toy::kVocab);  // what is asked does not count
+  std::vector<std::vector<int32_t>> banned;
+  for (const int32_t token : {2, 1, 2, 4, 2, 2, 8, 8}) {
+    const SampleSpec spec = sampler.next();
+    banned.emplace_back(spec.row.banned_tokens.begin(), spec.row.banned_tokens.end());
+    EXPECT_TRUE(sampler.next_but_one_waits());
+    sampler.accept(token);
+  }
+  EXPECT_EQ(banned,
+            (std::vector<std::vector<int32_t>>{
+                {5, 9}, {2, 5, 7, 9}, {5, 9}, {2, 3, 7, 9}, {9}, {2, 6, 7, 9}, {2, 7, 9}, {9}}));
+}
+
+// Through the engine, where the token before may still be on its way.
+TEST(SequenceSampler, BadWordsNeverComeWhateverTheEngineDoes) {
+  const auto p = prompt(counting(12));
+  const auto free_run = toy::expected(*p, 20);
+  SamplingParams params = greedy(20);
+  params.bad_words = {{free_run[4], free_run[5], free_run[6]}, {free_run[0], free_run[1]}};
+  std::vector<std::vector<int32_t>> answers;
+  for (const int steps_in_flight : {1, 2}) {
+    for (const int ranks : {1, 2}) {
+      EngineConfig config = toy::small_config();
+      config.steps_in_flight = steps_in_flight;
+      config.tensor_parallel_size = ranks;
+      toy::ToyEngine engine(config);
+      answers.push_back(engine.run(p, params).tokens);
+      for (const auto& word : params.bad_words) {
+        EXPECT_TRUE(std::ranges::search(answers.back(), word).empty());
+      }
+      SamplingParams third = greedy(20);
+      third.bad_words = {params.bad_words[0]};
+      const auto later = engine.run(p, third).tokens;
+      EXPECT_TRUE(std::equal(later.begin(), later.begin() + 6, free_run.begin()));
+      EXPECT_NE(later[6], free_run[6]);
+    }
+  }
+  EXPECT_EQ(answers[0][0], free_run[0]);
+  EXPECT_NE(answers[0][1], free_run[1]);
+  for (const auto& answer : answers) EXPECT_EQ(answer, answers[0]);
+}
+
 TEST(SequenceSampler, PositionCountsGeneratedTokensKnownOrNot) {
   SequenceSampler sampler(*prompt(counting(30)), greedy(10), toy::kVocab);
   sampler.accept(4);

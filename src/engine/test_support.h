@@ -1,5 +1,7 @@
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <numeric>
@@ -12,6 +14,7 @@
 namespace ernie::engine::toy {
 
 struct Answer {
+  std::vector<PromptToken> prompt;
   std::vector<int32_t> tokens;
   std::vector<float> logprobs;
   FinishReason reason = FinishReason::kStop;
@@ -22,6 +25,11 @@ struct Answer {
 // Collects what a request produces; wait() returns it when the request has ended.
 class Collector : public EventSink {
  public:
+  void on_prompt(const PromptEvent& event) override {
+    std::lock_guard lock(mutex_);
+    CHECK(!finished_ && answer_.tokens.empty(), "a token of the prompt after the answer began");
+    answer_.prompt.insert(answer_.prompt.end(), event.tokens.begin(), event.tokens.end());
+  }
   void on_token(const TokenEvent& event) override {
     std::lock_guard lock(mutex_);
     CHECK(!finished_, "a token after the end");
@@ -137,6 +145,42 @@ inline std::vector<int32_t> expected(const model::Prompt& p, int max_tokens,
     feed(record(best, {at, at, at}, false, 0));
   }
   return out;
+}
+
+// What a prompt's tokens are worth: the logit of each, none of the first and of placeholders.
+inline std::vector<std::optional<float>> expected_scores(const model::Prompt& p) {
+  std::vector<std::optional<float>> scores(p.tokens.size());
+  std::array<float, kFeatures> sums{};
+  for (size_t i = 0; i < p.tokens.size(); ++i) {
+    if (i > 0 && p.is_vision[i] == 0) scores[i] = logit(sums.data(), p.tokens[i]);
+    uint64_t feature = 0;
+    for (const auto& u : p.media) {
+      const int32_t offset = static_cast<int32_t>(i) - u.begin;
+      if (offset >= 0 && offset < u.length) feature = feature_of(u.hash, offset);
+    }
+    const uint64_t r = record(p.tokens[i], p.positions[i], p.is_vision[i] != 0, feature);
+    const auto f = features_of(r, static_cast<int32_t>(i));
+    for (int k = 0; k < kFeatures; ++k) sums[k] += f[k];
+  }
+  return scores;
+}
+
+// Every token of the prompt once, in order, with its score.
+inline void expect_scores(const Answer& answer, const model::Prompt& p) {
+  std::vector<int32_t> tokens;
+  std::vector<std::optional<float>> scores;
+  for (const PromptToken& entry : answer.prompt) {
+    tokens.push_back(entry.token);
+    scores.push_back(entry.logprob);
+    CHECK(entry.logprob.has_value() == (entry.rank > 0), "a rank goes with its log-probability");
+  }
+  EXPECT_EQ(tokens, p.tokens);
+  EXPECT_EQ(scores, expected_scores(p));
+}
+
+inline SamplingParams scoring(SamplingParams params, int alternatives = 0) {
+  params.prompt_logprobs = alternatives;
+  return params;
 }
 
 inline SamplingParams greedy(int max_tokens, std::vector<int32_t> stops = {}) {

@@ -253,6 +253,10 @@ class Backend : public ops::Backend {
     result.token = static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
     if (row.forced_token >= 0) result.token = row.forced_token;
     result.logprob = raw[result.token];
+    if (row.forced_token >= 0) {
+      const auto larger = [&](float v) { return v > result.logprob; };
+      result.rank = static_cast<int32_t>(std::ranges::count_if(raw, larger)) + 1;
+    }
     return result;
   }
 

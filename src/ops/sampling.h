@@ -68,6 +68,7 @@ struct SampleResult {
   int32_t token = -1;
   bool numeric_fault = false;     // the logits held NaN, or every token was banned
   float logprob = 0;              // of the raw logits of allowed tokens; when asked for
+  int32_t rank = 0;               // of a forced token by raw logits, from 1; with its logprob
   std::vector<TokenLogprob> top;  // by falling probability, above 0; when asked for
 };
 

@@ -135,7 +135,9 @@ std::string check_plan(const Snapshot& snapshot, const StepPlan& plan) {
   int64_t total = 0;
   int64_t extension = 0;
   int32_t new_blocks = 0;
+  int32_t draws = 0;
   for (const PlanRow& row : plan.rows) {
+    draws += row.draws();
     total += row.num_tokens;
     extension += row.media_extension;
     new_blocks += row.new_blocks;
@@ -153,10 +155,18 @@ std::string check_plan(const Snapshot& snapshot, const StepPlan& plan) {
     findings.expect(round_up_to_media(s.media, row.end()) == row.end(),
                     name(s) + " ends inside a media unit");
     findings.expect(row.wants_logits == (row.end() == s.length()), name(s) + " wants no logits");
+    findings.expect(s.is_scored() || first <= s.scored + s.in_flight,
+                    name(s) + " passes over tokens that are to be scored");
+    std::vector<int32_t> scores;
+    for (int32_t at = row.first_token; at < row.end(); ++at) {
+      if (scores_at(s, at)) scores.push_back(at);
+    }
+    findings.expect(row.scores == scores, name(s) + " scores the wrong tokens");
   }
   findings.expect(total == plan.total_tokens, "the plan's total is not the sum of its rows");
   findings.expect(total - extension <= snapshot.config.max_num_batched_tokens,
                   "the plan exceeds the token budget");
+  findings.expect(draws <= snapshot.config.max_num_seqs, "the plan draws too many tokens");
   findings.expect(plan.preempted.empty() || plan.admissions.empty(),
                   "a step preempts and admits at once");
   findings.expect(!plan.preempted.empty() || new_blocks <= snapshot.available,

@@ -16,7 +16,10 @@ bool is_decode(const Sequence& s) {
 Planner::Planner(const SchedulerView& view)
     : view_(view),
       budget_(view.config.max_num_batched_tokens),
-      available_(view.blocks.available()) {}
+      available_(view.blocks.available()),
+      spare_draws_(
+          std::max(0, view.config.max_num_seqs -
+                          static_cast<int32_t>(view.running.size() + view.waiting.size()))) {}
 
 StepPlan Planner::plan() && {
   for (Sequence* s : view_.running) {
@@ -40,21 +43,38 @@ PlanRow Planner::make_row(const Sequence& s, int32_t first) const {
   int32_t end = first + std::min(remaining, budget_);
   // A prompt runs whole without chunked prefill; one that was preempted has more tokens than its
   // prompt and may need parts.
-  const bool may_split = view_.config.enable_chunked_prefill || s.preemptions > 0;
+  const bool may_split = view_.config.enable_chunked_prefill || s.preemptions > 0 || !s.is_scored();
   if (end < s.length() && !may_split) end = first;
+  if (!s.is_scored()) end = std::min(end, end_of_draws(s, first, end));
   const int32_t planned_end = end;
   if (end > first) end = round_up_to_media(s.media, end);
   PlanRow row{.sequence = s.id, .first_token = first, .num_tokens = end - first};
   row.media_extension = end - planned_end;
   row.wants_logits = end == s.length();
   row.last_token_pending = row.wants_logits && s.pending > 0;
+  for (int32_t at = std::max(first, s.scored); at < std::min(end, s.prompt_length - 1); ++at) {
+    if (scores_at(s, at)) row.scores.push_back(at);
+  }
   return row;
 }
 
-void Planner::add_row(const PlanRow& row) {
+int32_t Planner::end_of_draws(const Sequence& s, int32_t first, int32_t end) const {
+  int32_t draws = 1 + spare_draws_;
+  int32_t at = first;
+  while (at < end) {
+    const int32_t next = round_up_to_media(s.media, at + 1);
+    if (scores_at(s, next - 1) || next == s.length()) --draws;
+    if (draws < 0) break;
+    at = next;
+  }
+  return at;
+}
+
+void Planner::add_row(PlanRow row) {
   budget_ -= row.num_tokens;
   available_ -= row.new_blocks;
-  plan_.rows.push_back(row);
+  spare_draws_ -= std::max(0, row.draws() - 1);
+  plan_.rows.push_back(std::move(row));
 }
 
 void Planner::plan_running(Sequence& s) {
@@ -66,7 +86,7 @@ void Planner::plan_running(Sequence& s) {
   while (row.new_blocks > available_) {
     if (!preempt() || victims_.contains(s.id)) return;
   }
-  add_row(row);
+  add_row(std::move(row));
 }
 
 bool Planner::preempt() {
@@ -77,6 +97,7 @@ bool Planner::preempt() {
   if (row != plan_.rows.end()) {
     budget_ += row->num_tokens;
     available_ += row->new_blocks;
+    spare_draws_ += std::max(0, row->draws() - 1);
     plan_.rows.erase(row);
   }
   victims_.insert(victim->id);
@@ -149,6 +170,7 @@ bool Planner::plan_admission(Sequence& s) {
   // At least one token is computed, because its logits are needed.
   int32_t hit =
       std::min(static_cast<int32_t>(admission.hit.size()), (s.length() - 1) / config.block_size);
+  if (!s.is_scored()) hit = std::min(hit, s.scored / config.block_size);
   while (config.disable_chunked_mm_input) {
     const int32_t tokens = hit * config.block_size;
     const int32_t whole = round_down_to_media(s.media, tokens);
@@ -170,7 +192,7 @@ bool Planner::plan_admission(Sequence& s) {
   available_ -= static_cast<int>(idle);
   claimed_.insert(admission.hit.begin(), admission.hit.end());
   plan_.admissions.push_back(std::move(admission));
-  add_row(row);
+  add_row(std::move(row));
   return true;
 }
 

@@ -34,9 +34,10 @@ struct SchedulerView {
 
 // Plans one step and changes nothing. The rules are FastDeploy's V1 scheduler: decode rows, then
 // unfinished prefills, then new requests, while the token budget lasts; a row that finds no block
-// preempts another sequence; nobody is admitted in such a step. Clients take turns in being
-// admitted; of one client, and of clients that got as much, the first to come is first. If that
-// one does not fit, nobody else goes before it.
+// preempts another sequence; nobody is admitted in such a step. A step draws max_num_seqs tokens at
+// most: one is kept for each sequence that may run, and prompts to be scored share the others.
+// Clients take turns in being admitted; of one client, and of clients that got as much, the first
+// to come is first. If that one does not fit, nobody else goes before it.
 class Planner {
  public:
   explicit Planner(const SchedulerView& view);
@@ -50,7 +51,10 @@ class Planner {
   bool plan_admission(Sequence& sequence);
   // The sequence's next tokens from `first`; num_tokens is 0 when none may run now.
   PlanRow make_row(const Sequence& sequence, int32_t first) const;
-  void add_row(const PlanRow& row);
+  // How far a prompt that is scored may go from `first` with the draws there are: up to `end`, or
+  // the end of the media unit around it.
+  int32_t end_of_draws(const Sequence& sequence, int32_t first, int32_t end) const;
+  void add_row(PlanRow row);
   // Preempts a sequence; false when a step in flight still uses its blocks, or none is left.
   bool preempt();
   Sequence* next_victim() const;
@@ -60,6 +64,7 @@ class Planner {
   StepPlan plan_;
   int32_t budget_;
   int available_;
+  int32_t spare_draws_;  // besides one for each sequence that may run
   std::unordered_set<SequenceId> victims_;
   std::unordered_map<BlockId, int> dropped_;  // references that preemptions will drop
   std::unordered_set<BlockId> claimed_;       // idle blocks that admissions will use

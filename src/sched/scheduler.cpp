@@ -69,6 +69,7 @@ void Scheduler::add(Request request) {
   s->cache_salt = request.cache_salt;
   s->client = request.client;
   s->max_length = static_cast<int32_t>(max_length);
+  if (!request.score_prompt) s->scored = s->prompt_length - 1;
   s->tokens = std::move(request.tokens);
   s->media = std::move(request.media);
   if (config_.enable_prefix_caching) extend_block_keys(*s, config_.block_size);
@@ -211,6 +212,7 @@ void Scheduler::commit_row(const PlanRow& row, const RowResult& result) {
     return;
   }
   s.computed += row.num_tokens;
+  s.scored = std::max(s.scored, std::min(s.computed, s.prompt_length - 1));
   publish(s);
   if (!row.wants_logits) return;
   CHECK(result.token.has_value(), "a row that wanted logits brought no token");

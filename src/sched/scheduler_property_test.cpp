@@ -35,6 +35,7 @@ Request random_request(Random& random, SequenceId id, const SchedulerConfig& con
   const int limit = config.enable_chunked_prefill ? 100 : config.max_num_batched_tokens;
   Request r{.id = id, .max_tokens = between(random, 1, 30)};
   r.client = random() % 3;
+  r.score_prompt = random() % 4 == 0;
   const int family = between(random, 0, 2);
   const int length = between(random, 1, limit);
   for (int i = 0; i < length; ++i) r.tokens.push_back(i * (family + 1) % 97);
@@ -102,6 +103,8 @@ void run_mix(uint64_t seed) {
     const auto& output = sim.done[id].output;
     if (!cancelled.contains(id)) {
       EXPECT_EQ(output, expected) << "seed " << seed << " request " << id;
+      EXPECT_EQ(sim.done[id].scores, Simulation::expected_scores(request))
+          << "seed " << seed << " request " << id;
     } else {
       ASSERT_LE(output.size(), expected.size());
       EXPECT_TRUE(std::equal(output.begin(), output.end(), expected.begin()));

@@ -96,6 +96,50 @@ TEST(Scheduler, RunsAtMostMaxNumSeqs) {
   EXPECT_EQ(sim.scheduler.waiting(), 2);
 }
 
+Request scored(SequenceId id, int tokens, std::vector<MediaSpan> media = {}) {
+  Request r = request(id, tokens, 1, std::move(media));
+  r.score_prompt = true;
+  return r;
+}
+
+TEST(Scheduler, APromptThatIsScoredTakesADrawForEachToken) {
+  EXPECT_EQ(chunks(small(), scored(1, 10)), (std::vector{4, 4, 2}));
+  // A picture stays whole, and takes one draw for the token behind it.
+  EXPECT_EQ(chunks(small(), scored(1, 14, {{2, 8, ContentKey{1, 1}}})), (std::vector{12, 2}));
+  EXPECT_EQ(chunks(small(), scored(1, 14, {{5, 8, ContentKey{1, 1}}})), (std::vector{5, 9}));
+  SchedulerConfig config = small();
+  config.max_num_seqs = 1;
+  EXPECT_EQ(chunks(config, scored(1, 7, {{2, 3, ContentKey{1, 1}}})), (std::vector{2, 3, 1, 1}));
+  config = small();
+  config.enable_chunked_prefill = false;
+  EXPECT_EQ(chunks(config, scored(1, 10)), (std::vector{4, 4, 2}));
+}
+
+TEST(Scheduler, OthersKeepTheirDrawsWhileAPromptIsScored) {
+  Simulation sim(small());
+  sim.add(scored(1, 12));
+  sim.add(request(2, 2, 5, {}, 50));
+  sim.add(request(3, 3, 5, {}, 90));
+  const auto step = sim.launch();
+  std::vector<int32_t> tokens;
+  for (const PlanRow& row : step->reservation.plan().rows) tokens.push_back(row.num_tokens);
+  EXPECT_EQ(tokens, (std::vector{2, 2, 3}));  // of four draws one is kept for each of the others
+}
+
+TEST(Scheduler, APromptThatIsScoredTakesNothingFromTheCacheAndLeavesItThere) {
+  Simulation sim(small());
+  sim.add(scored(1, 13));
+  sim.run_all();
+  sim.add(scored(2, 13));
+  sim.run_all();
+  EXPECT_EQ(sim.done[2].hit_tokens, 0);
+  EXPECT_EQ(sim.done[2].scores, sim.done[1].scores);
+  EXPECT_EQ(sim.done[2].scores.size(), 12u);
+  sim.add(request(3, 13));
+  sim.run_all();
+  EXPECT_EQ(sim.done[3].hit_tokens, 12);
+}
+
 TEST(Scheduler, ADroppedReservationLeavesNoTrace) {
   SchedulerConfig config = small();
   config.num_blocks = 6;

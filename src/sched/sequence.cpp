@@ -13,6 +13,13 @@ auto first_ending_after(const std::vector<MediaSpan>& media, int32_t position) {
 
 }  // namespace
 
+bool scores_at(const Sequence& sequence, int32_t position) {
+  const int32_t next = position + 1;
+  if (position < sequence.scored || next >= sequence.prompt_length) return false;
+  const auto span = first_ending_after(sequence.media, next);
+  return span == sequence.media.end() || next < span->begin;
+}
+
 void extend_block_keys(Sequence& sequence, int block_size) {
   auto& keys = sequence.block_keys;
   std::vector<uint64_t> content;

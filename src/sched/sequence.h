@@ -27,6 +27,7 @@ struct Request {
   int32_t max_tokens = 1;        // generated tokens after which it ends at the latest
   ContentKey cache_salt{};       // blocks are shared with requests of the same one only
   ClientId client = 0;           // clients take turns; of one, who comes first goes first
+  bool score_prompt = false;     // the logits in front of each token of the prompt are wanted
 };
 
 // A request on its way. Tokens whose keys and values are in the cache: [0, computed).
@@ -47,13 +48,19 @@ struct Sequence {
   int32_t published = 0;               // leading blocks that are in the prefix cache
   int32_t hit_tokens = 0;              // taken from the prefix cache at the last admission
   int32_t preemptions = 0;
+  int32_t scored = 0;   // up to here logits of the prompt were had, or are not wanted
   bool doomed = false;  // ended; waits for steps in flight to let go of it
 
   int32_t generated() const { return static_cast<int32_t>(tokens.size()) - prompt_length; }
   // Where the next step starts, and how far it can go; tokens not known yet count.
   int32_t scheduled() const { return computed + in_flight; }
   int32_t length() const { return static_cast<int32_t>(tokens.size()) + pending; }
+  bool is_scored() const { return scored >= prompt_length - 1; }
 };
+
+// Whether the logits at `position` are wanted for the token of the prompt that comes next. Those
+// in front of a media unit's placeholders say nothing.
+bool scores_at(const Sequence& sequence, int32_t position);
 
 // Appends the keys of full blocks of `tokens` that have none yet. A key covers the tokens, the
 // previous key, and content and place of every media unit that overlaps the block.

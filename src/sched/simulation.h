@@ -25,6 +25,7 @@ class Simulation {
     std::vector<int32_t> output;
     int hit_tokens = 0;  // at the first admission
     int preemptions = 0;
+    std::vector<std::pair<int32_t, uint64_t>> scores;  // position, content up to it
   };
 
   static uint64_t content(const Request& request, uint64_t before, int32_t position,
@@ -55,6 +56,21 @@ class Simulation {
     return output;
   }
 
+  // The scores of a prompt: the content in front of every token but the first and placeholders.
+  static std::vector<std::pair<int32_t, uint64_t>> expected_scores(const Request& request) {
+    std::vector<std::pair<int32_t, uint64_t>> scores;
+    if (!request.score_prompt) return scores;
+    uint64_t hash = 0;
+    for (int32_t p = 0; p + 1 < static_cast<int32_t>(request.tokens.size()); ++p) {
+      hash = content(request, hash, p, request.tokens[p]);
+      const bool placeholder = std::ranges::any_of(request.media, [&](const MediaSpan& span) {
+        return p + 1 >= span.begin && p + 1 < span.end();
+      });
+      if (!placeholder) scores.emplace_back(p, hash);
+    }
+    return scores;
+  }
+
   void add(Request request) {
     requests[request.id] = request;
     scheduler.add(std::move(request));
@@ -64,6 +80,7 @@ class Simulation {
   struct Step {
     Reservation reservation;
     std::vector<RowResult> results;
+    std::vector<std::pair<int32_t, uint64_t>> scores;  // of all rows, in order
   };
 
   // Plans, reserves and runs one step; nullopt when nothing is to be done.
@@ -79,12 +96,14 @@ class Simulation {
       done.try_emplace(a.sequence).first->second.hit_tokens +=
           scheduler.find(a.sequence)->preemptions == 0 ? scheduler.find(a.sequence)->hit_tokens : 0;
     }
-    std::vector<RowResult> results;
-    for (const PlanRow& row : reservation->plan().rows) {
+    Step step{std::move(*reservation), {}, {}};
+    for (const PlanRow& row : step.reservation.plan().rows) {
       tokens_of[requests[row.sequence].client] += row.num_tokens;
-      results.push_back(run(row));
+      step.results.push_back(run(row));
+      const Sequence& s = *scheduler.find(row.sequence);
+      for (const int32_t p : row.scores) step.scores.emplace_back(p, slot(s, p));
     }
-    return Step{std::move(*reservation), std::move(results)};
+    return step;
   }
 
   // A step that is reserved but cannot be launched.
@@ -92,12 +111,15 @@ class Simulation {
 
   void commit(Step step) {
     const StepPlan plan = step.reservation.plan();
-    std::vector<bool> alive;
+    auto score = step.scores.begin();
     for (size_t i = 0; i < plan.rows.size(); ++i) {
       const Sequence* s = scheduler.find(plan.rows[i].sequence);
-      alive.push_back(!s->doomed);
-      if (s->doomed || !step.results[i].token) continue;
+      const auto scores_begin = score;
+      score += static_cast<std::ptrdiff_t>(plan.rows[i].scores.size());
+      if (s->doomed) continue;
       Done& d = done[s->id];
+      d.scores.insert(d.scores.end(), scores_begin, score);
+      if (!step.results[i].token) continue;
       d.output.push_back(*step.results[i].token);
       d.preemptions = s->preemptions;
       step.results[i].finished =

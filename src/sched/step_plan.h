@@ -18,7 +18,11 @@ struct PlanRow {
   bool wants_logits = false;        // the row reaches the sequence's last token
   bool last_token_pending = false;  // that token is still being sampled by the step before
 
+  // Positions whose logits score the token of the prompt that comes next; each takes a draw.
+  std::vector<int32_t> scores;
+
   int32_t end() const { return first_token + num_tokens; }
+  int32_t draws() const { return static_cast<int32_t>(scores.size()) + (wants_logits ? 1 : 0); }
 };
 
 // A waiting sequence that starts running; its prefix is taken from the cache.

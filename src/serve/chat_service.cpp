@@ -59,6 +59,22 @@ bool has_media(const ChatRequest& request) {
   });
 }
 
+// An echo shows the prompt as the answer is shown.
+void score_echo(CompletionRequest& request) {
+  GenerationOptions& options = request.options;
+  if (request.echo)
+    options.prompt_logprobs = std::max(options.prompt_logprobs, options.top_logprobs);
+}
+
+struct PromptsSize {
+  size_t count = 0;
+  size_t tokens = 0;
+
+  explicit PromptsSize(const std::vector<PromptPtr>& prompts) : count(prompts.size()) {
+    for (const PromptPtr& prompt : prompts) tokens += prompt->tokens.size();
+  }
+};
+
 // Passes on why there are no prompts.
 class RenderErrors : public OutputSink {
  public:
@@ -110,6 +126,7 @@ class ChatServiceImpl : public ChatService {
   std::shared_ptr<Generation> complete(CompletionRequest request,
                                        std::shared_ptr<OutputSink> sink) override {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
+    score_echo(*shared);
     return begin(text_, shared->options, std::move(sink),
                  [this, shared](GenerationState& generation, const Begun& begun) {
                    run(generation, begun, shared->options, {}, {}, shared->echo,
@@ -132,6 +149,7 @@ class ChatServiceImpl : public ChatService {
 
   std::shared_ptr<Generation> render(CompletionRequest request, OnRendered done) override {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
+    score_echo(*shared);
     return begin(text_, shared->options, std::make_shared<RenderErrors>(done),
                  [this, shared, done](GenerationState& generation, const Begun&) {
                    auto rendered = rendered_prompts(prompts_of(*shared), shared->options, {}, {});
@@ -220,7 +238,7 @@ class ChatServiceImpl : public ChatService {
   Result<engine::SamplingParams> sampling_of(const GenerationOptions& options,
                                              const model::Prompt& prompt,
                                              const ReasoningLimit& reasoning_limit,
-                                             size_t prompts) const {
+                                             const PromptsSize& prompts) const {
     auto sampling = make_sampling_params(options, prompt.tokens, reasoning_limit, context());
     if (!sampling) return sampling;
     if (auto s = check_output_size(options, *sampling, prompts); !s) return s.error();
@@ -232,9 +250,10 @@ class ChatServiceImpl : public ChatService {
                                                        const ReasoningLimit& reasoning_limit,
                                                        const std::vector<size_t>& units) const {
     if (!prompts) return prompts.error();
+    const PromptsSize size(*prompts);
     std::vector<RenderedPrompt> out;
     for (PromptPtr& prompt : *prompts) {
-      auto sampling = sampling_of(options, *prompt, reasoning_limit, prompts->size());
+      auto sampling = sampling_of(options, *prompt, reasoning_limit, size);
       if (!sampling) return sampling.error();
       out.push_back(rendered_prompt(std::move(prompt), units, *parts_.tokenizer));
       out.back().max_tokens = sampling->max_tokens;
@@ -249,12 +268,13 @@ class ChatServiceImpl : public ChatService {
     rules.stop = options.stop;
     rules.include_stop = options.include_stop_str_in_output;
 
+    const PromptsSize size(*prompts);
     std::vector<engine::GenerationRequest> requests;
     std::vector<ChoiceStream> choices;
     PromptInfo info;
     Usage usage;
     for (const PromptPtr& prompt : *prompts) {
-      auto sampling = sampling_of(options, *prompt, reasoning_limit, prompts->size());
+      auto sampling = sampling_of(options, *prompt, reasoning_limit, size);
       if (!sampling) return generation.fail(sampling.error());
       usage.prompt_tokens += static_cast<int>(prompt->tokens.size());
       usage.image_tokens += prompt->image_tokens;
@@ -310,16 +330,25 @@ class ChatServiceImpl : public ChatService {
   // Refuses answers that could not be held in memory: about 100 bytes for each token or
   // alternative.
   Status check_output_size(const GenerationOptions& options, const engine::SamplingParams& sampling,
-                           size_t prompts) const {
+                           const PromptsSize& prompts) const {
     const double entries = options.top_logprobs >= 0 ? options.top_logprobs + 2.0 : 1.0;
-    const double bytes =
-        100.0 * entries * sampling.max_tokens * options.n * static_cast<double>(prompts);
+    const double prompt_entries =
+        options.prompt_logprobs >= 0 ? options.prompt_logprobs + 2.0 : 0.0;
+    const double bytes = 100.0 * options.n *
+                         (entries * sampling.max_tokens * static_cast<double>(prompts.count) +
+                          prompt_entries * static_cast<double>(prompts.tokens));
     if (bytes <= static_cast<double>(config_.max_output_bytes)) return {};
+    std::string what = "n " + std::to_string(options.n) + " x max_tokens " +
+                       std::to_string(sampling.max_tokens) + " x top_logprobs " +
+                       std::to_string(options.top_logprobs);
+    if (prompt_entries > 0) {
+      what += ", and n x " + std::to_string(prompts.tokens) + " prompt tokens x prompt_logprobs " +
+              std::to_string(options.prompt_logprobs);
+    }
     return invalid_argument(
-        "the answer could take " + std::to_string(static_cast<int64_t>(bytes / 1e6)) + " MB (n " +
-            std::to_string(options.n) + " x max_tokens " + std::to_string(sampling.max_tokens) +
-            " x top_logprobs " + std::to_string(options.top_logprobs) + "); the limit is " +
-            std::to_string(config_.max_output_bytes / 1'000'000) + " MB; lower one of them",
+        "the answer could take " + std::to_string(static_cast<int64_t>(bytes / 1e6)) + " MB (" +
+            what + "); the limit is " + std::to_string(config_.max_output_bytes / 1'000'000) +
+            " MB; lower one of them",
         "n", "output_too_large");
   }
 

@@ -432,6 +432,87 @@ TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
   EXPECT_FALSE(sink->started());
 }
 
+// A completion whose prompt is scored with so many alternatives.
+CompletionRequest scored(int prompt_logprobs, int max_tokens = 1) {
+  CompletionRequest request;
+  request.prompts = {std::string("The picture")};
+  request.options.max_tokens = max_tokens;
+  request.options.prompt_logprobs = prompt_logprobs;
+  return request;
+}
+
+TEST(ChatService, TokensOfThePromptComeBeforeThoseOfTheAnswer) {
+  Script script = text_script("a");
+  for (const int32_t token : ids("The picture")) {
+    script.prompt.push_back({token, -1.5f, 3, {{id("a"), -0.5f}}});
+  }
+  script.prompt.front().logprob.reset();
+  script.prompt.front().rank = 0;
+  TestService service(always(script));
+  CompletionRequest request = scored(1);
+  request.options.n = 2;
+  const auto sink = new_sink();
+  service.service->complete(std::move(request), sink);
+  ASSERT_TRUE(sink->usage());
+  for (const int index : {0, 1}) {
+    const Delta all = sink->choice(index);
+    ASSERT_EQ(all.prompt.size(), script.prompt.size());
+    EXPECT_FALSE(all.prompt[0].known());
+    std::string text;
+    for (const PromptLogprobs& token : all.prompt) text += token.logprobs.token.text;
+    EXPECT_EQ(text, "The picture");
+    const PromptLogprobs& last = all.prompt.back();
+    EXPECT_TRUE(last.known());
+    EXPECT_EQ(last.rank, 3);
+    EXPECT_EQ(last.logprobs.token.id, ids("The picture").back());
+    EXPECT_FLOAT_EQ(last.logprobs.token.logprob, -1.5f);
+    ASSERT_EQ(last.logprobs.top.size(), 1u);
+    EXPECT_EQ(last.logprobs.top[0].id, id("a"));
+    EXPECT_EQ(all.content, "a");
+  }
+}
+
+TEST(ChatService, AnEchoWithLogprobsScoresThePromptAndNothingElseDoes) {
+  TestService service(always(text_script("a")));
+  const auto wanted = [&](bool echo, int logprobs, int prompt_logprobs) {
+    CompletionRequest request = scored(prompt_logprobs, 0);
+    request.echo = echo;
+    request.options.top_logprobs = logprobs;
+    const auto sink = new_sink();
+    service.service->complete(std::move(request), sink);
+    EXPECT_TRUE(sink->usage());
+    EXPECT_EQ(service.engine->requests().back().sampling.max_tokens, 0);
+    return service.engine->requests().back().sampling.prompt_logprobs;
+  };
+  EXPECT_EQ(wanted(true, 4, -1), 4);
+  EXPECT_EQ(wanted(true, 0, -1), 0);
+  EXPECT_EQ(wanted(true, 1, 3), 3);
+  EXPECT_EQ(wanted(true, -1, -1), -1);
+  EXPECT_EQ(wanted(false, 4, -1), -1);
+  EXPECT_EQ(wanted(false, 4, 2), 2);
+}
+
+TEST(ChatService, A46LogprobsOfThePromptCountAsOutput) {
+  const auto entries = static_cast<size_t>(20 + 2);
+  const size_t tokens = ids("The picture").size();
+  for (const bool fits : {true, false}) {
+    TestService service(always(text_script("a")),
+                        {.max_output_bytes = 100 * (entries * tokens + 1) - (fits ? 0 : 1)});
+    const auto sink = new_sink();
+    service.service->complete(scored(20), sink);
+    const auto error = sink->error();
+    EXPECT_EQ(error ? error->code : "", fits ? "" : "output_too_large");
+  }
+}
+
+TEST(ChatService, A37PromptLogprobsHaveTheLimitOfLogprobs) {
+  TestService service(always(text_script("a")));
+  const auto sink = new_sink();
+  service.service->complete(scored(21), sink);
+  ASSERT_TRUE(sink->error());
+  EXPECT_EQ(sink->error()->param, "prompt_logprobs");
+}
+
 TEST(ChatService, A91ATaskThatThrowsEndsAlone) {
   TestService service(always(text_script("a")), {.threads = 1});
   service.service->post(0, [] { throw std::bad_alloc(); });

@@ -9,7 +9,16 @@ namespace ernie::serve {
 namespace {
 
 TokenProbability probability(const text::Tokenizer& tokenizer, int32_t token, float logprob) {
-  return {tokenizer.token_text(token), std::string(tokenizer.token_bytes(token)), logprob};
+  return {tokenizer.token_text(token), std::string(tokenizer.token_bytes(token)), logprob, token};
+}
+
+TokenLogprobs token_logprobs(const text::Tokenizer& tokenizer, int32_t token, float logprob,
+                             const std::vector<ops::TokenLogprob>& top) {
+  TokenLogprobs entry{probability(tokenizer, token, logprob), {}};
+  for (const auto& other : top) {
+    entry.top.push_back(probability(tokenizer, other.token, other.logprob));
+  }
+  return entry;
 }
 
 // In FastDeploy's form.
@@ -33,17 +42,23 @@ ChoiceStream::ChoiceStream(const text::Tokenizer& tokenizer, text::AnswerParser 
   pending_.index = options_.index;
 }
 
+Delta ChoiceStream::prompt(const engine::PromptEvent& event) const {
+  Delta delta{.index = options_.index};
+  for (const engine::PromptToken& token : event.tokens) {
+    delta.prompt.push_back(
+        {token_logprobs(*tokenizer_, token.token, token.logprob.value_or(0), token.top),
+         token.rank});
+  }
+  return delta;
+}
+
 std::optional<Delta> ChoiceStream::push(const engine::TokenEvent& event) {
   ++generated_tokens_;
   ++pending_tokens_;
   if (parser_.is_thinking() && !event.is_stop) ++reasoning_tokens_;
   if (options_.want_token_ids) pending_.token_ids.push_back(event.token);
   if (options_.want_logprobs) {
-    TokenLogprobs entry{probability(*tokenizer_, event.token, event.logprob), {}};
-    for (const auto& alternative : event.top) {
-      entry.top.push_back(probability(*tokenizer_, alternative.token, alternative.logprob));
-    }
-    pending_.logprobs.push_back(std::move(entry));
+    pending_.logprobs.push_back(token_logprobs(*tokenizer_, event.token, event.logprob, event.top));
   }
   if (event.is_stop) return std::nullopt;  // finish() follows
 

@@ -28,6 +28,9 @@ class ChoiceStream {
  public:
   ChoiceStream(const text::Tokenizer& tokenizer, text::AnswerParser parser, ChoiceOptions options);
 
+  // The prompt's next tokens.
+  Delta prompt(const engine::PromptEvent& event) const;
+
   // The delta to send now, if any. After a delta with a finish_reason nothing more may be pushed.
   std::optional<Delta> push(const engine::TokenEvent& event);
   std::optional<Delta> finish(engine::FinishReason reason);

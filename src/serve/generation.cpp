@@ -15,6 +15,9 @@ class GenerationState::Sink : public engine::EventSink {
         max_tokens_(max_tokens),
         quota_(std::move(quota)) {}
 
+  void on_prompt(const engine::PromptEvent& event) override {
+    guard([&] { owner_->on_prompt(index_, event); });
+  }
   void on_token(const engine::TokenEvent& event) override {
     guard([&] { owner_->on_token(index_, event); });
   }
@@ -91,6 +94,11 @@ void GenerationState::fail(const Error& error) {
 bool GenerationState::finish() {
   std::lock_guard lock(mutex_);
   return !std::exchange(ended_, true);
+}
+
+void GenerationState::on_prompt(int index, const engine::PromptEvent& event) {
+  std::lock_guard lock(mutex_);
+  if (!ended_) deliver(choices_[index].stream.prompt(event));
 }
 
 void GenerationState::on_token(int index, const engine::TokenEvent& event) {

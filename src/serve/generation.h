@@ -45,6 +45,7 @@ class GenerationState : public Generation, public std::enable_shared_from_this<G
     bool cancel_wanted = false;  // before the handle was known
   };
 
+  void on_prompt(int index, const engine::PromptEvent& event);
   void on_token(int index, const engine::TokenEvent& event);
   void on_finish(int index, int max_tokens, engine::FinishReason reason,
                  const engine::RequestStats& stats, const std::optional<Error>& error);

@@ -14,11 +14,20 @@ struct TokenProbability {
   std::string text;   // valid UTF-8
   std::string bytes;  // what the token stands for, raw
   float logprob = 0;
+  int32_t id = 0;
 };
 
 struct TokenLogprobs {
   TokenProbability token;
   std::vector<TokenProbability> top;  // by falling probability
+};
+
+// A token of the prompt. The first has no log-probability, nor have placeholders of pictures.
+struct PromptLogprobs {
+  TokenLogprobs logprobs;
+  int rank = 0;  // of the token among all, from 1; 0: it has no log-probability
+
+  bool known() const { return rank > 0; }
 };
 
 // A piece of a tool call. The first piece of each call has its id and name.
@@ -36,8 +45,10 @@ struct Delta {
   std::string content;
   std::string reasoning;
   std::vector<ToolCallDelta> calls;
-  std::vector<int32_t> token_ids;            // generated since the last delta
-  std::vector<TokenLogprobs> logprobs;       // one for each of token_ids, when asked for
+  std::vector<int32_t> token_ids;       // generated since the last delta
+  std::vector<TokenLogprobs> logprobs;  // one for each of token_ids, when asked for
+  // The next tokens of the prompt, when asked for: in deltas of their own before all others.
+  std::vector<PromptLogprobs> prompt;
   std::optional<std::string> finish_reason;  // "stop", "length" or "tool_calls": the choice ends
   std::string stop_string;                   // that ended it, if one did
 };

@@ -34,8 +34,8 @@ struct GenerationOptions {
   std::optional<float> repetition_penalty;
   std::optional<float> frequency_penalty;
   std::optional<float> presence_penalty;
-  std::optional<uint64_t> seed;  // absent: drawn at random
-  std::optional<int> max_tokens;
+  std::optional<uint64_t> seed;   // absent: drawn at random
+  std::optional<int> max_tokens;  // 0: nothing is generated
   int min_tokens = 0;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
@@ -43,7 +43,8 @@ struct GenerationOptions {
   bool ignore_eos = false;
   bool skip_special_tokens = true;
   int n = 1;
-  int top_logprobs = -1;  // -1: no logprobs
+  int top_logprobs = -1;     // -1: no logprobs
+  int prompt_logprobs = -1;  // the same of the prompt's tokens
   std::vector<std::pair<int32_t, float>> logit_bias;
   std::vector<std::string> bad_words;
   std::vector<int32_t> bad_words_token_ids;
@@ -84,7 +85,7 @@ struct CompletionRequest {
   std::string model;
   std::vector<std::variant<std::string, std::vector<int32_t>>> prompts;
   GenerationOptions options;
-  bool echo = false;
+  bool echo = false;     // the prompt is part of the answer, with logprobs if these are wanted
   Limiter::Share bytes;  // as in ChatRequest
 };
 

@@ -9,33 +9,46 @@
 namespace ernie::serve {
 namespace {
 
-// Ids that keep a word out: the word itself and the word after a space, each if it is one token.
-Result<std::vector<int32_t>> bad_word_ids(const GenerationOptions& options,
-                                          const SamplingContext& context) {
-  std::vector<int32_t> ids = options.bad_words_token_ids;
+constexpr size_t kMaxWordTokens = 16;
+
+// Bans each word, at the start of a text and after a space.
+Status ban_words(const GenerationOptions& options, const SamplingContext& context,
+                 engine::SamplingParams& params) {
+  std::vector<int32_t>& ids = params.bad_token_ids;
+  std::vector<std::vector<int32_t>>& words = params.bad_words;
+  ids = options.bad_words_token_ids;
   for (size_t i = 0; i < options.bad_words.size(); ++i) {
     const std::string& word = options.bad_words[i];
-    bool found = false;
     for (const std::string& form : {word, " " + word}) {
-      const auto tokens =
-          context.tokenizer->encode(form, {.parse_special = false, .max_tokens = 4});
-      if (tokens.size() != 1) continue;
-      ids.push_back(tokens[0]);
-      found = true;
-    }
-    if (!found) {
-      return invalid_argument("bad_words[" + std::to_string(i) +
-                                  "] is more than one token; only words of one token can be banned",
-                              "bad_words");
+      auto tokens = context.tokenizer->encode(
+          form, {.parse_special = false, .max_tokens = kMaxWordTokens + 1});
+      if (tokens.size() > kMaxWordTokens) {
+        return invalid_argument("bad_words[" + std::to_string(i) + "] is more than " +
+                                    std::to_string(kMaxWordTokens) +
+                                    " tokens; words of at most so many can be banned",
+                                "bad_words");
+      }
+      if (tokens.size() == 1) {
+        ids.push_back(tokens[0]);
+      } else {
+        words.push_back(std::move(tokens));
+      }
     }
   }
-  std::sort(ids.begin(), ids.end());
-  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  const auto sort_unique = [](auto& list) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  };
+  sort_unique(ids);
+  sort_unique(words);
+  // What is banned anyway needs no word.
+  std::erase_if(words,
+                [&](const auto& word) { return std::ranges::binary_search(ids, word.back()); });
   if (ids.size() >= static_cast<size_t>(context.vocab_size)) {
     return invalid_argument("bad_words and bad_words_token_ids ban every token of this model",
                             "bad_words");
   }
-  return ids;
+  return {};
 }
 
 Status check_ids(std::span<const int32_t> ids, int vocab_size, const std::string& param) {
@@ -80,13 +93,15 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
                             "min_tokens", "context_length_exceeded");
   }
   const ops::SamplerLimits& limits = context.limits;
-  if (options.top_logprobs > std::min(context.max_logprobs, limits.top_logprobs)) {
+  for (const auto& [param, wanted] : {std::pair("top_logprobs", options.top_logprobs),
+                                      std::pair("prompt_logprobs", options.prompt_logprobs)}) {
+    if (wanted <= std::min(context.max_logprobs, limits.top_logprobs)) continue;
     const bool by_flag = context.max_logprobs <= limits.top_logprobs;
     return invalid_argument(
-        "top_logprobs is " + std::to_string(options.top_logprobs) + "; at most " +
+        std::string(param) + " is " + std::to_string(wanted) + "; at most " +
             std::to_string(std::min(context.max_logprobs, limits.top_logprobs)) +
             (by_flag ? " (--max-logprobs)" : " (the device's limit)") + " can be had",
-        "top_logprobs");
+        param);
   }
   if (options.logit_bias.size() > static_cast<size_t>(limits.logit_biases)) {
     return invalid_argument("logit_bias has " + std::to_string(options.logit_bias.size()) +
@@ -107,6 +122,7 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
   draw.presence_penalty = options.presence_penalty.value_or(defaults.presence_penalty);
   draw.seed = options.seed ? *options.seed : random_seed();
   draw.top_logprobs = options.top_logprobs;
+  params.prompt_logprobs = options.prompt_logprobs;
   params.max_tokens = std::min(options.max_tokens.value_or(room), room);
   params.min_tokens = std::min(options.min_tokens, params.max_tokens);
 
@@ -125,11 +141,10 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
     if (auto s = check_ids({&id, 1}, context.vocab_size, "logit_bias"); !s) return s.error();
   }
   params.logit_bias = options.logit_bias;
-  auto bad = bad_word_ids(options, context);
-  if (!bad) return bad.error();
-  params.bad_token_ids = std::move(*bad);
+  if (auto s = ban_words(options, context, params); !s) return s.error();
   // Before min_tokens the stop tokens are banned too.
-  const size_t banned = params.bad_token_ids.size() + params.stop_token_ids.size();
+  const size_t banned =
+      params.bad_token_ids.size() + params.bad_words.size() + params.stop_token_ids.size();
   if (banned > static_cast<size_t>(limits.banned_tokens)) {
     return invalid_argument("bad words and stop tokens are " + std::to_string(banned) +
                                 " tokens; the device takes at most " +

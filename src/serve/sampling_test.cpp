@@ -165,17 +165,52 @@ TEST_F(Sampling, A38IdsMustBeOfTheVocabulary) {
   EXPECT_EQ(param_of_error(options), "bad_words_token_ids");
 }
 
-TEST_F(Sampling, A40BadWordsAreWordsOfOneToken) {
-  GenerationOptions options;
-  options.bad_words = {"he"};  // at the start of a text and after a space
+TEST_F(Sampling, A40BadWordsAreBannedAtTheStartAndAfterASpace) {
+  using Words = std::vector<std::vector<int32_t>>;
+  std::vector<std::string> words;
+  std::vector<int32_t> extra;
+  const auto banned = [&] { return make({.bad_words = words, .bad_words_token_ids = extra}); };
+  words = {"he"};
   std::vector<int32_t> both{id("he"), id("\u2581he")};
   std::sort(both.begin(), both.end());
-  EXPECT_EQ(make(options)->bad_token_ids, both);
-  options.bad_words = {"purple"};  // one token after a space only
-  EXPECT_EQ(make(options)->bad_token_ids, (std::vector<int32_t>{id("\u2581purple")}));
-  options.bad_words_token_ids = {id("\u2581purple"), 9};
-  EXPECT_EQ(make(options)->bad_token_ids.size(), 2u) << "each id once";
-  options.bad_words = {"he", "several words"};
+  EXPECT_EQ(banned()->bad_token_ids, both);
+  EXPECT_TRUE(banned()->bad_words.empty());
+  words = {"purple"};  // one token after a space only
+  EXPECT_EQ(banned()->bad_token_ids, (std::vector<int32_t>{id("\u2581purple")}));
+  EXPECT_EQ(banned()->bad_words, (Words{ids("purple")}));
+  extra = {id("\u2581purple"), 9};
+  EXPECT_EQ(banned()->bad_token_ids.size(), 2u) << "each id once";
+  extra = {};
+  words = {"several words", "several words"};
+  Words forms{ids("several words"), ids(" several words")};
+  std::sort(forms.begin(), forms.end());
+  EXPECT_EQ(banned()->bad_words, forms);
+  EXPECT_TRUE(banned()->bad_token_ids.empty());
+  extra = {forms[0].back()};  // what is banned anyway needs no word
+  EXPECT_TRUE(banned()->bad_words.empty());
+}
+
+TEST_F(Sampling, A40BadWordsHaveLimits) {
+  GenerationOptions options;
+  const auto repeated = [](size_t times) {
+    std::string word;
+    for (size_t i = 0; i < times; ++i) word += "9 ";
+    return word + "9";
+  };
+  size_t most = 0;
+  while (ids(" " + repeated(most + 1)).size() <= 16 && ids(repeated(most + 1)).size() <= 16) ++most;
+  options.bad_words = {"he", repeated(most)};
+  EXPECT_TRUE(make(options));
+  options.bad_words = {"he", repeated(most + 1)};
+  const auto refused = make(options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().param, "bad_words");
+  EXPECT_NE(refused.error().message.find("bad_words[1]"), std::string::npos);
+  EXPECT_NE(refused.error().message.find("16"), std::string::npos);
+  limits_.banned_tokens = 4;  // two of the word's forms and two stop tokens
+  options.bad_words = {"several words"};
+  EXPECT_TRUE(make(options));
+  options.bad_words.push_back("other words");
   EXPECT_EQ(param_of_error(options), "bad_words");
 }
 

@@ -165,3 +165,28 @@ def test_text_only_service_takes_marks_of_pictures_as_text(make_server):
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     status, answer = server.chat(messages=[{"role": "user", "content": [picture]}])
     assert status == 400 and answer["error"]["param"] == "messages", answer
+
+
+def test_bad_words_of_several_tokens_never_come(server):
+    def complete(prompt, **fields):
+        status, body = server.post("/v1/completions", {"prompt": prompt, "max_tokens": 40, "temperature": 0, "logprobs": 0,
+                                                       "ignore_eos": True, "return_token_ids": True, **fields})
+        assert status == 200, body
+        return body["choices"][0]
+
+    tried = 0
+    for prompt in "Once upon a time", "A red house", "What is it?", "The end":
+        free = complete(prompt)
+        ids, tokens = free["completion_token_ids"], free["logprobs"]["tokens"]
+        for i in range(len(ids) - 1):
+            word = tokens[i] + tokens[i + 1]
+            first = next(k for k in range(i + 1) if ids[k:k + 2] == ids[i:i + 2])
+            # A word is text without special tokens, and may be cut into other tokens when it is written alone.
+            if "<" in word or first < i or complete(word, max_tokens=1)["prompt_token_ids"] != ids[i:i + 2]:
+                continue
+            tried += 1
+            kept = complete(prompt, bad_words=[word])["completion_token_ids"]
+            assert kept[:i + 1] == ids[:i + 1] and kept[i + 1] != ids[i + 1]
+            assert all(kept[k:k + 2] != ids[i:i + 2] for k in range(len(kept)))
+    assert tried > 3
+    assert complete("The end", bad_words=["no such words here"])["completion_token_ids"] == ids

@@ -44,7 +44,7 @@ BAD_FIELDS = [
     ("stop_token_ids", [-1]), ("stop_token_ids", ["a"]), ("stop_token_ids", [10**6]),
     ("logit_bias", {"-1": 1}), ("logit_bias", {"736": 1}), ("logit_bias", {str(2**40): 1}), ("logit_bias", {"a": 1}),
     ("logit_bias", {"1": 1e30}), ("logit_bias", {"1": None}), ("logit_bias", {str(i): 0 for i in range(1_500)}),
-    ("bad_words", [""]), ("bad_words", ["x"] * 100_000), ("bad_words", ["several words"]),
+    ("bad_words", [""]), ("bad_words", ["x"] * 100_000), ("bad_words", ["several words " * 20]),
     ("bad_words_token_ids", [736]), ("timeout_ms", 0), ("timeout_ms", 10**12), ("reasoning_max_tokens", -1),
     ("enable_thinking", "yes"), ("chat_template_kwargs", {"messages": []}), ("request_id", "a\nb"),
     ("stream_options", {"include_usage": True}), ("max_streaming_response_tokens", 0), ("min_tokens", 600),
@@ -76,7 +76,7 @@ def test_logprobs_limits(server, extra):
 
 # A47
 @pytest.mark.parametrize("field, value", [
-    ("chat_template", "x"), ("prompt_logprobs", 1), ("logits_processors_args", {"thinking_budget": 3})])
+    ("chat_template", "x"), ("logits_processors_args", {"thinking_budget": 3})])
 def test_known_but_unsupported_fields_are_refused(server, field, value):
     expect(server, 400, {"messages": USER, field: value}, param=field, code="unsupported_parameter")
 

@@ -256,6 +256,24 @@ TEST_P(SamplerTest, LogprobsAreOfTheRawLogits) {
   EXPECT_NEAR(run_one(logits, row).logprob, logits[2] - std::log(sum), 1e-5);
 }
 
+TEST_P(SamplerTest, ForcedTokensHaveARank) {
+  std::vector<float> logits = random_logits(1003, 2.0, 3);
+  logits[10] = logits[20] = 30.0f;
+  logits[30] = 40.0f;
+  SampleRow row{.options = {.top_logprobs = 3}};
+  const auto rank = [&](int32_t token) {
+    row.forced_token = token;
+    return run_one(logits, row).rank;
+  };
+  EXPECT_EQ(rank(30), 1);
+  EXPECT_EQ(rank(10), 2);
+  EXPECT_EQ(rank(20), 2);  // equals have the same
+  const auto smaller = [&](float v) { return v > logits[7]; };
+  EXPECT_EQ(rank(7), std::ranges::count_if(logits, smaller) + 1);
+  row.forced_token = -1;
+  EXPECT_EQ(run_one(logits, row).rank, 0);
+}
+
 TEST_P(SamplerTest, DrawsAllowedTokensOnlyAndTheirLogprobsAreOfThem) {
   constexpr size_t kVocab = 1003;
   const std::vector<float> logits = random_logits(kVocab, 2.0, 3);

@@ -56,7 +56,12 @@ ops::SampleResult RowSampler::sample(float* logits, int64_t vocab, const ops::Sa
   if (wants_logprobs) {
     CHECK(token < vocab, "forced token " + std::to_string(token) +
                              " is outside the vocabulary of " + std::to_string(vocab));
-    result.logprob = static_cast<float>(raw_[static_cast<size_t>(token)] - log_sum_);
+    const float own = raw_[static_cast<size_t>(token)];
+    result.logprob = static_cast<float>(own - log_sum_);
+    if (row.forced_token >= 0) {
+      result.rank = static_cast<int32_t>(
+          std::ranges::count_if(raw_, [own](float other) { return other > own; }) + 1);
+    }
     result.top = top_;
   }
   return result;

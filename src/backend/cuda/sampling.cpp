@@ -57,8 +57,10 @@ kernels::SamplingRow make_row(const ops::SampleRow& row, Lists& lists) {
 }
 
 ops::SampleResult make_result(const kernels::SampledRow& row) {
-  ops::SampleResult result{
-      .token = row.token, .numeric_fault = row.fault != 0, .logprob = row.logprob};
+  ops::SampleResult result{.token = row.token,
+                           .numeric_fault = row.fault != 0,
+                           .logprob = row.logprob,
+                           .rank = row.rank};
   for (int i = 0; i < row.top_count && row.top_logprobs[i] > -INFINITY; ++i) {
     result.top.push_back({row.top_tokens[i], row.top_logprobs[i]});
   }

@@ -28,8 +28,14 @@ size_t gathered_bytes(const serve::Delta& delta) {
     bytes += sizeof(call) + call.id.size() + call.name.size() + call.arguments.size();
   }
   bytes *= 2;
+  bytes += 2 * delta.prompt.size() * sizeof(delta.prompt[0]);
   for (const auto& entry : delta.logprobs) bytes += entry.top.size() * sizeof(entry.top[0]);
+  for (const auto& [entry, rank] : delta.prompt) bytes += entry.top.size() * sizeof(entry.top[0]);
   return bytes;
+}
+
+void take(Limiter::Share& share, const RequestMemory& memory, size_t bytes) {
+  if (!share.grow(bytes)) throw RequestFailed(memory.exhausted());
 }
 
 class WholeAnswer : public serve::OutputSink {
@@ -49,11 +55,12 @@ class WholeAnswer : public serve::OutputSink {
     }
   }
   void on_delta(const serve::Delta& delta, const serve::Usage&) override {
-    take(gathered_bytes(delta));
+    take(share_, options_.memory, gathered_bytes(delta));
     choices_[delta.index].add(delta);
   }
   void on_done(const serve::Usage& usage) override {
-    take(share_.amount() + choices_.size() * prompt_bytes());  // about what the text has
+    // About what the text has.
+    take(share_, options_.memory, share_.amount() + choices_.size() * prompt_bytes());
     const auto render = options_.is_chat ? chat_answer : completion_answer;
     std::string text = render(options_.head, choices_, prompt_, usage, options_.show);
     choices_.clear();
@@ -63,10 +70,6 @@ class WholeAnswer : public serve::OutputSink {
   void on_error(const Error& error) override { writer_->send_error(error); }
 
  private:
-  void take(size_t bytes) {
-    if (!share_.grow(bytes)) throw RequestFailed(options_.memory.exhausted());
-  }
-
   // Of the text of the longest prompt, which every choice shows that shows any.
   size_t prompt_bytes() const {
     constexpr size_t kIdBytes = 8;  // digits and a comma
@@ -138,36 +141,40 @@ class FormedAnswer : public serve::OutputSink {
 };
 
 class StreamedAnswer : public serve::OutputSink {
+  struct ScoredPrompt {
+    std::vector<serve::PromptLogprobs> tokens;
+    Limiter::Share share;
+  };
+
  public:
   StreamedAnswer(AnswerOptions options, std::shared_ptr<ResponseWriter> writer)
       : options_(std::move(options)),
         writer_(std::move(writer)),
         started_(options_.choices, false),
-        text_length_(options_.choices, 0) {}
+        text_length_(options_.choices, 0),
+        prompts_(options_.choices) {}
 
   void on_start(const serve::PromptInfo& info) override { prompt_ = info; }
 
   void on_delta(const serve::Delta& delta, const serve::Usage& so_far) override {
+    if (!delta.prompt.empty()) {
+      ScoredPrompt& prompt = prompts_[delta.index];
+      if (prompt.tokens.empty()) prompt.share = *options_.memory.held->acquire(0);
+      take(prompt.share, options_.memory, gathered_bytes(delta));
+      prompt.tokens.insert(prompt.tokens.end(), delta.prompt.begin(), delta.prompt.end());
+      return;
+    }
     open();
     std::string events;
     if (!started_[delta.index]) {
       started_[delta.index] = true;
-      if (options_.is_chat) {
-        events +=
-            event(chat_role_chunk(options_.head, delta.index, prompt_, options_.show), so_far);
-      } else if (options_.echo) {
-        serve::Delta echo;
-        echo.index = delta.index;
-        echo.content = echoed(prompt_, delta.index, started_.size());
-        events += event(completion_chunk(options_.head, echo, options_.show), so_far);
-        text_length_[delta.index] = characters(echo.content);
-      }
+      events += first_event(delta.index, so_far);
     }
     int64_t& length = text_length_[delta.index];
-    events +=
-        event(options_.is_chat ? chat_chunk(options_.head, delta, options_.show)
-                               : completion_chunk(options_.head, delta, options_.show, length),
-              so_far);
+    events += sse_event(
+        with_usage(options_.is_chat ? chat_chunk(options_.head, delta, options_.show)
+                                    : completion_chunk(options_.head, delta, options_.show, length),
+                   so_far));
     length += token_characters(delta);
     writer_->write(events);
   }
@@ -199,16 +206,34 @@ class StreamedAnswer : public serve::OutputSink {
     writer_->start_stream(kEventStream, {{"Cache-Control", "no-cache"}});
   }
 
-  std::string event(json::object chunk, const serve::Usage& so_far) const {
+  // What comes before the first piece of a choice: its role, or what it shows of the prompt.
+  std::string first_event(int index, const serve::Usage& so_far) {
+    const ScoredPrompt prompt = std::exchange(prompts_[index], {});
+    if (options_.is_chat) {
+      const auto role =
+          with_usage(chat_role_chunk(options_.head, index, prompt_, options_.show), so_far);
+      return index == 0 ? sse_event(chat_prompt_chunk(role, prompt.tokens, options_.show))
+                        : sse_event(role);
+    }
+    if (!options_.echo && options_.show.prompt_logprobs < 0) return {};
+    serve::Delta echo{.index = index};
+    if (options_.echo) echo.content = echoed(prompt_, index, started_.size());
+    text_length_[index] = characters(echo.content);
+    auto chunk = with_usage(completion_chunk(options_.head, echo, options_.show), so_far);
+    return sse_event(completion_prompt_chunk(std::move(chunk), prompt.tokens, options_.show));
+  }
+
+  json::object with_usage(json::object chunk, const serve::Usage& so_far) const {
     if (options_.stream.continuous_usage) chunk["usage"] = usage_json(so_far);
-    return sse_event(chunk);
+    return chunk;
   }
 
   AnswerOptions options_;
   std::shared_ptr<ResponseWriter> writer_;
   serve::PromptInfo prompt_;
   std::vector<bool> started_;
-  std::vector<int64_t> text_length_;  // characters sent of each choice, by its tokens
+  std::vector<int64_t> text_length_;   // characters sent of each choice, by its tokens
+  std::vector<ScoredPrompt> prompts_;  // of choices that have not started
   bool open_ = false;
 };
 

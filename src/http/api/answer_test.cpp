@@ -148,6 +148,66 @@ TEST(StreamedAnswer, AnEchoedPromptComesFirst) {
   EXPECT_EQ(text, "A!A!B!B!");
 }
 
+// What the engine tells of a prompt of two tokens, in two parts.
+void score(serve::OutputSink& sink, int index) {
+  sink.on_delta({.index = index, .prompt = {{{{"A", "A", 0, 1}, {}}, 0}}}, {});
+  sink.on_delta({.index = index, .prompt = {{{{"B", "B", -1.0f, 2}, {}}, 4}}}, {});
+}
+
+TEST(StreamedAnswer, TheFirstChunkHasTheLogprobsOfThePrompt) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.stream = {.stream = true},
+                            .show = {.logprobs = true, .echo_logprobs = 0, .prompt_logprobs = 0},
+                            .is_chat = false,
+                            .echo = true,
+                            .choices = 2},
+                           writer);
+  score(*sink, 1);
+  score(*sink, 0);
+  for (const int index : {0, 1}) {
+    sink->on_delta({.index = index, .logprobs = {{{"!", "!", -0.5f}, {}}}}, {});
+  }
+  sink->on_done({});
+  const auto events = writer->events();
+  ASSERT_EQ(events.size(), 5u);
+  for (const size_t first : {0, 2}) {
+    const auto& choice = events[first].at("choices").at(0);
+    EXPECT_EQ(choice.at("text"), json::value(first == 0 ? "A" : "B"));
+    EXPECT_EQ(choice.at("finish_reason"), json::value(nullptr));
+    EXPECT_EQ(choice.at("logprobs").at("token_logprobs"), json::parse("[null,-1.0]"));
+    EXPECT_EQ(choice.at("prompt_logprobs"),
+              json::parse(R"([null,{"2":{"logprob":-1.0,"rank":4,"decoded_token":"B"}}])"));
+    const auto& next = events[first + 1].at("choices").at(0);
+    EXPECT_EQ(next.at("logprobs").at("token_logprobs"), json::parse("[-0.5]"));
+    EXPECT_FALSE(next.as_object().contains("prompt_logprobs"));
+  }
+}
+
+TEST(StreamedAnswer, AChatsPromptIsScoredOnce) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink =
+      answer({.stream = {.stream = true}, .show = {.prompt_logprobs = 0}, .choices = 2}, writer);
+  for (const int index : {0, 1}) {
+    score(*sink, index);
+    sink->on_delta(end_of(index), {});
+  }
+  sink->on_done({});
+  std::vector<size_t> with;
+  const auto events = writer->events();
+  for (size_t i = 0; i < events.size(); ++i) {
+    if (events[i].is_object() && events[i].as_object().contains("prompt_logprobs"))
+      with.push_back(i);
+  }
+  EXPECT_EQ(with, (std::vector<size_t>{0}));
+  EXPECT_EQ(events[0].at("prompt_logprobs").as_array().size(), 2u);
+}
+
+TEST(StreamedAnswer, AScoredPromptThatMemoryHasNoRoomForEndsTheRequest) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const auto sink = answer({.stream = {.stream = true}, .memory = RequestMemory(100)}, writer);
+  EXPECT_THROW(score(*sink, 0), RequestFailed);
+}
+
 TEST(WholeAnswer, DeltasAreGatheredByChoice) {
   const auto writer = std::make_shared<RecordingWriter>();
   const auto sink = answer({.head = {"id", "m", 5}, .choices = 2}, writer);

@@ -21,6 +21,7 @@ AnswerOptions answer_options(const ApiContext& context, const serve::GenerationO
   out.head = {options.request_id, context.model_name, unix_now()};
   out.stream = stream;
   out.show.logprobs = options.top_logprobs >= 0;
+  out.show.prompt_logprobs = options.prompt_logprobs;
   out.show.token_ids = options.return_token_ids;
   out.show.split_reasoning =
       is_chat && context.service->config().syntax.thinking == text::AnswerSyntax::Thinking::kSplit;
@@ -49,6 +50,7 @@ Status serve_completion(const ApiContext& context, HttpRequest& http,
   if (!parsed) return parsed.error();
   auto options = answer_options(context, parsed->request.options, parsed->stream, false);
   options.echo = parsed->request.echo;
+  if (options.echo) options.show.echo_logprobs = parsed->request.options.top_logprobs;
   options.choices *= static_cast<int>(parsed->request.prompts.size());
   watch->set(context.service->complete(std::move(parsed->request),
                                        make_answer(std::move(options), writer)));

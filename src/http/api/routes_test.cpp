@@ -191,9 +191,9 @@ TEST(Routes, MoreLogprobsThanTheDeviceGivesAreA400) {
 // A93
 TEST(Routes, ErrorsHaveFourKeysAndNoPaths) {
   Api api(serve::always(text_script("a")));
-  for (const char* fields :
-       {R"(,"temperature":3)", R"(,"tools":[1])", R"(,"model":"other")",
-        R"(,"bad_words":["two words"])", R"(,"logit_bias":{"736":1})", R"(,"a":})"}) {
+  for (const char* fields : {R"(,"temperature":3)", R"(,"tools":[1])", R"(,"model":"other")",
+                             R"(,"bad_words":["a b c d e f g h i j k l m n o p q r s t"])",
+                             R"(,"logit_bias":{"736":1})", R"(,"a":})"}) {
     const auto writer = api.chat(fields);
     EXPECT_GE(writer->status(), 400);
     const auto body = writer->json().as_object();

@@ -169,7 +169,7 @@ TEST_F(UtilityRoutes, WhatWouldNotRunIsNotRendered) {
             R"({"type":"object","properties":{"x":{"type":"string","pattern":"("}}}}}],)"
             R"("tool_choice":"required")",
             "tools[0].function.parameters"},
-           {R"("bad_words":["two words"])", "bad_words"}}) {
+           {R"("bad_words":["a b c d e f g h i j k l m n o p q r s t"])", "bad_words"}}) {
     const std::string body = chat + field + "}";
     EXPECT_EQ(refused("/v1/chat/completions", body), refused("/v1/chat/completions/render", body));
     EXPECT_EQ(refused("/v1/chat/completions/render", body).at("param"), json::value(param));

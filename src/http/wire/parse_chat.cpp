@@ -107,6 +107,9 @@ Result<ParsedChat> parse_chat(const json::object& body) {
   const auto top = fields.integer("top_logprobs", 0, 1'000'000);
   if (top.value_or(0) > 0 && !logprobs) fields.fail("top_logprobs", "needs \"logprobs\": true");
   if (logprobs) out.request.options.top_logprobs = static_cast<int>(top.value_or(0));
+  if (auto of_prompt = fields.integer("prompt_logprobs", 0, 1'000'000)) {
+    out.request.options.prompt_logprobs = static_cast<int>(*of_prompt);
+  }
   parse_tools(fields, &out.request, &out.functions_only);
   refuse_unsupported(fields);
   fields.refuse("disable_chat_template", "use /v1/completions");

@@ -9,8 +9,8 @@ namespace ernie::http {
 inline constexpr size_t kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopBytes = 1024;
 
-// Fields that chat and completions share.
-serve::GenerationOptions parse_options(FieldReader& fields);
+// Fields that chat and completions share; max_tokens may be from `least_tokens`.
+serve::GenerationOptions parse_options(FieldReader& fields, int least_tokens = 1);
 // What the answer must look like, in any of the ways to say so.
 std::optional<serve::AnswerFormat> parse_format(FieldReader& fields);
 StreamOptions parse_stream_options(FieldReader& fields);

@@ -68,11 +68,14 @@ Result<ParsedCompletion> parse_completion(const json::object& body) {
   ParsedCompletion out;
   out.request.model = fields.string("model", 1024).value_or("");
   parse_prompts(fields, &out.request);
-  out.request.options = parse_options(fields);
-  out.stream = parse_stream_options(fields);
   out.request.echo = fields.boolean("echo").value_or(false);
+  out.request.options = parse_options(fields, out.request.echo ? 0 : 1);
+  out.stream = parse_stream_options(fields);
   if (auto logprobs = fields.integer("logprobs", 0, 1'000'000)) {
     out.request.options.top_logprobs = static_cast<int>(*logprobs);
+  }
+  if (auto logprobs = fields.integer("prompt_logprobs", 0, 1'000'000)) {
+    out.request.options.prompt_logprobs = static_cast<int>(*logprobs);
   }
   if (auto best_of = fields.integer("best_of", 1, 128);
       best_of && *best_of != out.request.options.n) {

@@ -58,7 +58,7 @@ std::optional<T> narrow(std::optional<int64_t> v) {
 
 }  // namespace
 
-serve::GenerationOptions parse_options(FieldReader& fields) {
+serve::GenerationOptions parse_options(FieldReader& fields, int least_tokens) {
   serve::GenerationOptions options;
   options.temperature = fields.number("temperature", 0, 2);
   options.top_p = fields.number("top_p", 0, 1);
@@ -69,8 +69,8 @@ serve::GenerationOptions parse_options(FieldReader& fields) {
   options.frequency_penalty = fields.number("frequency_penalty", -2, 2);
   options.presence_penalty = fields.number("presence_penalty", -2, 2);
   options.seed = narrow<uint64_t>(fields.integer("seed", 0, INT64_MAX));
-  options.max_tokens = narrow<int>(fields.integer("max_tokens", 1, kMaxInt));
-  if (auto newer = fields.integer("max_completion_tokens", 1, kMaxInt)) {
+  options.max_tokens = narrow<int>(fields.integer("max_tokens", least_tokens, kMaxInt));
+  if (auto newer = fields.integer("max_completion_tokens", least_tokens, kMaxInt)) {
     options.max_tokens = static_cast<int>(*newer);
   }
   options.min_tokens = static_cast<int>(fields.integer("min_tokens", 0, kMaxInt).value_or(0));

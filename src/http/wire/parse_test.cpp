@@ -109,6 +109,7 @@ TEST(ParseOptions, EveryFieldHasItsRange) {
        {R"({"-1":1})", R"({"1099511627776":1})", R"({"a":1})", R"({"":1})", R"({" 1":1})",
         R"({"+1":1})", R"({"1 ":1})", R"({"1\u0000":1})", R"({"1.5":1})", R"({"1":1e30})",
         R"({"1":null})", R"({"1":"1"})", R"({"1":101})", "[]", ids_to(1025)}},
+      {"prompt_logprobs", {"0", "20", "null"}, {"-1", "1.5", "true", "1000001"}},
       {"bad_words", {"[]", "[\"a\"]"}, {"[\"\"]", "[1]", "{}", repeated("\"x\"", 100'000)}},
       {"bad_words_token_ids", {"[]", "[5]"}, {"[-1]", "\"5\"", repeated("1", 1025)}},
       {"include_stop_str_in_output", {"true", "false"}, {"1", "\"true\""}},
@@ -227,9 +228,9 @@ TEST(ParseOptions, StreamOptionsNeedAStream) {
 // A41, A66
 TEST(ParseOptions, A47FieldsWeKnowButDoNotHaveAreRefused) {
   for (const char* name :
-       {"chat_template", "logits_processors_args", "prompt_logprobs", "include_draft_logprobs",
-        "temp_scaled_logprobs", "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes",
-        "response_max_tokens", "disaggregate_info", "audio", "modalities", "prediction", "priority",
+       {"chat_template", "logits_processors_args", "include_draft_logprobs", "temp_scaled_logprobs",
+        "top_p_normalized_logprobs", "completion_token_ids", "mm_hashes", "response_max_tokens",
+        "disaggregate_info", "audio", "modalities", "prediction", "priority",
         "web_search_options"}) {
     for (const auto& error : {chat_error('"' + std::string(name) + "\":1"),
                               completion_error('"' + std::string(name) + "\":1")}) {
@@ -554,6 +555,18 @@ TEST(ParseCompletion, A42Prompts) {
   EXPECT_EQ(prompts(repeated("\"x\"", 256)).size(), 256u);
   EXPECT_FALSE(parse_completion(object(R"({"prompt":)" + repeated("\"x\"", 257) + "}")));
   EXPECT_FALSE(parse_completion(object(R"({"prompt":)" + repeated("[1]", 1'000'000) + "}")));
+}
+
+TEST(ParseCompletion, NothingNeedBeGeneratedBehindAnEcho) {
+  for (const char* field : {R"("max_tokens":0)", R"("max_completion_tokens":0)"}) {
+    EXPECT_EQ(completion_with(std::string(R"("echo":true,)") + field)->request.options.max_tokens,
+              0);
+    EXPECT_TRUE(completion_error(field));
+    EXPECT_TRUE(completion_error(std::string(R"("echo":false,)") + field));
+  }
+  EXPECT_EQ(completion_with(R"("prompt_logprobs":3)")->request.options.prompt_logprobs, 3);
+  EXPECT_EQ(completion_with(R"("logprobs":3)")->request.options.prompt_logprobs, -1);
+  EXPECT_EQ(chat_with(R"("prompt_logprobs":0)")->request.options.prompt_logprobs, 0);
 }
 
 TEST(ParseCompletion, A34PromptsTimesChoicesHaveALimit) {

@@ -51,9 +51,11 @@ json::object chat_logprobs(const std::vector<serve::TokenLogprobs>& logprobs) {
   return {{"content", std::move(content)}};
 }
 
-json::object top_entry(const serve::TokenLogprobs& entry) {
+json::object top_entry(const serve::TokenLogprobs& entry, size_t most = SIZE_MAX) {
   json::object top;
-  for (const auto& alternative : entry.top) top[token_name(alternative)] = alternative.logprob;
+  for (size_t i = 0; i < std::min(entry.top.size(), most); ++i) {
+    top[token_name(entry.top[i])] = entry.top[i].logprob;
+  }
   top[token_name(entry.token)] = entry.token.logprob;  // OpenAI's list always holds it
   return top;
 }
@@ -157,21 +159,64 @@ void append_chat_logprobs(std::string& out, const std::vector<serve::TokenLogpro
   out += '}';
 }
 
-void append_completion_logprobs(std::string& out, const std::vector<serve::TokenLogprobs>& logprobs,
-                                int64_t offset) {
-  out += R"({"tokens":)";
-  append_list(out, logprobs, [](const auto& entry) { return token_name(entry.token); });
-  out += R"(,"token_logprobs":)";
-  append_list(out, logprobs, [](const auto& entry) { return entry.token.logprob; });
-  out += R"(,"top_logprobs":)";
-  append_list(out, logprobs, top_entry);
-  out += R"(,"text_offset":)";
-  append_list(out, logprobs, [&](const auto& entry) {
-    const int64_t begin = offset;
+// OpenAI's lists of the prompt's tokens, if they are shown, and of those of the answer, whose text
+// begins at `offset`.
+void append_completion_logprobs(std::string& out, const std::vector<serve::PromptLogprobs>& prompt,
+                                const std::vector<serve::TokenLogprobs>& logprobs, int64_t offset,
+                                const ShowOptions& show) {
+  struct Shown {
+    const serve::TokenLogprobs& entry;
+    size_t most;  // alternatives
+    bool known;
+    int64_t begin;
+  };
+  std::vector<Shown> all;
+  int64_t begin = 0;
+  const auto most = static_cast<size_t>(show.echo_logprobs);
+  for (size_t i = 0; show.echo_logprobs >= 0 && i < prompt.size(); ++i) {
+    all.push_back({prompt[i].logprobs, most, prompt[i].known(), begin});
+    begin += token_characters(prompt[i].logprobs);
+  }
+  for (const serve::TokenLogprobs& entry : logprobs) {
+    all.push_back({entry, SIZE_MAX, true, offset});
     offset += token_characters(entry);
-    return begin;
-  });
+  }
+  const auto or_null = [](const Shown& shown, json::value value) {
+    return shown.known ? std::move(value) : json::value(nullptr);
+  };
+  out += R"({"tokens":)";
+  append_list(out, all, [](const Shown& shown) { return token_name(shown.entry.token); });
+  out += R"(,"token_logprobs":)";
+  append_list(out, all, [&](const Shown& s) { return or_null(s, s.entry.token.logprob); });
+  out += R"(,"top_logprobs":)";
+  append_list(out, all, [&](const Shown& s) { return or_null(s, top_entry(s.entry, s.most)); });
+  out += R"(,"text_offset":)";
+  append_list(out, all, [](const Shown& shown) { return shown.begin; });
   out += '}';
+}
+
+// vLLM's form of a token of the prompt: itself and the most probable ones, by their ids.
+json::value prompt_entry(const serve::PromptLogprobs& token, size_t most) {
+  if (!token.known()) return nullptr;
+  json::object entry;
+  const auto add = [&](const serve::TokenProbability& t, int64_t rank) {
+    const std::string id = std::to_string(t.id);
+    if (entry.contains(id)) return;
+    entry[id] = {{"logprob", t.logprob}, {"rank", rank}, {"decoded_token", t.text}};
+  };
+  add(token.logprobs.token, token.rank);
+  const auto& top = token.logprobs.top;
+  for (size_t i = 0; i < std::min(top.size(), most); ++i) add(top[i], static_cast<int64_t>(i) + 1);
+  return entry;
+}
+
+void append_prompt_logprobs(std::string& out, const std::vector<serve::PromptLogprobs>& prompt,
+                            const ShowOptions& show) {
+  if (show.prompt_logprobs < 0) return;
+  out += R"(,"prompt_logprobs":)";
+  append_list(out, prompt, [&](const serve::PromptLogprobs& token) {
+    return prompt_entry(token, static_cast<size_t>(show.prompt_logprobs));
+  });
 }
 
 // An object as text that another member may be appended to.
@@ -209,6 +254,7 @@ void GatheredChoice::add(const serve::Delta& delta) {
   }
   token_ids.insert(token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
   logprobs.insert(logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+  prompt.insert(prompt.end(), delta.prompt.begin(), delta.prompt.end());
   if (delta.finish_reason) {
     finish_reason = *delta.finish_reason;
     stop_string = delta.stop_string;
@@ -244,7 +290,9 @@ std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice
       out += "null";
     out += '}';
   }
-  return out + R"(],"usage":)" + json::serialize(usage_json(usage)) + '}';
+  out += ']';
+  append_prompt_logprobs(out, choices[0].prompt, show);
+  return out + R"(,"usage":)" + json::serialize(usage_json(usage)) + '}';
 }
 
 std::string completion_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,
@@ -264,9 +312,10 @@ std::string completion_answer(const AnswerHead& head, const std::vector<Gathered
     if (i > 0) out += ',';
     out += open_object(item) + R"("logprobs":)";
     if (show.logprobs)
-      append_completion_logprobs(out, choice.logprobs, choice.text_begin);
+      append_completion_logprobs(out, choice.prompt, choice.logprobs, choice.text_begin, show);
     else
       out += "null";
+    append_prompt_logprobs(out, choice.prompt, show);
     out += '}';
   }
   return out + R"(],"usage":)" + json::serialize(usage_json(usage)) + '}';
@@ -314,6 +363,30 @@ json::object completion_chunk(const AnswerHead& head, const serve::Delta& delta,
   return out;
 }
 
+std::string chat_prompt_chunk(const json::object& chunk,
+                              const std::vector<serve::PromptLogprobs>& prompt,
+                              const ShowOptions& show) {
+  std::string out = json::serialize(chunk);
+  out.pop_back();
+  append_prompt_logprobs(out, prompt, show);
+  return out + '}';
+}
+
+std::string completion_prompt_chunk(json::object chunk,
+                                    const std::vector<serve::PromptLogprobs>& prompt,
+                                    const ShowOptions& show) {
+  json::object choice = std::move(chunk["choices"].as_array().front().as_object());
+  choice.erase("logprobs");
+  chunk.erase("choices");
+  std::string out = open_object(chunk) + R"("choices":[)" + open_object(choice) + R"("logprobs":)";
+  if (show.logprobs)
+    append_completion_logprobs(out, prompt, {}, 0, show);
+  else
+    out += "null";
+  append_prompt_logprobs(out, prompt, show);
+  return out + "}]}";
+}
+
 json::object usage_chunk(const AnswerHead& head, const char* object, const serve::Usage& usage) {
   json::object out = base(head, object);
   out["choices"] = json::array{};
@@ -332,9 +405,9 @@ int64_t token_characters(const serve::Delta& delta) {
   return sum;
 }
 
-std::string sse_event(const json::object& data) {
-  return "data: " + json::serialize(data) + "\n\n";
-}
+std::string sse_event(const json::object& data) { return sse_event(json::serialize(data)); }
+
+std::string sse_event(std::string_view json) { return "data: " + std::string(json) + "\n\n"; }
 
 std::string typed_event(const char* type, json::object data) {
   json::object out{{"type", type}};

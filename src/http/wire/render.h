@@ -31,6 +31,7 @@ struct GatheredChoice {
   int64_t text_begin = 0;  // characters of an echoed prompt before the first token
   std::vector<int32_t> token_ids;
   std::vector<serve::TokenLogprobs> logprobs;
+  std::vector<serve::PromptLogprobs> prompt;
 
   void add(const serve::Delta& delta);
 };
@@ -38,6 +39,8 @@ struct GatheredChoice {
 // What of the prompt is shown, when the request asked for it.
 struct ShowOptions {
   bool logprobs = false;
+  int echo_logprobs = -1;    // alternatives of the prompt's tokens among logprobs; -1: not there
+  int prompt_logprobs = -1;  // those in prompt_logprobs
   bool token_ids = false;
   bool split_reasoning = false;  // a reasoning parser is at work
   bool functions_only = false;   // a call is shown in the older form, as function_call
@@ -59,6 +62,14 @@ boost::json::object chat_chunk(const AnswerHead& head, const serve::Delta& delta
 // `text_begin`: characters of the choice's text before this chunk's first token.
 boost::json::object completion_chunk(const AnswerHead& head, const serve::Delta& delta,
                                      const ShowOptions& show, int64_t text_begin = 0);
+// The first chunk of a choice with the log-probabilities of the prompt, as text. `chunk` is that
+// without them: chat_role_chunk(), or completion_chunk() with the text that is echoed.
+std::string chat_prompt_chunk(const boost::json::object& chunk,
+                              const std::vector<serve::PromptLogprobs>& prompt,
+                              const ShowOptions& show);
+std::string completion_prompt_chunk(boost::json::object chunk,
+                                    const std::vector<serve::PromptLogprobs>& prompt,
+                                    const ShowOptions& show);
 boost::json::object usage_chunk(const AnswerHead& head, const char* object,
                                 const serve::Usage& usage);
 
@@ -69,6 +80,7 @@ int64_t token_characters(const serve::Delta& delta);
 
 // One server-sent event.
 std::string sse_event(const boost::json::object& data);
+std::string sse_event(std::string_view json);
 inline constexpr const char* kSseDone = "data: [DONE]\n\n";
 
 }  // namespace ernie::http

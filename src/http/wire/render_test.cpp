@@ -97,6 +97,48 @@ TEST(Render, CompletionAnswerFindsEachChoicesPrompt) {
   EXPECT_EQ(answer.at("choices").at(3).at("prompt_token_ids"), json::parse("[2]"));
 }
 
+std::vector<serve::PromptLogprobs> scored_prompt() {
+  return {{{{"é", "é", 0, 5}, {}}, 0},
+          {{{"b", "b", -2.0f, 7}, {{"a", "a", -0.5f, 6}, {"b", "b", -2.0f, 7}}}, 2}};
+}
+
+TEST(Render, AnEchoHasTheLogprobsOfPromptAndAnswer) {
+  std::vector<GatheredChoice> choices(1);
+  choices[0].content = "éba";
+  choices[0].finish_reason = "length";
+  choices[0].prompt = scored_prompt();
+  choices[0].logprobs = {logprobs()};
+  choices[0].text_begin = 2;
+  const auto lists = [&](int most) {
+    return parsed(completion_answer(kHead, choices, {}, usage(),
+                                    {.logprobs = true, .echo_logprobs = most}))
+        .at("choices")
+        .at(0)
+        .at("logprobs")
+        .as_object();
+  };
+  expect_json(lists(1), R"({"tokens":["é","b","a"],"token_logprobs":[null,-2.0,-0.5],
+      "top_logprobs":[null,{"a":-0.5,"b":-2.0},{"a":-0.5,"bytes:\\xe6\\x83":-1.5}],
+      "text_offset":[0,1,2]})");
+  EXPECT_EQ(lists(0).at("top_logprobs").at(1), json::parse(R"({"b":-2.0})"));
+}
+
+TEST(Render, PromptLogprobsAreByTokenId) {
+  std::vector<GatheredChoice> choices(2);
+  for (GatheredChoice& choice : choices) choice.prompt = scored_prompt();
+  const auto expected = json::parse(R"([null,{
+      "7":{"logprob":-2.0,"rank":2,"decoded_token":"b"},
+      "6":{"logprob":-0.5,"rank":1,"decoded_token":"a"}}])");
+  const ShowOptions show{.prompt_logprobs = 2};
+  const auto completion = parsed(completion_answer(kHead, choices, {}, usage(), show));
+  EXPECT_EQ(completion.at("choices").at(0).at("prompt_logprobs"), expected);
+  EXPECT_EQ(completion.at("choices").at(1).at("prompt_logprobs"), expected);
+  EXPECT_EQ(parsed(chat_answer(kHead, choices, {}, usage(), show)).at("prompt_logprobs"), expected);
+  const auto few = parsed(chat_answer(kHead, choices, {}, usage(), {.prompt_logprobs = 0}));
+  EXPECT_EQ(few.at("prompt_logprobs").at(1).as_object().size(), 1u);
+  EXPECT_FALSE(parsed(chat_answer(kHead, choices, {}, usage(), {})).contains("prompt_logprobs"));
+}
+
 TEST(Render, RoleChunk) {
   expect_json(chat_role_chunk(kHead, 2, {}, {.split_reasoning = true}),
               "{" + kHeadJson + R"("object":"chat.completion.chunk","choices":[{"index":2,

@@ -33,7 +33,6 @@ constexpr Unsupported kUnsupported[] = {
     {"response_max_tokens"},
     {"disaggregate_info"},
     // vLLM
-    {"prompt_logprobs"},
     {"priority", "0"},
     {"use_beam_search"},
     {"length_penalty", "1"},

@@ -17,6 +17,7 @@ namespace ernie::serve {
 
 // What the fake engine does with one request.
 struct Script {
+  std::vector<engine::PromptToken> prompt;  // comes first, two tokens at a time
   std::vector<engine::TokenEvent> tokens;
   engine::FinishReason reason = engine::FinishReason::kLength;
   std::optional<Error> error;
@@ -149,6 +150,15 @@ class FakeEngine : public engine::Engine {
 
   void deliver(std::vector<Open>::iterator it, std::unique_lock<std::mutex>& lock) {
     const auto sink = it->sink;
+    if (auto& prompt = it->script.prompt; !it->cancelled && !prompt.empty()) {
+      const auto end = prompt.begin() + std::min<std::ptrdiff_t>(2, std::ssize(prompt));
+      const engine::PromptEvent event{{prompt.begin(), end}};
+      prompt.erase(prompt.begin(), end);
+      lock.unlock();
+      sink->on_prompt(event);
+      lock.lock();
+      return;
+    }
     if (!it->cancelled && it->next < it->script.tokens.size()) {
       const engine::TokenEvent event = it->script.tokens[it->next++];
       lock.unlock();

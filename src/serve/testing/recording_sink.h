@@ -70,6 +70,7 @@ class RecordingSink : public OutputSink {
       all.reasoning += delta.reasoning;
       all.token_ids.insert(all.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
       all.logprobs.insert(all.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+      all.prompt.insert(all.prompt.end(), delta.prompt.begin(), delta.prompt.end());
       if (delta.finish_reason) all.finish_reason = delta.finish_reason;
     }
     return all;
