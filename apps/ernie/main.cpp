@@ -22,6 +22,7 @@ namespace {
 constexpr const char* kUsage = R"(ernie: serve ERNIE-4.5 and ERNIE-4.5-VL models
 
   ernie serve --model FOLDER [flags]   serve a model over HTTP, OpenAI-compatible
+  ernie run-batch -i IN -o OUT ...     answer a file of requests (OpenAI's batch form)
   ernie pack --model FOLDER [flags]    write a model's weights quantised and cut for GPUs
   ernie chat [--url URL]               talk to a server in the terminal, with pictures
   ernie plan --model NAME              say what memory a model takes and where it fits
@@ -37,6 +38,7 @@ int run(const std::vector<std::string>& args) {
   const std::string command = args.empty() ? "--help" : args[0];
   const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
   if (command == "serve") return ernie::app::run_serve(rest);
+  if (command == "run-batch") return ernie::app::run_batch_command(rest);
   if (command == "pack") return ernie::app::run_pack(rest);
   if (command == "chat") return ernie::app::run_chat(rest);
   if (command == "plan") return ernie::app::run_plan(rest);
