@@ -70,6 +70,7 @@ struct Line {
   std::string id;
   std::string url;
   std::string body;
+  std::string request_id;
   int status = 0;
   std::string answer;  // JSON
 };
@@ -143,6 +144,7 @@ void begin(Line line, const http::Router& router, const BatchOptions& options, s
                             .body = line.body,
                             .body_bytes = *options.memory.held->acquire(0),
                             .request_id = fmt::format("batch-{}", number)};
+  line.request_id = request.request_id;
   const http::Route* route = router.find("POST", line.url);
   running->begin();
   auto writer = std::make_shared<LineWriter>(std::move(line), running);
@@ -157,9 +159,12 @@ void begin(Line line, const http::Router& router, const BatchOptions& options, s
 }
 
 std::string output_line(const Line& line) {
-  const std::string head = json::serialize(json::object{{"custom_id", line.id}});
-  return fmt::format("{},\"response\":{{\"status_code\":{},\"body\":{}}},\"error\":null}}\n",
-                     std::string_view(head).substr(0, head.size() - 1), line.status, line.answer);
+  const std::string head =
+      json::serialize(json::object{{"id", "batch_req_" + line.request_id}, {"custom_id", line.id}});
+  return fmt::format(
+      R"({},"response":{{"status_code":{},"request_id":"{}","body":{}}},"error":null}})"
+      "\n",
+      std::string_view(head).substr(0, head.size() - 1), line.status, line.request_id, line.answer);
 }
 
 }  // namespace

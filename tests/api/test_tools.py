@@ -85,6 +85,16 @@ def test_a_conversation_with_calls_and_results_goes_on(server):
     assert body["usage"]["prompt_tokens_details"]["image_tokens"] > 0
 
 
+def test_the_launch_line_of_the_thinking_model(make_server):
+    server = make_server("--reasoning-parser", "ernie-45-vl-thinking", "--tool-call-parser", "ernie-45-vl-thinking")
+    status, body = server.chat(**{**FIELDS, "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 400,
+                                  "enable_thinking": True, "reasoning_max_tokens": 10})
+    assert status == 200, body
+    message = body["choices"][0]["message"]
+    assert message["reasoning_content"] and message["content"] is None
+    check(message["tool_calls"][0])
+
+
 def test_the_older_form(server):
     status, body = server.chat(functions=[WEATHER["function"]], function_call={"name": "weather"},
                                enable_thinking=False, max_tokens=200, seed=1)

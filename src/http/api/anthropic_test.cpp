@@ -149,6 +149,7 @@ TEST(Anthropic, ErrorsHaveItsForm) {
   for (const auto& [fields, param] : std::vector<std::pair<std::string, std::string>>{
            {R"("messages":[{"role":"user","content":"x"}])", "max_tokens"},
            {R"("max_tokens":5)", "messages"},
+           {R"("max_tokens":5,"n":2,"messages":[{"role":"user","content":"x"}])", "n"},
            {R"("max_tokens":5,"messages":[{"role":"king","content":"x"}])", "messages[0].role"},
            {R"("max_tokens":5,"messages":[{"role":"user","content":[{"type":"document"}]}])",
             "messages[0].content[0].type"},

@@ -122,6 +122,7 @@ TEST(Responses, FieldsAreObeyed) {
     return std::move(parsed->request);
   };
   EXPECT_EQ(with(R"("max_output_tokens":7)").options.max_tokens, 7);
+  EXPECT_EQ(with(R"("seed":7)").options.seed, 7u);
   EXPECT_TRUE(with(R"("text":{"format":{"type":"json_schema","name":"n","schema":{}}})")
                   .options.format->grammar.kind == grammar::GrammarKind::kJsonSchema);
   const std::string tools = std::string(kTools).substr(1);
@@ -146,6 +147,9 @@ TEST(Responses, WhatItCannotDoIsNamed) {
             "input[0].content[0].type"},
            {R"("input":[{"type":"item_reference","id":"x"}])", "input[0].type"},
            {R"("input":"x","previous_response_id":"r")", "previous_response_id"},
+           {R"("input":"x","n":2)", "n"},
+           {R"("input":"x","top_logprobs":3)", "top_logprobs"},
+           {R"("input":"x","mirostat":2)", "mirostat"},
            {R"("input":"x","background":true)", "background"},
            {R"("input":"x","truncation":"auto")", "truncation"},
            {R"("input":"x","tools":[{"type":"web_search"}])", "tools[0].type"},

@@ -211,16 +211,13 @@ Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
   ParsedChat out;
   serve::ChatRequest& request = out.request;
   request.model = fields.string("model", 1024).value_or("");
-  const auto max_tokens = fields.integer("max_tokens", 1, INT32_MAX);
-  if (!max_tokens && !count_only) {
+  request.options = parse_options_of_one(fields);
+  if (!request.options.max_tokens && !count_only) {
     fields.fail("max_tokens", "is missing", "missing_required_parameter");
   }
-  serve::GenerationOptions& options = request.options;
-  if (max_tokens) options.max_tokens = static_cast<int>(*max_tokens);
-  options.temperature = fields.number("temperature", 0, 2);
-  options.top_p = fields.number("top_p", 0, 1);
-  if (auto top_k = fields.integer("top_k", 0, INT32_MAX)) options.top_k = static_cast<int>(*top_k);
-  options.stop = fields.strings("stop_sequences", kMaxStopStrings, kMaxStopBytes);
+  if (fields.value("stop_sequences")) {
+    request.options.stop = fields.strings("stop_sequences", kMaxStopStrings, kMaxStopBytes);
+  }
   out.stream.stream = fields.boolean("stream").value_or(false);
 
   ToolReader tools(fields, request);

@@ -11,6 +11,9 @@ inline constexpr size_t kMaxStopBytes = 1024;
 
 // Fields that chat and completions share; max_tokens may be from `least_tokens`.
 serve::GenerationOptions parse_options(FieldReader& fields, int least_tokens = 1);
+// The same where there is one answer without log-probabilities: the newer APIs take these fields as
+// extensions.
+serve::GenerationOptions parse_options_of_one(FieldReader& fields);
 // What the answer must look like, in any of the ways to say so.
 std::optional<serve::AnswerFormat> parse_format(FieldReader& fields);
 StreamOptions parse_stream_options(FieldReader& fields);

@@ -98,6 +98,16 @@ serve::GenerationOptions parse_options(FieldReader& fields, int least_tokens) {
   return options;
 }
 
+serve::GenerationOptions parse_options_of_one(FieldReader& fields) {
+  serve::GenerationOptions options = parse_options(fields);
+  fields.refuse("n", "this API gives one answer", 1);
+  for (const char* key : {"logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids"}) {
+    fields.refuse(key, "use /v1/chat/completions", 0);
+  }
+  refuse_unsupported(fields);
+  return options;
+}
+
 StreamOptions parse_stream_options(FieldReader& fields) {
   StreamOptions out;
   out.stream = fields.boolean("stream").value_or(false);

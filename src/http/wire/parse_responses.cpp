@@ -218,7 +218,6 @@ void refuse_state(FieldReader& fields) {
   }
   fields.refuse("max_tool_calls", "functions are called by the client");
   fields.refuse("truncation", "shorten the input", "disabled");
-  fields.refuse("top_logprobs", "use /v1/chat/completions", 0);
   if (const json::array* include = fields.array("include")) {
     for (const json::value& each : *include) {
       if (each == "message.output_text.logprobs") {
@@ -261,12 +260,10 @@ Result<ParsedResponse> parse_response(const json::object& body) {
   ParsedResponse out;
   serve::ChatRequest& request = out.request;
   request.model = fields.string("model", 1024).value_or("");
-  serve::GenerationOptions& options = request.options;
+  request.options = parse_options_of_one(fields);
   if (auto most = fields.integer("max_output_tokens", 1, INT32_MAX)) {
-    options.max_tokens = static_cast<int>(*most);
+    request.options.max_tokens = static_cast<int>(*most);
   }
-  options.temperature = fields.number("temperature", 0, 2);
-  options.top_p = fields.number("top_p", 0, 1);
   out.stream = fields.boolean("stream").value_or(false);
   request.split_thinking = true;
   parse_thinking(fields, &request);
