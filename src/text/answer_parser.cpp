@@ -83,6 +83,7 @@ AnswerParser::Delta AnswerParser::flush(std::string_view text) {
   if (ended_) return out;
   add(tags_.flush(), out);
   if (part_ == Part::kCall) end_call({}, out);
+  add(tags_.flush(), out);  // of a call that is given back
   if (part_ == Part::kThinking) {
     out.reasoning += newlines_;
   } else if (!ended_) {
@@ -96,9 +97,9 @@ void AnswerParser::feed(std::string_view text, Delta& out) {
   while (!ended_) {
     StopMatcher::Output piece = tags_.push(rest);
     const Tag tag = piece.matched ? sought_[*piece.matched] : kNoTag;
+    if (tag != kNoTag) tags_.flush();
     add(piece.text, out);
     if (tag == kNoTag || ended_) return;
-    tags_.flush();
     on_tag(tag, out);
     rest = std::move(piece.rest);
   }
@@ -111,7 +112,7 @@ void AnswerParser::add(std::string_view text, Delta& out) {
 }
 
 void AnswerParser::on_tag(Tag tag, Delta& out) {
-  if (!ends_part(tag)) return add(kTagTexts[tag], out);  // what was read before it was no call
+  if (!ends_part(tag)) return feed(kTagTexts[tag], out);  // what was read before it was no call
   switch (tag) {
     case kThinkEndTag:
       if (rules_.syntax.thinking == AnswerSyntax::Thinking::kShown) {
@@ -173,9 +174,9 @@ void AnswerParser::show(std::string_view text, bool more_follows, Delta& out) {
 }
 
 void AnswerParser::add_to_call(std::string_view text, Delta& out) {
-  if (!call_named_) call_text_ += text;
-  const bool is_call = call_.push(text);
-  if (!is_call && !call_.has_name()) return give_back_call(out);
+  const size_t read = call_.push(text);
+  if (!call_named_) call_text_ += text.substr(0, read);
+  if (call_.is_broken() && !call_.has_name()) return give_back_call(text.substr(read), out);
   ToolCallPiece piece{next_call_, {}, call_.take_arguments()};
   if (call_.has_name() && !std::exchange(call_named_, true)) {
     piece.name = call_.name();
@@ -184,18 +185,19 @@ void AnswerParser::add_to_call(std::string_view text, Delta& out) {
   if (!piece.name.empty() || !piece.arguments.empty()) out.calls.push_back(std::move(piece));
 }
 
-// What was read as a call is text.
-void AnswerParser::give_back_call(Delta& out) {
-  const std::string text = std::exchange(call_text_, {}) + tags_.flush();
+// What was read as a call is text, and `rest` follows it.
+void AnswerParser::give_back_call(std::string_view rest, Delta& out) {
+  const std::string follows = std::string(rest) + tags_.flush();
   look_for(Part::kContent);
   trims_ = false;
-  add_content(text, out);
+  add_content(std::exchange(call_text_, {}), out);
+  feed(follows, out);
 }
 
 void AnswerParser::end_call(std::string_view tag, Delta& out) {
   if (!call_named_) {
     call_text_ += tag;
-    return give_back_call(out);
+    return give_back_call({}, out);
   }
   ++next_call_;
   if (call_.is_complete()) ++calls_;

@@ -85,7 +85,7 @@ class AnswerParser {
   void add_to_call(std::string_view text, Delta& out);
   void show(std::string_view content, bool more_follows, Delta& out);
   void end_call(std::string_view tag, Delta& out);
-  void give_back_call(Delta& out);
+  void give_back_call(std::string_view rest, Delta& out);
 
   AnswerRules rules_;
   std::optional<int32_t> ids_[kTags];

@@ -223,6 +223,11 @@ TEST(AnswerParser, ACallThatIsCutIsNotWhole) {
             (Answer{"", "", {{"f", "{\"x\":1}"}, {"g", "{}"}}, true}));
 }
 
+TEST(AnswerParser, WhatFollowsABrokenCallIsNoArgument) {
+  EXPECT_EQ(call("<tool_call>{\"name\":\"f\",\"arguments\":x{\"a\":1}}</tool_call>"),
+            (Answer{"", "", {{"f", ""}}, false}));
+}
+
 TEST(AnswerParser, CallsThatMustComeFirstAreTextBehindText) {
   const AnswerRules rules{.syntax = {.thinking = Thinking::kSplit, .calls_first = true}};
   const std::string text = "Text <tool_call>{\"name\":\"f\"}</tool_call>";

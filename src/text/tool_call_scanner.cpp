@@ -19,11 +19,15 @@ std::optional<std::string> string_of(std::string_view literal) {
 
 }  // namespace
 
-bool ToolCallScanner::push(std::string_view text) {
-  for (const char c : text) {
-    if (!step(c)) return false;
+size_t ToolCallScanner::push(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    // What follows a whole call does not undo it.
+    if (is_broken() || (!step(text[i]) && state_ != State::kEnd)) {
+      state_ = State::kBroken;
+      return i + 1;
+    }
   }
-  return true;
+  return text.size();
 }
 
 std::string ToolCallScanner::take_arguments() {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,11 @@ namespace ernie::text {
 // stand, once the name is known; they are not checked beyond their brackets and strings.
 class ToolCallScanner {
  public:
-  // Goes on by some text. False once the text is no tool call; then the scanner is of no use.
-  bool push(std::string_view text);
+  // Goes on by some text; returns how many bytes it took, all of them unless is_broken().
+  size_t push(std::string_view text);
+
+  // Whether the text is no tool call. Then nothing more comes of it.
+  bool is_broken() const { return state_ == State::kBroken; }
 
   bool has_name() const { return !name_.empty(); }
   const std::string& name() const { return name_; }
@@ -21,7 +25,7 @@ class ToolCallScanner {
   bool is_complete() const { return state_ == State::kEnd && has_name(); }
 
  private:
-  enum class State { kBegin, kKey, kInKey, kColon, kValue, kInValue, kCommaOrEnd, kEnd };
+  enum class State { kBegin, kKey, kInKey, kColon, kValue, kInValue, kCommaOrEnd, kEnd, kBroken };
   enum class Sink { kNowhere, kName, kArguments, kArgumentsText };  // of a value's characters
 
   bool step(char c);
