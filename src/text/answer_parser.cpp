@@ -72,7 +72,6 @@ AnswerParser::Delta AnswerParser::push(int32_t id, std::string_view text) {
   // held back of earlier tokens.
   if (text.ends_with(kTagTexts[tag])) text.remove_suffix(kTagTexts[tag].size());
   feed(text, out);
-  add(tags_.flush(), out);
   if (!ended_) on_tag(tag, out);
   return out;
 }
@@ -97,7 +96,7 @@ void AnswerParser::feed(std::string_view text, Delta& out) {
   while (!ended_) {
     StopMatcher::Output piece = tags_.push(rest);
     const Tag tag = piece.matched ? sought_[*piece.matched] : kNoTag;
-    if (tag != kNoTag) tags_.flush();
+    if (tag != kNoTag) tags_.flush();  // for the next push
     add(piece.text, out);
     if (tag == kNoTag || ended_) return;
     on_tag(tag, out);
@@ -112,6 +111,8 @@ void AnswerParser::add(std::string_view text, Delta& out) {
 }
 
 void AnswerParser::on_tag(Tag tag, Delta& out) {
+  add(tags_.flush(), out);  // what looked like another tag
+  if (ended_) return;
   if (!ends_part(tag)) return feed(kTagTexts[tag], out);  // what was read before it was no call
   switch (tag) {
     case kThinkEndTag:
