@@ -1,4 +1,6 @@
 """Anthropic's own client, over /v1/messages."""
+from typing import Literal
+
 import anthropic
 import pydantic
 import pytest
@@ -14,7 +16,7 @@ SUM = [{"role": "user", "content": "What is 17 + 25?"}]
 
 class Place(pydantic.BaseModel):
     north: bool
-    letters: int
+    colour: Literal["red", "green"]
 
 
 @pytest.fixture(scope="session")
@@ -101,14 +103,14 @@ def test_the_tool_runner(client):
     called = []
 
     @anthropic.beta_tool
-    def weather(days: int, rain: bool) -> str:
+    def weather(tomorrow: bool, rain: bool) -> str:
         """The weather.
 
         Args:
-            days: how many days from now
+            tomorrow: whether tomorrow's
             rain: whether to say rain
         """
-        called.append((days, rain))
+        called.append((tomorrow, rain))
         return "rain" if rain else "sun"
 
     runner = client.beta.messages.tool_runner(

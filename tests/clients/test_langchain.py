@@ -1,5 +1,6 @@
 """LangChain's ChatOpenAI."""
 import langchain_core.messages as messages
+import openai
 import pydantic
 import pytest
 from langchain_core.exceptions import ContextOverflowError
@@ -79,9 +80,13 @@ def test_with_structured_output(tiny, method):
     assert isinstance(answer["parsed"], Answer), answer
 
 
-def test_json_mode(tiny):
-    bound = model(tiny, max_tokens=30, extra_body=FAST).bind(response_format={"type": "json_object"})
-    assert bound.invoke("How much is it? Answer in JSON.").content.lstrip().startswith("{")
+def test_json_mode(demo):
+    """Without a schema; the demo model knows no JSON, so that its object may be cut."""
+    bound = model(demo, max_tokens=100, temperature=0, extra_body=FAST).bind(response_format={"type": "json_object"})
+    try:
+        assert bound.invoke("How much is it? Answer in JSON.").content.lstrip().startswith("{")
+    except openai.LengthFinishReasonError as cut:
+        assert cut.completion.choices[0].message.content.lstrip().startswith("{")
 
 
 def test_a_context_too_short_has_its_own_error(tiny):

@@ -14,7 +14,7 @@ TOOL = {"type": "function", "function": {"name": "weather", "description": "The 
 
 
 class Answer(pydantic.BaseModel):
-    number: int
+    number: int = pydantic.Field(ge=0, le=99)
     sure: bool
 
 
@@ -29,8 +29,9 @@ def test_chat(demo, provider):
     assert "42" in answer.choices[0].message.content and answer.usage.completion_tokens > 0
 
 
-def test_reasoning_is_apart(demo):
-    answer = litellm.completion(**at(demo, "hosted_vllm"), messages=SUM, temperature=0)
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
+def test_reasoning_is_apart(demo, provider):
+    answer = litellm.completion(**at(demo, provider), messages=SUM, temperature=0)
     assert answer.choices[0].message.reasoning_content and "42" in answer.choices[0].message.content
 
 
@@ -61,7 +62,7 @@ def test_tools(tiny, provider, stream):
 
 @pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
 def test_structured(tiny, provider):
-    answer = litellm.completion(**at(tiny, provider), messages=SUM, response_format=Answer, max_tokens=1500)
+    answer = litellm.completion(**at(tiny, provider), messages=SUM, response_format=Answer, max_tokens=1500, seed=1)
     assert isinstance(Answer.model_validate_json(answer.choices[0].message.content), Answer)
 
 

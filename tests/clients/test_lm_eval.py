@@ -63,10 +63,7 @@ def test_generate_through_completions(demo, tasks):
 
 
 def test_log_likelihoods(demo, tasks):
-    status, _ = demo.raw.post("/v1/completions", {"prompt": "Hi", "max_tokens": 1, "echo": True, "logprobs": 1},
-                              {"Authorization": f"Bearer {demo.key}"})
-    if status != 200:
-        pytest.skip("the server gives no log-probabilities of an echoed prompt")
     results, samples = evaluate(demo, "local-completions", "sums_chosen", tasks, "/completions",
-                                tokenizer_backend="remote")
+                                tokenizer_backend="remote", tokenized_requests=True, auth_token=demo.key)
     assert len(samples) == len(SUMS) and 0 <= results["acc,none"] <= 1
+    assert all(value < 0 for each in samples for (value, _), in each["resps"]), samples

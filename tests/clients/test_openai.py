@@ -89,7 +89,7 @@ def test_the_event_helper(demo_client):
 
 
 def test_parse(client):
-    answer = client.chat.completions.parse(model="tiny", messages=ASK, response_format=Shape, max_tokens=300, seed=1)
+    answer = client.chat.completions.parse(model="tiny", messages=ASK, response_format=Shape, max_tokens=1500, seed=1)
     shape = answer.choices[0].message.parsed
     assert isinstance(shape, Shape), answer
 
@@ -100,7 +100,7 @@ def test_parse_cut_short(client):
 
 
 def test_parse_streamed(client):
-    with client.chat.completions.stream(model="tiny", messages=ASK, response_format=Shape, max_tokens=300,
+    with client.chat.completions.stream(model="tiny", messages=ASK, response_format=Shape, max_tokens=1500,
                                         seed=2) as stream:
         final = stream.get_final_completion()
     assert isinstance(final.choices[0].message.parsed, Shape), final
@@ -109,7 +109,7 @@ def test_parse_streamed(client):
 def test_tools_parsed_and_answered(client):
     tools = [openai.pydantic_function_tool(Weather)]
     answer = client.chat.completions.parse(model="tiny", messages=ASK, tools=tools, tool_choice="required",
-                                           parallel_tool_calls=False, max_tokens=600, seed=3)
+                                           parallel_tool_calls=False, max_tokens=1500, seed=3)
     message = answer.choices[0].message
     call = message.tool_calls[0]
     assert isinstance(call.function.parsed_arguments, Weather)
@@ -123,7 +123,7 @@ def test_tools_streamed(client):
     named = {"type": "function", "function": {"name": "Weather"}}
     arguments = []
     with client.chat.completions.stream(model="tiny", messages=ASK, tools=[openai.pydantic_function_tool(Weather)],
-                                        tool_choice=named, max_tokens=600, seed=4,
+                                        tool_choice=named, max_tokens=1500, seed=4,
                                         parallel_tool_calls=False) as stream:
         for event in stream:
             if event.type == "tool_calls.function.arguments.done":

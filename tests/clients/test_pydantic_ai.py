@@ -16,7 +16,7 @@ SETTINGS = {"temperature": 0, "extra_body": FAST}
 
 
 class Answer(pydantic.BaseModel):
-    number: int
+    number: int = pydantic.Field(ge=0, le=99)
     sure: bool
 
 
