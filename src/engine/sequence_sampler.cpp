@@ -61,11 +61,13 @@ bool SequenceSampler::next_but_one_waits() const {
 
 SampleSpec SequenceSampler::next(bool one_is_pending) {
   const int32_t index = accepted_ + (one_is_pending ? 1 : 0);
+  // An answer that has a form does not end while it is thought about.
+  const bool too_early = index < params_.min_tokens || (matcher_ && !grammar_begun_);
   SampleSpec spec{.tables = tables_};
   spec.row = {.options = params_.options,
               .position = static_cast<uint64_t>(index),
               .biases = tables_->biases};
-  ban(spec, index < params_.min_tokens ? tables_->banned_early : tables_->banned);
+  ban(spec, too_early ? tables_->banned_early : tables_->banned);
   if (params_.options.has_penalties()) {
     spec.counts = std::make_shared<std::vector<ops::TokenCount>>(counts_);
     spec.row.counts = *spec.counts;

@@ -221,6 +221,19 @@ TEST(SequenceSampler, AGrammarBeginsBehindItsTokenAndNotInsideWhatIsForced) {
   EXPECT_EQ(by_itself.accept(0), Accepted::kStops);
 }
 
+TEST(SequenceSampler, AThoughtBeforeAGrammarDoesNotEndTheAnswer) {
+  SamplingParams params = greedy(20, {0});
+  params.grammar = grammar_of("55");
+  params.grammar_after = 2;
+  SequenceSampler sampler(*prompt({1}), params, toy::kVocab);
+  const auto may_end = [&] { return sampler.next().row.banned_tokens.empty(); };
+  EXPECT_FALSE(may_end());
+  sampler.accept(7);
+  EXPECT_FALSE(may_end());
+  sampler.accept(2);
+  EXPECT_TRUE(may_end()) << "where the grammar allows it";
+}
+
 TEST(SequenceSampler, MinTokensAndBadWordsHoldThroughTheEngine) {
   const auto p = prompt(counting(12));
   const auto free_run = toy::expected(*p, 20);

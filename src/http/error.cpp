@@ -83,6 +83,10 @@ std::string error_body(const Error& error, ErrorForm form) {
                    {"type", anthropic ? anthropic_type(error.kind) : error_type(error.kind)},
                    {"param", or_null(error.param)},
                    {"code", or_null(error.code)}};
+  // Where Anthropic's client looks for what it can work around.
+  if (anthropic && !error.code.empty()) {
+    body["error"].as_object()["details"] = {{"error_code", error.code}};
+  }
   return json::serialize(body);
 }
 

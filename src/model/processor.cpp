@@ -9,6 +9,15 @@
 #include "model/prompt_builder.h"
 
 namespace ernie::model {
+
+Error prompt_too_long(const std::string& how_long, size_t limit, const std::string& param) {
+  return invalid_argument(
+      "this model's maximum context length is " + std::to_string(limit) +
+          " tokens for prompt and answer together (--max-model-len), and the prompt is too long: " +
+          how_long + " tokens; shorten the text or send fewer or smaller pictures",
+      param, "context_length_exceeded");
+}
+
 namespace {
 
 using text::PromptSegment;
@@ -19,10 +28,7 @@ bool is_media(const PromptSegment& segment) {
 }
 
 Error too_long(size_t found, size_t limit) {
-  return invalid_argument("the prompt has at least " + std::to_string(found) +
-                              " tokens, the limit is " + std::to_string(limit) +
-                              "; shorten the text or send fewer or smaller pictures",
-                          "messages", "context_length_exceeded");
+  return prompt_too_long("at least " + std::to_string(found), limit, "messages");
 }
 
 class ErnieProcessor : public Processor {

@@ -72,6 +72,11 @@ struct PreparedMedia {
   int tokens = 0;                  // over all units
 };
 
+// "Prompt is too long" and "maximum context length is N tokens" are what clients look for, in
+// Anthropic's and OpenAI's words, to take a shorter history or another model. `how_long` as in "at
+// least 9".
+Error prompt_too_long(const std::string& how_long, size_t limit, const std::string& param);
+
 // Turns a rendered conversation and its media into the model's input. Thread-safe after
 // construction.
 class Processor {

@@ -164,7 +164,9 @@ TEST(Processor, LimitsAreErrorsThatNameThem) {
   const std::vector<PromptSegment> image{{SegmentKind::kImage, "", 0}};
   EXPECT_THAT(message(processor->process(image, {}, kNoLimit)), HasSubstr("item 0 of the 0"));
   const std::vector<PreparedMedia> media{*testing::prepare(*processor, false, {picture(280, 280)})};
-  EXPECT_THAT(message(processor->process(image, media, 99)), HasSubstr("the limit is 99"));
+  EXPECT_THAT(message(processor->process(image, media, 99)),
+              AllOf(HasSubstr("maximum context length is 99 tokens"),
+                    HasSubstr("prompt is too long: at least 100 tokens")));
   EXPECT_TRUE(processor->process(image, media, 100).ok());
   const std::vector<PromptSegment> text{{SegmentKind::kUser, std::string(5000, 'x'), 0}};
   const auto long_text = processor->process(text, {}, 10);

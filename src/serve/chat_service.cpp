@@ -165,6 +165,12 @@ class ChatServiceImpl : public ChatService {
     return parts_.tokenizer->decode(ids, false);
   }
   int vocab_size() const override { return parts_.vocab_size; }
+  SpecialTokens special_tokens() const override {
+    const text::Tokenizer& all = *parts_.tokenizer;
+    const auto text = [&](std::optional<int32_t> id) { return id ? all.token_text(*id) : ""; };
+    return {text(all.bos_id()), text(all.eos_id()), text(all.pad_id()),
+            text(all.unk_id()), text(all.cls_id()), text(all.sep_id())};
+  }
 
  private:
   struct Begun {

@@ -63,6 +63,11 @@ struct ServiceConfig {
   int media_threads = 8;  // for requests with media; they mostly wait for fetches
 };
 
+// The tokens with a role, by their names in tokenizer_config.json; empty: the vocabulary has none.
+struct SpecialTokens {
+  std::string bos, eos, pad, unk, cls, sep;
+};
+
 struct RequestRecord {
   engine::RequestStats stats;
   std::string finish_reason;  // "stop", "length", "cancelled" or "error"
@@ -105,6 +110,7 @@ class ChatService {
   virtual Result<std::vector<int32_t>> encode(std::string_view text) const = 0;
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   virtual int vocab_size() const = 0;
+  virtual SpecialTokens special_tokens() const = 0;
 
   virtual const ServiceConfig& config() const = 0;
 };

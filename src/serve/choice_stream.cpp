@@ -62,7 +62,9 @@ std::optional<Delta> ChoiceStream::push(const engine::TokenEvent& event) {
   }
   if (event.is_stop) return std::nullopt;  // finish() follows
 
-  add(parser_.push(event.token, detokenizer_.push(event.token)));
+  std::string text = parser_.is_tag(event.token) ? detokenizer_.flush() : std::string();
+  text += detokenizer_.push(event.token);
+  add(parser_.push(event.token, text));
   if (parser_.has_ended()) return end(engine::FinishReason::kStop);
   return take(false);
 }

@@ -95,6 +95,16 @@ TEST(ChoiceStream, ThinkingIsSplitOffAndCounted) {
   EXPECT_EQ(stream.generated_tokens(), static_cast<int>(tokens.size()) + 1);
 }
 
+TEST(ChoiceStream, ACharacterThatTheEndOfThinkingCutsIsThinking) {
+  for (const bool skip : {true, false}) {
+    const Seen seen =
+        run(make_stream({.skip_special_tokens = skip}, /*thinking=*/true),
+            ids("hm") + std::vector<int32_t>{id("<0xE5>"), id("</think>")} + ids("{}"));
+    EXPECT_EQ(seen.reasoning, "hm\uFFFD") << skip;
+    EXPECT_EQ(seen.content, "{}") << skip;
+  }
+}
+
 TEST(ChoiceStream, PlainTextIsContent) {
   ChoiceStream stream(*tiny_tokenizer(), {*tiny_tokenizer(), ids("<think>"), {}},
                       {.skip_special_tokens = false});

@@ -2,16 +2,14 @@
 
 #include <utility>
 
+#include "model/processor.h"
 #include "serve/media_items.h"
 
 namespace ernie::serve {
 namespace {
 
 Error too_long(const std::string& how_long, int max_model_len, const std::string& param) {
-  return invalid_argument(
-      "the prompt has " + how_long + " tokens, but prompt and answer together may have " +
-          std::to_string(max_model_len) + " (--max-model-len); shorten the prompt",
-      param, "context_length_exceeded");
+  return model::prompt_too_long(how_long, static_cast<size_t>(max_model_len), param);
 }
 
 // Requests without a salt share one.

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/hash.h"
+#include "model/processor.h"
 #include "text/answer_syntax.h"
 
 namespace ernie::serve {
@@ -67,14 +68,6 @@ uint64_t random_seed() {
   return (uint64_t{device()} << 32 | device()) & 0x7fffffffffffffffull;
 }
 
-Error context_error(int prompt_tokens, const SamplingContext& context) {
-  return invalid_argument("the prompt has " + std::to_string(prompt_tokens) +
-                              " tokens, but prompt and answer together may have " +
-                              std::to_string(context.max_model_len) +
-                              " (--max-model-len); shorten the prompt",
-                          "messages", "context_length_exceeded");
-}
-
 }  // namespace
 
 Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& options,
@@ -84,7 +77,10 @@ Result<engine::SamplingParams> make_sampling_params(const GenerationOptions& opt
   const GenerationDefaults& defaults = *context.defaults;
   const int prompt_tokens = static_cast<int>(prompt.size());
   const int room = context.max_model_len - prompt_tokens;
-  if (room < 1) return context_error(prompt_tokens, context);
+  if (room < 1) {
+    return model::prompt_too_long(std::to_string(prompt_tokens),
+                                  static_cast<size_t>(context.max_model_len), "messages");
+  }
   if (options.min_tokens >= room) {
     return invalid_argument("min_tokens is " + std::to_string(options.min_tokens) +
                                 ", but after a prompt of " + std::to_string(prompt_tokens) +

@@ -263,6 +263,7 @@ TEST_F(Sampling, APromptThatLeavesNoRoomIsRefused) {
       {tiny_tokenizer().get(), &defaults_, kVocab, kMaxLen, max_logprobs_, limits_});
   ASSERT_FALSE(params);
   EXPECT_EQ(params.error().code, "context_length_exceeded");
+  EXPECT_NE(params.error().message.find("prompt is too long"), std::string::npos);
 }
 
 }  // namespace

@@ -30,6 +30,11 @@ AnswerParser::AnswerParser(const Tokenizer& tokenizer, std::span<const int32_t> 
   look_for(thinks ? Part::kThinking : Part::kContent);
 }
 
+AnswerParser::Tag AnswerParser::tag_of(int32_t id) const {
+  const auto found = std::find(std::begin(ids_), std::end(ids_), id);
+  return found == std::end(ids_) ? kNoTag : static_cast<Tag>(found - std::begin(ids_));
+}
+
 // Whether a tag means anything in the present part.
 bool AnswerParser::ends_part(Tag tag) const {
   switch (tag) {
@@ -62,8 +67,7 @@ void AnswerParser::look_for(Part part) {
 
 AnswerParser::Delta AnswerParser::push(int32_t id, std::string_view text) {
   Delta out;
-  const auto found = std::find(std::begin(ids_), std::end(ids_), id);
-  const auto tag = found == std::end(ids_) ? kNoTag : static_cast<Tag>(found - std::begin(ids_));
+  const Tag tag = tag_of(id);
   if (!ends_part(tag)) {
     feed(text, out);
     return out;

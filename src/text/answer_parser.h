@@ -54,6 +54,8 @@ class AnswerParser {
   // The end of the output; `text` is what DetokenStream::flush() gave.
   Delta flush(std::string_view text = {});
 
+  // Whether this token ends what is being read, so that no character goes on behind it.
+  bool is_tag(int32_t id) const { return ends_part(tag_of(id)); }
   // Whether output counts as thinking (and against reasoning_max_tokens).
   bool is_thinking() const { return part_ == Part::kThinking; }
   // Whether the answer has ended by a stop string or its only call. No push after that.
@@ -75,6 +77,7 @@ class AnswerParser {
     kTags
   };
 
+  Tag tag_of(int32_t id) const;
   bool ends_part(Tag tag) const;
   void look_for(Part part);
   void feed(std::string_view text, Delta& out);

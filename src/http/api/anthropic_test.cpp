@@ -145,7 +145,7 @@ TEST(Anthropic, ErrorsHaveItsForm) {
   EXPECT_EQ(writer->status(), 400);
   EXPECT_EQ(json::parse(error_body({ErrorKind::kTooLarge, "m", "p", "c"}, ErrorForm::kAnthropic)),
             json::parse(R"({"type":"error","error":{"message":"m","type":"request_too_large",
-                            "param":"p","code":"c"}})"));
+                            "param":"p","code":"c","details":{"error_code":"c"}}})"));
   for (const auto& [fields, param] : std::vector<std::pair<std::string, std::string>>{
            {R"("messages":[{"role":"user","content":"x"}])", "max_tokens"},
            {R"("max_tokens":5)", "messages"},
@@ -165,6 +165,20 @@ TEST(Anthropic, ErrorsHaveItsForm) {
     const auto parsed = parse_anthropic(*parse_json_object("{" + fields + "}"));
     ASSERT_FALSE(parsed) << fields;
     EXPECT_EQ(parsed.error().param, param) << parsed.error().message;
+  }
+}
+
+// Upon this very code the official client's tool runner, which asks for such threads, sends whole
+// conversations instead.
+TEST(Anthropic, ConversationsHeldByTheServerAreRefusedSoThatClientsHoldThem) {
+  Api api(serve::always(stopped("a")));
+  EXPECT_EQ(api.post("/v1/messages", body_with(R"(,"thread":null)"))->status(), 200);
+  for (const char* thread :
+       {R"({"type":"create"})", R"({"type":"continue","previous_message_id":"m"})"}) {
+    const auto writer = api.post("/v1/messages", body_with(R"(,"thread":)" + std::string(thread)));
+    EXPECT_EQ(writer->status(), 400);
+    const json::value body = writer->json();
+    EXPECT_EQ(body.at("error").at("code"), json::value("thread_unsupported_request"));
   }
 }
 

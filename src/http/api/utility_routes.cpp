@@ -156,6 +156,12 @@ void register_utilities(Router& router, ApiContext api) {
   auto context = std::make_shared<const ApiContext>(std::move(api));
   const RouteOptions inference{.requires_json = true, .is_inference = true};
   router.add("POST", "/tokenize", inference, on_pool(context, serve_tokenize));
+  router.add("GET", "/tokenizer_info", {},
+             [context](const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
+               writer->send(200, kJson,
+                            tokenizer_info(context->service->special_tokens(),
+                                           context->service->vocab_size()));
+             });
   router.add("POST", "/detokenize", inference, on_pool(context, serve_detokenize));
   router.add("POST", "/v1/chat/completions/render", inference,
              on_pool(context, serve_rendered_chat));

@@ -102,6 +102,16 @@ TEST_F(UtilityRoutes, TextsLongerThanTheContextAreRefusedAsPromptsAre) {
   }
 }
 
+// lm-eval measures log-likelihoods with a server's own tokenizer if it has these.
+TEST_F(UtilityRoutes, TokenizerInfoNamesTheSpecialTokens) {
+  const json::value info = api_.get("/tokenizer_info")->json();
+  EXPECT_EQ(info.at("bos_token"), json::value("<s>"));
+  EXPECT_EQ(info.at("eos_token"), json::value("</s>"));
+  EXPECT_EQ(info.at("cls_token"), json::value("<|begin_of_sentence|>"));
+  const std::string eos = R"({"add_special_tokens":false,"prompt":"</s>"})";
+  EXPECT_EQ(api_.post("/tokenize", eos)->json().at("count"), json::value(1));
+}
+
 TEST_F(UtilityRoutes, DetokenizeShowsSpecialTokensToo) {
   const std::string text = "<|begin_of_sentence|>a red dog</think>";
   const std::string ids = json::serialize(id_list(serve::ids(text)));

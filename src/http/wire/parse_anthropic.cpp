@@ -236,6 +236,11 @@ Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
   for (const char* key : {"container", "mcp_servers", "context_management"}) {
     fields.refuse(key, "this server cannot do it");
   }
+  if (fields.value("thread")) {
+    // The code tells the client to send whole conversations from now on.
+    fields.fail("thread", "is not supported: this server holds no conversations",
+                "thread_unsupported_request");
+  }
   for (const char* key : {"metadata", "service_tier", "betas", "inference_geo"}) fields.value(key);
 
   const json::array* messages = fields.array("messages");

@@ -56,6 +56,19 @@ std::string tokenize_answer(std::span<const int32_t> tokens,
   return out + "]}";
 }
 
+std::string tokenizer_info(const serve::SpecialTokens& tokens, int vocab_size) {
+  const auto or_null = [](const std::string& text) {
+    return text.empty() ? json::value(nullptr) : json::value(text);
+  };
+  return json::serialize(json::object{{"bos_token", or_null(tokens.bos)},
+                                      {"eos_token", or_null(tokens.eos)},
+                                      {"pad_token", or_null(tokens.pad)},
+                                      {"unk_token", or_null(tokens.unk)},
+                                      {"cls_token", or_null(tokens.cls)},
+                                      {"sep_token", or_null(tokens.sep)},
+                                      {"vocab_size", vocab_size}});
+}
+
 std::string detokenize_answer(std::string_view prompt) {
   return fmt::format(R"({{"prompt":{}}})", json_string(prompt));
 }
