@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "grammar/test_support.h"
+#include "grammar/vocabulary.h"
 
 namespace ernie::grammar {
 namespace {
@@ -62,7 +63,7 @@ TEST(ToolCalls, AnAnswerHasItsFormatOrCalls) {
 
 TEST(ToolCalls, TagsMayBeTokens) {
   Vocabulary vocabulary = byte_vocabulary();
-  vocabulary.bytes.insert(vocabulary.bytes.end(), {"\xFE", "\xFF"});
+  vocabulary.bytes.insert(vocabulary.bytes.end(), {kCallBeginBytes, kCallEndBytes});
   for (const bool required : {true, false}) {
     GrammarSpec spec = calls(required);
     spec.calls->begin_token = 257;
@@ -82,6 +83,33 @@ TEST(ToolCalls, TagsMayBeTokens) {
     EXPECT_EQ(allowed_tokens(matcher, vocabulary.bytes.size()), (std::set<int32_t>{258}));
     ASSERT_TRUE(matcher.accept(258));
     EXPECT_TRUE(matcher.is_complete());
+  }
+}
+
+TEST(ToolCalls, TagsThatAreTokensStandInNoText) {
+  Vocabulary vocabulary = byte_vocabulary();
+  vocabulary.bytes.insert(vocabulary.bytes.end(), {kCallBeginBytes, kCallEndBytes});
+  GrammarSpec required = calls(true);
+  required.calls->begin_token = 257;
+  required.calls->end_token = 258;
+  GrammarCompiler compiler(vocabulary, 0);
+  for (const GrammarSpec& spec : {required, schema_spec(R"({"type": "string"})"), regex_spec(".*"),
+                                  GrammarSpec{GrammarKind::kEbnf, "root ::= [^a]*"}}) {
+    // Within a character, too, of which some bytes are there.
+    for (const std::string begun : {"", "b", "\xE5", "\xE5\xA4", "\xF0", "\xF0\x9F\x98"}) {
+      GrammarMatcher matcher(*compiler.compile(spec, kNotCancelled));
+      std::string text = begun;
+      if (spec.calls) {
+        ASSERT_TRUE(matcher.accept(257));
+        text = "\n{\"name\": \"now\", \"arguments\": {\"" + begun;
+      } else if (spec.kind == GrammarKind::kJsonSchema) {
+        text = '"' + begun;
+      }
+      for (const char byte : text) ASSERT_TRUE(matcher.accept(byte_token(byte))) << text;
+      const auto allowed = allowed_tokens(matcher, vocabulary.bytes.size());
+      EXPECT_FALSE(allowed.contains(257) || allowed.contains(258)) << text;
+      EXPECT_FALSE(matcher.accept(257) || matcher.accept(258)) << text;
+    }
   }
 }
 

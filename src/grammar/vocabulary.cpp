@@ -15,8 +15,8 @@ Vocabulary make_vocabulary(const text::Tokenizer& tokenizer, size_t logits,
     const auto token = static_cast<int32_t>(id);
     if (!tokenizer.is_special(token)) vocabulary.bytes[id] = tokenizer.token_bytes(token);
   }
-  // Bytes that no text has.
-  for (const auto& [tag, bytes] : {std::pair(text::kCallBegin, "\xFE"), {text::kCallEnd, "\xFF"}}) {
+  for (const auto& [tag, bytes] :
+       {std::pair(text::kCallBegin, kCallBeginBytes), {text::kCallEnd, kCallEndBytes}}) {
     const auto id = tokenizer.id_of(tag);
     if (id && static_cast<size_t>(*id) < logits) vocabulary.bytes[*id] = bytes;
   }

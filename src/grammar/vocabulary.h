@@ -8,11 +8,16 @@
 
 namespace ernie::grammar {
 
+// What stands for the tags of tool calls, which grammars name by their tokens. No text has it: a
+// character has at most three bytes that continue it.
+inline constexpr const char* kCallBeginBytes = "\x80\x80\x80\x80\x80";
+inline constexpr const char* kCallEndBytes = "\x80\x80\x80\x80\x80\x80";
+
 // The tokens that a grammar can be spelled with.
 struct Vocabulary {
   // The bytes of each token id, one for each logit. Empty for what a grammar never spells: special
-  // tokens and ids without a token. The tags of tool calls, which a grammar names by id, are not
-  // empty.
+  // tokens and ids without a token. Tags of tool calls have kCallBeginBytes
+  // and kCallEndBytes.
   std::vector<std::string> bytes;
   // Tokens that end an answer; allowed only where the grammar is complete.
   std::vector<int32_t> stop_ids;

@@ -205,8 +205,10 @@ void AnswerParser::end_call(std::string_view tag, Delta& out) {
     return give_back_call({}, out);
   }
   ++next_call_;
-  if (call_.is_complete()) ++calls_;
-  ended_ = rules_.one_call;
+  if (call_.is_complete()) {
+    ++calls_;
+    ended_ = rules_.one_call;
+  }
   trims_ = true;
   look_for(Part::kContent);
 }

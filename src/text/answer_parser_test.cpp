@@ -236,6 +236,14 @@ TEST(AnswerParser, CallsThatMustComeFirstAreTextBehindText) {
             (Answer{"", "", {{"f", "{}"}}, true}));
 }
 
+TEST(AnswerParser, ACallThatIsCutDoesNotEndTheAnswer) {
+  const Tokenizer& tokenizer = toy_tokenizer();
+  AnswerParser parser(tokenizer, {}, {.syntax = kSplit, .tool_calls = true, .one_call = true});
+  parser.push(-1, "<tool_call>{\"name\":\"f\",\"arguments\":{");
+  parser.flush();
+  EXPECT_FALSE(parser.has_ended());
+}
+
 TEST(AnswerParser, OneCallMayEndTheAnswer) {
   EXPECT_EQ(call("<tool_call>{\"name\":\"f\"}</tool_call>\n<tool_call>{\"name\":\"g\"}</tool_call>",
                  {.syntax = kSplit, .one_call = true}),

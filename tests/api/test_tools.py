@@ -5,10 +5,10 @@ import pytest
 
 from conftest import expect, picture
 
-WEATHER = {"type": "function", "function": {"name": "weather", "description": "The weather of a city", "parameters": {
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {
     "type": "object", "additionalProperties": False, "required": ["city", "days"],
     "properties": {"city": {"enum": ["Bonn", "Köln"]}, "days": {"type": "integer", "minimum": 1, "maximum": 9}}}}}
-NOW = {"type": "function", "function": {"name": "now"}}
+NOW = {"type": "function", "function": {"name": "now", "parameters": {"maxProperties": 0}}}
 FIELDS = {"tools": [WEATHER, NOW], "enable_thinking": False, "temperature": 1.2, "max_tokens": 200}
 ASK = [{"role": "user", "content": "How is the weather in Bonn?"}]
 
