@@ -33,12 +33,12 @@ std::string take_flag(std::vector<std::string>& args, const std::string& brief,
                       const std::string& name) {
   for (size_t i = 0; i < args.size(); ++i) {
     if (args[i].starts_with(name + "=")) {
-      const std::string value = args[i].substr(name.size() + 1);
+      std::string value = args[i].substr(name.size() + 1);
       args.erase(args.begin() + static_cast<std::ptrdiff_t>(i));
       return value;
     }
     if ((args[i] == brief || args[i] == name) && i + 1 < args.size()) {
-      const std::string value = args[i + 1];
+      std::string value = args[i + 1];
       const auto at = args.begin() + static_cast<std::ptrdiff_t>(i);
       args.erase(at, at + 2);
       return value;

@@ -36,7 +36,7 @@ std::string new_call_id() {
 ChoiceStream::ChoiceStream(const text::Tokenizer& tokenizer, text::AnswerParser parser,
                            ChoiceOptions options)
     : tokenizer_(&tokenizer),
-      options_(std::move(options)),
+      options_(options),
       detokenizer_(tokenizer, options_.skip_special_tokens),
       parser_(std::move(parser)) {
   pending_.index = options_.index;

@@ -101,7 +101,7 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
 }
 
 // A call as templates take it: the arguments are JSON text.
-json::object call_value(FieldReader& function, std::string id) {
+json::object call_value(FieldReader& function, const std::string& id) {
   auto called = function.string("name", kMaxName);
   if (!called) function.fail("name", "is missing", "missing_required_parameter");
   const json::value* arguments = function.value("arguments");
@@ -110,9 +110,9 @@ json::object call_value(FieldReader& function, std::string id) {
     text =
         arguments->is_string() ? std::string(arguments->as_string()) : json::serialize(*arguments);
   }
-  return {{"id", std::move(id)},
+  return {{"id", id},
           {"type", "function"},
-          {"function", {{"name", called.value_or("")}, {"arguments", std::move(text)}}}};
+          {"function", {{"name", called.value_or("")}, {"arguments", text}}}};
 }
 
 // The calls of a past answer: a list, or one in the older form; null if there are none.

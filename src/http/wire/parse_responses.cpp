@@ -42,7 +42,7 @@ class ItemReader {
 
  private:
   static std::string role_of(FieldReader& item) {
-    const std::string role = item.string("role", 64).value_or("");
+    std::string role = item.string("role", 64).value_or("");
     if (role == "user" || role == "system" || role == "assistant") return role;
     if (role == "developer") return "system";
     item.fail("role",

@@ -56,7 +56,7 @@ Result<ParsedTokenize> parse_tokenize(const json::object& body) {
     if (auto s = parse_chat_form(body, fields.unread_keys(), &out); !s) return s.error();
     return out;
   }
-  out.prompt = std::move(*prompt);
+  out.prompt = *prompt;
   out.unknown_fields = fields.unread_keys();
   return out;
 }
