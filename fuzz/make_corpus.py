@@ -59,6 +59,8 @@ def chats():
 
 def anthropic_messages():
     yield {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    yield {"max_tokens": 5, "messages": [{"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]}]}
+    yield {"max_tokens": 5, "messages": [{"role": "user", "content": []}]}
     yield {"max_tokens": 5, "system": [{"type": "text", "text": "S"}], "stop_sequences": ["a"], "stream": True,
            "thinking": {"type": "enabled", "budget_tokens": 2}, "tools": [{"name": "see", "input_schema": {"type": "object"}}],
            "tool_choice": {"type": "tool", "name": "see", "disable_parallel_tool_use": True},

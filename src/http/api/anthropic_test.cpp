@@ -117,6 +117,35 @@ TEST(Anthropic, AConversationWithCallsPicturesAndThoughts) {
   EXPECT_EQ(messages[4].parts[0].text, "and now?");
 }
 
+// A message without a block that counts used to end the process.
+TEST(Anthropic, AMessageMayBeEmpty) {
+  Api api(serve::always(stopped("a")));
+  for (const char* message :
+       {R"({"role":"user","content":[]})", R"({"role":"assistant","content":[]})",
+        R"({"role":"assistant","content":[{"type":"redacted_thinking","data":"x"}]})"}) {
+    const std::string body = R"({"max_tokens":5,"messages":[)" + std::string(message) + "]}";
+    EXPECT_EQ(api.post("/v1/messages", body)->status(), 200) << message;
+  }
+}
+
+TEST(Anthropic, BlocksStandWhereTheyBelong) {
+  const auto param = [](const std::string& role, const std::string& block) {
+    const auto parsed = parse_anthropic(*parse_json_object(
+        R"({"max_tokens":5,"messages":[{"role":")" + role + R"(","content":[)" + block + "]}]}"));
+    return parsed ? "" : parsed.error().param;
+  };
+  const std::string call = R"({"type":"tool_use","id":"c","name":"see","input":{}})";
+  const std::string result = R"({"type":"tool_result","tool_use_id":"c","content":"r"})";
+  EXPECT_EQ(param("assistant", call), "");
+  EXPECT_EQ(param("user", result), "");
+  EXPECT_EQ(param("user", call), "messages[0].content[0].type");
+  EXPECT_EQ(param("assistant", result), "messages[0].content[0].type");
+  for (const std::string& inner : {call, result}) {
+    EXPECT_EQ(param("user", R"({"type":"tool_result","content":[)" + inner + "]}"),
+              "messages[0].content[0].content[0].type");
+  }
+}
+
 TEST(Anthropic, ChoicesOfToolsAreObeyed) {
   const auto use = [](const std::string& choice) {
     const auto parsed = parse_anthropic(

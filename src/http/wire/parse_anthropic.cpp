@@ -21,6 +21,7 @@ class BlockReader {
       : role_(std::move(role)), out_(out) {}
 
   Status read(const json::value& content, const std::string& name) {
+    open();
     if (content.is_string()) {
       message().parts.push_back({text::PartKind::kText, std::string(content.as_string()), {}});
       return {};
@@ -37,9 +38,9 @@ class BlockReader {
       }
       FieldReader block(blocks[i].as_object(), place + ".");
       const std::string type = block.string("type", 64).value_or("");
-      if (type == "tool_result") {
+      if (type == "tool_result" && role_ == "user") {
         if (Status s = read_result(block, place); !s) return s;
-      } else if (type == "tool_use") {
+      } else if (type == "tool_use" && role_ == "assistant") {
         read_call(block);
       } else if (type == "thinking" && role_ == "assistant") {
         message().reasoning_content += block.string("thinking", kMaxText).value_or("");
@@ -52,9 +53,12 @@ class BlockReader {
   }
 
  private:
+  void open() {
+    out_.push_back({.role = role_});
+    is_open_ = true;
+  }
   text::ChatMessage& message() {
-    if (!open_) out_.push_back({.role = role_});
-    open_ = true;
+    if (!is_open_) open();
     return out_.back();
   }
 
@@ -68,7 +72,8 @@ class BlockReader {
     } else {
       block.fail("type",
                  "is " + describe(json::value(type)) +
-                     "; known types are text, image, tool_use, tool_result and thinking",
+                     "; here stand text and image, in an answer also tool_use and thinking, behind "
+                     "calls tool_result",
                  "unsupported_parameter");
     }
   }
@@ -108,7 +113,9 @@ class BlockReader {
   }
 
   Status read_result(FieldReader& block, const std::string& place) {
-    open_ = false;
+    // Nothing before it: the message is that of the results alone.
+    if (is_open_ && out_.back().parts.empty()) out_.pop_back();
+    is_open_ = false;
     text::ChatMessage result{.role = "tool"};
     result.tool_call_id = block.string("tool_use_id", kMaxName).value_or("");
     const bool failed = block.boolean("is_error").value_or(false);
@@ -126,7 +133,7 @@ class BlockReader {
 
   const std::string role_;
   std::vector<text::ChatMessage>& out_;
-  bool open_ = false;  // the last message may take more parts
+  bool is_open_ = false;  // the last message may take more parts
 };
 
 Status read_messages(const json::array& messages, std::vector<text::ChatMessage>& out) {
@@ -253,7 +260,7 @@ Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
   if (Status s = read_messages(*messages, request.chat.messages); !s) return s.error();
   // An answer that the client has begun goes on.
   const text::ChatMessage& last = request.chat.messages.back();
-  if (last.role == "assistant" && last.tool_calls.is_null()) {
+  if (last.role == "assistant" && last.tool_calls.is_null() && !last.parts.empty()) {
     request.chat.continue_final_message = true;
     request.chat.add_generation_prompt = false;
   }
