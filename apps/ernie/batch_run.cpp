@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
 #include <chrono>
@@ -18,6 +19,7 @@
 #include "base/result.h"
 #include "http/error.h"
 #include "http/message.h"
+#include "http/wire/field_reader.h"
 #include "http/wire/parse.h"
 
 namespace ernie::app {
@@ -28,16 +30,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kProgressPause = 2s;
 constexpr int kRateLimited = 429;
-
-const json::value* member(const json::object& object, std::string_view key) {
-  const json::value* value = object.if_contains(key);
-  return value && !value->is_null() ? value : nullptr;
-}
-
-std::string string_member(const json::object& object, std::string_view key) {
-  const json::value* value = member(object, key);
-  return value && value->is_string() ? std::string(value->as_string()) : "";
-}
+constexpr size_t kMaxIdBytes = 1024;
 
 std::ifstream open_input(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
@@ -45,35 +38,46 @@ std::ifstream open_input(const std::string& path) {
   return in;
 }
 
-// Why a line is no request; empty if it is one.
-std::string fault_of(const std::string& line, std::set<std::string>& ids) {
-  const auto parsed = http::parse_json_object(line);
-  if (!parsed) return "is no JSON object: " + parsed.error().message;
-  const std::string id = string_member(*parsed, "custom_id");
-  if (id.empty()) return "needs a \"custom_id\", a string";
-  if (!ids.insert(id).second) return "has the custom_id \"" + id + "\" of an earlier line";
-  if (string_member(*parsed, "method") != "POST") return "needs \"method\": \"POST\"";
-  if (string_member(*parsed, "url").empty()) return "needs a \"url\" such as /v1/chat/completions";
-  const json::value* body = member(*parsed, "body");
-  if (!body || !body->is_object()) return "needs a \"body\", an object";
-  const json::value* stream = member(body->as_object(), "stream");
-  if (stream && *stream != false) return "cannot be streamed: leave \"stream\" out";
-  return {};
-}
-
 bool is_blank(const std::string& line) {
   return line.find_first_not_of(" \t\r") == std::string::npos;
 }
 
-// One request of the batch: waits for its answer.
+// One request of the batch, and its answer.
 struct Line {
   std::string id;
   std::string url;
   std::string body;
   std::string request_id;
+  bool alone = false;  // nothing else ran when it began
   int status = 0;
   std::string answer;  // JSON
 };
+
+Result<Line> read_line(const std::string& text) {
+  const auto object = http::parse_json_object(text);
+  if (!object) return object.error();
+  http::FieldReader fields(*object);
+  const auto required = [&](const char* key, std::optional<std::string> value) {
+    if (!value) fields.fail(key, "is missing", "missing_required_parameter");
+    return value.value_or("");
+  };
+  Line line;
+  line.id = required("custom_id", fields.string("custom_id", kMaxIdBytes));
+  const std::string method = fields.string("method", 16).value_or("POST");
+  if (method != "POST") fields.fail("method", "should be POST");
+  line.url = required("url", fields.string("url", kMaxIdBytes));
+  const json::object* body = fields.object("body");
+  if (!body) {
+    fields.fail("body", "is missing", "missing_required_parameter");
+  } else {
+    http::FieldReader inner(*body, "body.");
+    inner.refuse("stream", "answers go into a file");
+    fields.adopt(inner);
+    line.body = json::serialize(*body);
+  }
+  if (Status s = fields.status(); !s) return s.error();
+  return line;
+}
 
 // What runs, and what has ended.
 class Running {
@@ -84,10 +88,10 @@ class Running {
   }
   void end(Line line) {
     std::lock_guard lock(mutex_);
-    --running_;
     ended_.push_back(std::move(line));
     changed_.notify_all();
   }
+  // With those whose answers were not taken yet.
   size_t count() {
     std::lock_guard lock(mutex_);
     return running_;
@@ -96,6 +100,7 @@ class Running {
   std::vector<Line> take() {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, 100ms, [&] { return !ended_.empty(); });
+    running_ -= ended_.size();
     return std::exchange(ended_, {});
   }
 
@@ -145,6 +150,7 @@ void begin(Line line, const http::Router& router, const BatchOptions& options, s
                             .body_bytes = *options.memory.held->acquire(0),
                             .request_id = fmt::format("batch-{}", number)};
   line.request_id = request.request_id;
+  line.alone = running->count() == 0;
   const http::Route* route = router.find("POST", line.url);
   running->begin();
   auto writer = std::make_shared<LineWriter>(std::move(line), running);
@@ -176,8 +182,14 @@ BatchPlan plan_batch(const BatchFiles& files) {
   std::string line;
   for (size_t number = 1; std::getline(in, line); ++number) {
     if (is_blank(line)) continue;
-    if (const std::string fault = fault_of(line, ids); !fault.empty()) {
-      throw StartError(fmt::format("{}, line {}: {}", files.input, number, fault));
+    const auto request = read_line(line);
+    if (!request) {
+      throw StartError(
+          fmt::format("{}, line {}: {}", files.input, number, request.error().message));
+    }
+    if (!ids.insert(request->id).second) {
+      throw StartError(fmt::format("{}, line {}: custom_id is \"{}\", which an earlier line has",
+                                   files.input, number, request->id));
     }
     ++plan.lines;
   }
@@ -187,7 +199,8 @@ BatchPlan plan_batch(const BatchFiles& files) {
   uintmax_t whole = 0;
   while (out && std::getline(out, line) && !out.eof()) {
     const auto parsed = http::parse_json_object(line);
-    const std::string id = parsed ? string_member(*parsed, "custom_id") : "";
+    std::string id;
+    if (parsed) id = http::FieldReader(*parsed).string("custom_id", kMaxIdBytes).value_or("");
     if (!ids.contains(id)) {
       throw StartError(
           fmt::format("{}: holds a line that answers none of {}; give another --output-file",
@@ -220,11 +233,8 @@ BatchResult run_batch(const BatchFiles& files, const BatchPlan& plan, const http
     std::string text;
     while (std::getline(in, text)) {
       if (is_blank(text)) continue;
-      const json::object request = *http::parse_json_object(text);
-      std::string id = string_member(request, "custom_id");
-      if (plan.done.contains(id)) continue;
-      return Line{std::move(id), string_member(request, "url"),
-                  json::serialize(request.at("body"))};
+      Line line = *read_line(text);
+      if (!plan.done.contains(line.id)) return line;
     }
     return std::nullopt;
   };
@@ -243,9 +253,8 @@ BatchResult run_batch(const BatchFiles& files, const BatchPlan& plan, const http
     }
     if (options.stop() && running->count() == 0) break;
     for (Line& line : running->take()) {
-      const size_t others = running->count();
-      if (line.status == kRateLimited && others > 0) {
-        room = others;  // until one more has ended
+      if (line.status == kRateLimited && !line.alone) {
+        room = std::max<size_t>(running->count(), 1);  // until one more has ended
         again.push_back(std::move(line));
         continue;
       }

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <utility>
 
+#include "base/percent.h"
 #include "grammar/json_text.h"
 #include "grammar/to_ebnf.h"
 #include "text/utf8.h"
@@ -77,21 +77,6 @@ std::string pointer_token(std::string_view name) {
     }
   }
   return token;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    unsigned value = 0;
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::from_chars(&text[i + 1], &text[i + 1] + 2, value, 16).ptr == &text[i + 1] + 2) {
-      out += static_cast<char>(value);
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
 }
 
 size_t characters(std::string_view text) {
@@ -218,7 +203,7 @@ std::optional<SchemaRef> SchemaReader::resolve(const SchemaRef& schema) {
     fail(schema, fmt::format("$ref \"{}\" does not point into the schema (#/…)", uri));
     return std::nullopt;
   }
-  const std::string pointer = percent_decoded(uri.substr(1));
+  const std::string pointer = percent_decoded(uri.substr(1)).value_or(std::string(uri.substr(1)));
   boost::system::error_code code;
   const json::value* target = root_.find_pointer(pointer, code);
   if (code || target == nullptr) {

@@ -8,10 +8,10 @@
 
 namespace ernie::grammar {
 
-// What stands for the tags of tool calls, which grammars name by their tokens. No text has it: a
-// character has at most three bytes that continue it.
-inline constexpr const char* kCallBeginBytes = "\x80\x80\x80\x80\x80";
-inline constexpr const char* kCallEndBytes = "\x80\x80\x80\x80\x80\x80";
+// What stands for the tags of tool calls, which grammars name by their tokens: bytes that UTF-8
+// does not have.
+inline constexpr const char* kCallBeginBytes = "\xFE";
+inline constexpr const char* kCallEndBytes = "\xFF";
 
 // The tokens that a grammar can be spelled with.
 struct Vocabulary {

@@ -9,11 +9,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 
+#include "base/percent.h"
 #include "media/http_url.h"
 
 namespace ernie::media {
@@ -45,25 +45,6 @@ Error unreadable(const char* detail) {
                           "media_fetch_failed");
 }
 
-// Undoes %XX; false for a malformed escape or a NUL.
-bool percent_decode(std::string_view text, std::string& out) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    char c = text[i];
-    if (c == '%') {
-      unsigned value = 0;
-      const char* digits = text.data() + i + 1;
-      if (text.size() - i < 3 || std::from_chars(digits, digits + 2, value, 16).ptr != digits + 2) {
-        return false;
-      }
-      c = static_cast<char>(value);
-      i += 2;
-    }
-    if (c == '\0') return false;
-    out += c;
-  }
-  return true;
-}
-
 // The path that a file URL names.
 Result<std::string> url_path(std::string_view url) {
   constexpr std::string_view kScheme = "file://";
@@ -74,9 +55,11 @@ Result<std::string> url_path(std::string_view url) {
   rest = rest.substr(0, rest.find_first_of("?#"));
   if (rest.starts_with("localhost/")) rest.remove_prefix(std::strlen("localhost"));
   if (!rest.starts_with('/')) return media_url_blocked("a file URL names no host but a full path");
-  std::string path;
-  if (!percent_decode(rest, path)) return media_url_blocked("a %XX escape in it is malformed");
-  return path;
+  std::optional<std::string> path = percent_decoded(rest);
+  if (!path || path->find('\0') != std::string::npos) {
+    return media_url_blocked("a %XX escape in it is malformed");
+  }
+  return std::move(*path);
 }
 
 // `path` relative to `folder`, or an empty string when it is not written as being inside.

@@ -8,7 +8,8 @@ namespace ernie::text {
 
 // Reads one tool call, {"name": "...", "arguments": {...}}, as it is written, in time linear in the
 // text. The members may come in any order; others are skipped. Arguments are given out as they
-// stand, once the name is known; they are not checked beyond their brackets and strings.
+// stand, once the name is known; they are not checked beyond their brackets and strings. (The
+// parser of Boost.JSON does not say where in the text what it finds stands.)
 class ToolCallScanner {
  public:
   // Goes on by some text; returns how many bytes it took, all of them unless is_broken().

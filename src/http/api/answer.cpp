@@ -101,7 +101,7 @@ class FormedAnswer : public serve::OutputSink {
   void on_start(const serve::PromptInfo&) override {}
   void on_delta(const serve::Delta& delta, const serve::Usage& so_far) override {
     if (!stream_) {
-      if (!share_.grow(gathered_bytes(delta))) throw RequestFailed(memory_.exhausted());
+      take(share_, memory_, gathered_bytes(delta));
       return choice_.add(delta);
     }
     std::string events = open(so_far);

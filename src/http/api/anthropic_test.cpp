@@ -47,6 +47,24 @@ TEST(Anthropic, ThinkingIsOffUnlessAskedFor) {
   EXPECT_EQ(body.at("content"), json::parse(R"([{"type":"text","text":"red"}])"));
 }
 
+TEST(Anthropic, EffortAndFormatAreObeyed) {
+  const auto with = [](const std::string& fields) {
+    auto parsed = parse_anthropic(*parse_json_object(body_with(fields)));
+    EXPECT_TRUE(parsed) << fields << ": " << parsed.error().message;
+    return std::move(parsed->request);
+  };
+  const std::string effort = R"(,"output_config":{"effort":"low"})";
+  EXPECT_EQ(with(effort).reasoning_limit.share, 0.2);
+  EXPECT_EQ(with(effort).chat.enable_thinking, false) << "it only says how much";
+  EXPECT_EQ(with(effort + R"(,"thinking":{"type":"adaptive"})").chat.enable_thinking, true);
+  EXPECT_EQ(with(R"(,"thinking":{"type":"disabled"})" + effort).chat.enable_thinking, false);
+  EXPECT_EQ(with(R"(,"thinking_budget":5)").chat.enable_thinking, true);
+  for (const char* format : {R"(,"output_format":{"type":"json_schema","schema":{}})",
+                             R"(,"output_config":{"format":{"type":"json_schema","schema":{}}})"}) {
+    EXPECT_TRUE(with(format).options.format) << format;
+  }
+}
+
 TEST(Anthropic, EveryEndHasItsReason) {
   const auto end = [](Script script, const std::string& fields) {
     Api api(serve::always(std::move(script)));
@@ -209,6 +227,14 @@ TEST(Anthropic, ConversationsHeldByTheServerAreRefusedSoThatClientsHoldThem) {
     const json::value body = writer->json();
     EXPECT_EQ(body.at("error").at("code"), json::value("thread_unsupported_request"));
   }
+}
+
+TEST(Anthropic, CountingCompilesNoGrammar) {
+  Api api(serve::always(stopped("a")));
+  // No grammar can be made of it.
+  const char* body = R"({"messages":[{"role":"user","content":"Hi"}],"tool_choice":{"type":"any"},
+      "tools":[{"name":"see","input_schema":{"properties":{"a":{"not":{}}}}}]})";
+  EXPECT_EQ(api.post("/v1/messages/count_tokens", body)->status(), 200);
 }
 
 TEST(Anthropic, CountsTokensWithoutGenerating) {

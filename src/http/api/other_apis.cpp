@@ -21,7 +21,7 @@ Status serve_message(const ApiContext& context, HttpRequest& http,
   auto parsed = read_request(context, http, watch, parse_message, "msg_");
   if (!parsed) return parsed.error();
   AnswerHead head{parsed->request.options.request_id, context.model_name};
-  auto form = anthropic_form(std::move(head), /*show_thinking=*/true);
+  auto form = anthropic_form(std::move(head));
   watch->set(context.service->chat(
       std::move(parsed->request),
       make_answer(std::move(form), parsed->stream.stream, context.json.memory, writer)));
@@ -46,6 +46,9 @@ Status serve_count(const ApiContext& context, HttpRequest& http,
                    const std::shared_ptr<Watch>& watch) {
   auto parsed = read_request(context, http, watch, parse_count, "msg_");
   if (!parsed) return parsed.error();
+  // What an answer must look like costs no token of the prompt, but time.
+  parsed->request.options.format.reset();
+  parsed->request.tool_use = {};
   watch->set(context.service->render(
       std::move(parsed->request), [writer](Result<std::vector<serve::RenderedPrompt>> rendered) {
         if (!rendered) return writer->send_error(rendered.error());

@@ -2,11 +2,11 @@
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
-#include <charconv>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "base/percent.h"
 #include "http/api/answer.h"
 #include "http/api/request.h"
 
@@ -68,20 +68,6 @@ json::object model_json(const ApiContext& context) {
           {"permission", json::array{}}};
 }
 
-// A path with each escape as its character; the server lets only whole escapes pass.
-std::string unescaped(std::string_view path) {
-  std::string out;
-  for (size_t i = 0; i < path.size(); ++i) {
-    unsigned char c = static_cast<unsigned char>(path[i]);
-    if (c == '%' && path.size() - i > 2) {
-      std::from_chars(path.data() + i + 1, path.data() + i + 3, c, 16);
-      i += 2;
-    }
-    out += static_cast<char>(c);
-  }
-  return out;
-}
-
 constexpr std::string_view kModels = "/v1/models";
 
 void list_models(const ApiContext& context, ResponseWriter& writer) {
@@ -91,7 +77,9 @@ void list_models(const ApiContext& context, ResponseWriter& writer) {
 }
 
 void show_model(const ApiContext& context, const HttpRequest& request, ResponseWriter& writer) {
-  const std::string id = unescaped(std::string_view(request.path).substr(kModels.size() + 1));
+  const std::string_view path = request.path;
+  // The server lets only whole escapes pass.
+  const std::string id = percent_decoded(path.substr(kModels.size() + 1)).value_or("");
   if (id != context.model_name) return writer.send_error(model_not_served(context, id));
   writer.send(200, "application/json", json::serialize(model_json(context)));
 }

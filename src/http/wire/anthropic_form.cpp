@@ -41,8 +41,7 @@ json::object tool_use(const std::string& id, const std::string& name) {
 // One content block is open at a time.
 class AnthropicForm : public AnswerForm {
  public:
-  AnthropicForm(AnswerHead head, bool show_thinking)
-      : head_(std::move(head)), show_thinking_(show_thinking) {}
+  explicit AnthropicForm(AnswerHead head) : head_(std::move(head)) {}
 
   std::string whole(const GatheredChoice& choice, const serve::Usage& usage) override;
   std::string begin(const serve::Usage& usage) override;
@@ -61,7 +60,6 @@ class AnthropicForm : public AnswerForm {
   void add_text(Block block, const std::string& text, std::string& out);
 
   const AnswerHead head_;
-  const bool show_thinking_;
   Block block_ = Block::kNone;
   int index_ = -1;  // of the block
   std::string finish_reason_;
@@ -70,7 +68,7 @@ class AnthropicForm : public AnswerForm {
 
 std::string AnthropicForm::whole(const GatheredChoice& choice, const serve::Usage& usage) {
   json::array content;
-  if (show_thinking_ && !choice.reasoning.empty()) {
+  if (!choice.reasoning.empty()) {
     content.push_back({{"type", "thinking"}, {"thinking", choice.reasoning}, {"signature", ""}});
   }
   if (!choice.content.empty()) {
@@ -133,7 +131,7 @@ void AnthropicForm::add_text(Block block, const std::string& text, std::string& 
 
 std::string AnthropicForm::add(const serve::Delta& delta) {
   std::string out;
-  if (show_thinking_) add_text(Block::kThinking, delta.reasoning, out);
+  add_text(Block::kThinking, delta.reasoning, out);
   add_text(Block::kText, delta.content, out);
   for (const serve::ToolCallDelta& piece : delta.calls) {
     if (!piece.name.empty()) open(Block::kToolUse, tool_use(piece.id, piece.name), out);
@@ -158,8 +156,8 @@ std::string AnthropicForm::end(const serve::Usage& usage) {
 
 }  // namespace
 
-std::unique_ptr<AnswerForm> anthropic_form(AnswerHead head, bool show_thinking) {
-  return std::make_unique<AnthropicForm>(std::move(head), show_thinking);
+std::unique_ptr<AnswerForm> anthropic_form(AnswerHead head) {
+  return std::make_unique<AnthropicForm>(std::move(head));
 }
 
 std::string anthropic_count(int tokens) {

@@ -8,7 +8,7 @@ namespace ernie::http {
 
 // Answers of Anthropic's Messages API: https://docs.anthropic.com/en/api/messages. `head.id` begins
 // with "msg_".
-std::unique_ptr<AnswerForm> anthropic_form(AnswerHead head, bool show_thinking);
+std::unique_ptr<AnswerForm> anthropic_form(AnswerHead head);
 
 // What its token count answers.
 std::string anthropic_count(int tokens);

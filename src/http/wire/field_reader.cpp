@@ -171,6 +171,8 @@ void FieldReader::adopt(const Error& error) {
 void FieldReader::refuse(std::string_view key, const std::string& instead, const json::value& off) {
   const json::value* value = find(key);
   if (!value || is_empty(*value) || *value == off) return;
+  const bool are_numbers = value->is_number() && off.is_number();
+  if (are_numbers && value->to_number<double>() == off.to_number<double>()) return;
   fail(key, "is not supported: " + instead, "unsupported_parameter");
 }
 

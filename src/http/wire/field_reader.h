@@ -39,8 +39,8 @@ class FieldReader {
   // Takes over an error, such as that of a reader of a nested object, if it has one.
   void adopt(const FieldReader& inner);
   void adopt(const Error& error);
-  // A field that is known but not implemented: an error unless it asks for nothing: absent, null,
-  // false, empty, or `off`.
+  // A field whose meaning this server does not have: an error unless its value asks for nothing
+  // (absent, null, false, empty, or `off`, where 1.0 is 1).
   void refuse(std::string_view key, const std::string& instead,
               const boost::json::value& off = nullptr);
 

@@ -10,9 +10,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kMaxText = size_t{256} << 20;
-constexpr size_t kMaxName = 1024;
-
 // Turns the blocks of one message into messages of the conversation: a result of a tool is one of
 // its own.
 class BlockReader {
@@ -43,7 +40,7 @@ class BlockReader {
       } else if (type == "tool_use" && role_ == "assistant") {
         read_call(block);
       } else if (type == "thinking" && role_ == "assistant") {
-        message().reasoning_content += block.string("thinking", kMaxText).value_or("");
+        message().reasoning_content += block.string("thinking", kMaxTextBytes).value_or("");
       } else if (type != "redacted_thinking") {
         add_part(block, type, message());
       }
@@ -64,7 +61,7 @@ class BlockReader {
 
   static void add_part(FieldReader& block, const std::string& type, text::ChatMessage& message) {
     if (type == "text") {
-      auto text = block.string("text", kMaxText);
+      auto text = block.string("text", kMaxTextBytes);
       if (!text) block.fail("text", "is missing", "missing_required_parameter");
       message.parts.push_back({text::PartKind::kText, text.value_or(""), {}});
     } else if (type == "image") {
@@ -89,9 +86,9 @@ class BlockReader {
     std::string url;
     if (type == "base64") {
       const std::string media_type = reader.string("media_type", 64).value_or("image/png");
-      url = "data:" + media_type + ";base64," + reader.string("data", kMaxText).value_or("");
+      url = "data:" + media_type + ";base64," + reader.string("data", kMaxTextBytes).value_or("");
     } else if (type == "url") {
-      url = reader.string("url", kMaxText).value_or("");
+      url = reader.string("url", kMaxTextBytes).value_or("");
     } else {
       reader.fail("type", "should be base64 or url, got " + describe(json::value(type)));
     }
@@ -100,16 +97,10 @@ class BlockReader {
   }
 
   void read_call(FieldReader& block) {
-    const auto called = block.string("name", kMaxName);
-    if (!called) block.fail("name", "is missing", "missing_required_parameter");
     const json::object* input = block.object("input");
-    text::ChatMessage& message = this->message();
-    if (!message.tool_calls.is_array()) message.tool_calls = json::array();
-    message.tool_calls.as_array().push_back(
-        {{"id", block.string("id", kMaxName).value_or("")},
-         {"type", "function"},
-         {"function",
-          {{"name", called.value_or("")}, {"arguments", input ? json::serialize(*input) : "{}"}}}});
+    add_call(block, block.string("id", kMaxNameBytes).value_or(""),
+             block.string("name", kMaxNameBytes), input ? json::serialize(*input) : "{}",
+             message());
   }
 
   Status read_result(FieldReader& block, const std::string& place) {
@@ -117,7 +108,7 @@ class BlockReader {
     if (is_open_ && out_.back().parts.empty()) out_.pop_back();
     is_open_ = false;
     text::ChatMessage result{.role = "tool"};
-    result.tool_call_id = block.string("tool_use_id", kMaxName).value_or("");
+    result.tool_call_id = block.string("tool_use_id", kMaxNameBytes).value_or("");
     const bool failed = block.boolean("is_error").value_or(false);
     if (failed) result.parts.push_back({text::PartKind::kText, "Error: ", {}});
     if (const json::value* content = block.value("content")) {
@@ -176,35 +167,6 @@ void read_choice(FieldReader& fields, ToolReader& tools, serve::ChatRequest& req
   fields.adopt(reader);
 }
 
-// The format of the answer, in output_format or output_config.format.
-void read_format(FieldReader& fields, serve::ChatRequest& request) {
-  const auto read = [&](FieldReader& outer, const char* key, const std::string& name) {
-    const json::object* format = outer.object(key);
-    if (!format) return;
-    FieldReader reader(*format, name + ".");
-    const std::string type = reader.string("type", 64).value_or("");
-    const json::value* schema = reader.value("schema");
-    if (type != "json_schema") {
-      reader.fail("type", "should be json_schema, got " + describe(json::value(type)));
-    } else if (!schema) {
-      reader.fail("schema", "is missing", "missing_required_parameter");
-    } else {
-      request.options.format = serve::AnswerFormat{{.kind = grammar::GrammarKind::kJsonSchema,
-                                                    .text = json::serialize(*schema),
-                                                    .whitespace = serve::kJsonWhitespace},
-                                                   name + ".schema"};
-    }
-    outer.adopt(reader);
-  };
-  read(fields, "output_format", "output_format");
-  if (const json::object* config = fields.object("output_config")) {
-    FieldReader reader(*config, "output_config.");
-    read(reader, "format", "output_config.format");
-    reader.string("effort", 16);
-    fields.adopt(reader);
-  }
-}
-
 void read_system(FieldReader& fields, std::vector<text::ChatMessage>& out) {
   const json::value* system = fields.value("system");
   if (!system) return;
@@ -231,15 +193,11 @@ Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
   tools.read_list("tools", ToolReader::Form::kSchema);
   read_choice(fields, tools, request);
   tools.finish();
-  read_format(fields, request);
-  // Who does not ask for thinking does not expect any.
   request.split_thinking = true;
-  request.chat.enable_thinking = false;
-  if (fields.value("thinking")) {
-    request.chat.enable_thinking.reset();
-    parse_thinking(fields, &request);
-    if (!request.chat.enable_thinking) request.chat.enable_thinking = true;
-  }
+  parse_thinking(fields, &request);
+  // Who does not ask for thinking does not expect any.
+  std::optional<bool>& thinks = request.chat.enable_thinking;
+  if (!thinks) thinks = fields.value("thinking") || request.reasoning_limit.tokens;
   for (const char* key : {"container", "mcp_servers", "context_management"}) {
     fields.refuse(key, "this server cannot do it");
   }

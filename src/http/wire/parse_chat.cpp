@@ -98,8 +98,6 @@ Result<ParsedChat> parse_chat(const json::object& body) {
   out.request.options = parse_options(fields);
   out.stream = parse_stream_options(fields);
   parse_metadata(fields, &out.request);
-  if (auto thinking = fields.boolean("enable_thinking"))
-    out.request.chat.enable_thinking = thinking;
   parse_template_kwargs(fields, &out.request);
   parse_thinking(fields, &out.request);
   parse_continuation(fields, &out.request);

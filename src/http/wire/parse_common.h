@@ -6,6 +6,8 @@
 
 namespace ernie::http {
 
+inline constexpr size_t kMaxTextBytes = size_t{256} << 20;  // of a part of a message
+inline constexpr size_t kMaxNameBytes = 1024;               // of functions, calls and speakers
 inline constexpr size_t kMaxStopStrings = 16;
 inline constexpr size_t kMaxStopBytes = 1024;
 
@@ -27,6 +29,11 @@ void parse_tools(FieldReader& fields, serve::ChatRequest* request, bool* functio
 // Whether and how much the model thinks, in every spelling but those of chat_template_kwargs and
 // metadata, which go before.
 void parse_thinking(FieldReader& fields, serve::ChatRequest* request);
+
+// Adds a call of a past answer, with its arguments as JSON text. `name` is an error of `call` if it
+// is missing.
+void add_call(FieldReader& call, const std::string& id, const std::optional<std::string>& name,
+              std::string arguments, text::ChatMessage& message);
 
 // A list of messages, with `param` naming it in errors.
 Result<std::vector<text::ChatMessage>> parse_messages(const boost::json::array& messages);

@@ -3,9 +3,9 @@
 
 #include "http/wire/parse_common.h"
 
-// The spellings in use of "the answer must look like this": OpenAI's response_format, vLLM's
-// structured_outputs, the guided_* fields of FastDeploy and of older vLLM, and llama.cpp's
-// json_schema and grammar.
+// The spellings in use of "the answer must look like this": OpenAI's response_format and
+// text.format, Anthropic's output_config.format, vLLM's structured_outputs, the guided_* fields of
+// FastDeploy and of older vLLM, and llama.cpp's json_schema and grammar.
 namespace ernie::http {
 namespace {
 
@@ -112,11 +112,43 @@ void read_response_format(FieldReader& fields, Formats& formats) {
   fields.adopt(reader);
 }
 
+// {"type", "schema", "strict"} in `outer`, whose name in errors is `where`.
+void read_flat_format(FieldReader& outer, const char* key, const std::string& where,
+                      Formats& formats) {
+  const json::object* object = outer.object(key);
+  if (object == nullptr) return;
+  const std::string name = where + key;
+  FieldReader reader(*object, name + ".");
+  const std::string type = reader.string("type", 64).value_or("");
+  if (type == "json_object") {
+    formats.add(name, {GrammarKind::kJsonObject});
+  } else if (type == "json_schema") {
+    const json::value* schema = reader.value("schema");
+    if (schema == nullptr) reader.fail("schema", "is missing", "missing_required_parameter");
+    GrammarSpec spec{GrammarKind::kJsonSchema, schema ? schema_text(*schema) : ""};
+    spec.strict = reader.boolean("strict").value_or(false);
+    formats.add(name + ".schema", std::move(spec));
+  } else if (type != "text") {
+    reader.fail("type",
+                "should be text, json_object or json_schema, got " + describe(json::value(type)));
+  }
+  outer.adopt(reader);
+}
+
 }  // namespace
 
 std::optional<serve::AnswerFormat> parse_format(FieldReader& fields) {
   Formats formats(fields);
   read_response_format(fields, formats);
+  read_flat_format(fields, "output_format", "", formats);
+  for (const std::string outer : {"output_config", "text"}) {
+    if (const json::object* object = fields.object(outer)) {
+      FieldReader reader(*object, outer + ".");
+      read_flat_format(reader, "format", outer + ".", formats);
+      reader.refuse("verbosity", "this server cannot do it", "medium");
+      fields.adopt(reader);
+    }
+  }
   read_guides(fields, "", "guided_", formats);
   if (const json::object* object = fields.object("structured_outputs")) {
     FieldReader reader(*object, "structured_outputs.");

@@ -8,9 +8,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kMaxText = size_t{256} << 20;
 constexpr size_t kMaxFrames = 1024;
-constexpr size_t kMaxName = 1024;  // of functions, calls and speakers
 
 std::string role_of(const std::string& role) {
   if (role == "bot") return "assistant";
@@ -70,7 +68,7 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
   if (!type) {
     part.fail("type", "is missing", "missing_required_parameter");
   } else if (*type == "text") {
-    auto text = part.string("text", kMaxText);
+    auto text = part.string("text", kMaxTextBytes);
     if (!text) part.fail("text", "is missing", "missing_required_parameter");
     out.text = text.value_or("");
   } else if (*type == "image_url") {
@@ -90,7 +88,7 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
     }
   } else if (*type == "video") {
     out.kind = text::PartKind::kVideo;
-    out.urls = part.strings("video", kMaxFrames, kMaxText);
+    out.urls = part.strings("video", kMaxFrames, kMaxTextBytes);
     check_frames(part, "video", out.urls);
   } else {
     part.fail("type", "is " + describe(json::value(*type)) +
@@ -100,24 +98,20 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
   return out;
 }
 
-// A call as templates take it: the arguments are JSON text.
-json::object call_value(FieldReader& function, const std::string& id) {
-  auto called = function.string("name", kMaxName);
-  if (!called) function.fail("name", "is missing", "missing_required_parameter");
+// {"name", "arguments"}, the latter as JSON text or as the object itself.
+void read_function(FieldReader& function, const std::string& id, text::ChatMessage& message) {
+  const auto name = function.string("name", kMaxNameBytes);
   const json::value* arguments = function.value("arguments");
   std::string text = "{}";
   if (arguments) {
     text =
         arguments->is_string() ? std::string(arguments->as_string()) : json::serialize(*arguments);
   }
-  return {{"id", id},
-          {"type", "function"},
-          {"function", {{"name", called.value_or("")}, {"arguments", text}}}};
+  add_call(function, id, name, std::move(text), message);
 }
 
-// The calls of a past answer: a list, or one in the older form; null if there are none.
-json::value parse_calls(FieldReader& fields, const std::string& name) {
-  json::array out;
+// The calls of a past answer: a list, or one in the older form.
+void parse_calls(FieldReader& fields, const std::string& name, text::ChatMessage& message) {
   const json::array* calls = fields.array("tool_calls");
   for (size_t i = 0; calls && i < calls->size(); ++i) {
     const std::string place = name + ".tool_calls[" + std::to_string(i) + "]";
@@ -129,16 +123,15 @@ json::value parse_calls(FieldReader& fields, const std::string& name) {
     }
     FieldReader reader(*call, place + ".");
     FieldReader inner(function->as_object(), place + ".function.");
-    out.push_back(call_value(inner, reader.string("id", kMaxName).value_or("")));
+    read_function(inner, reader.string("id", kMaxNameBytes).value_or(""), message);
     reader.adopt(inner);
     fields.adopt(reader);
   }
   if (const json::object* function = fields.object("function_call")) {
     FieldReader inner(*function, name + ".function_call.");
-    out.push_back(call_value(inner, ""));
+    read_function(inner, "", message);
     fields.adopt(inner);
   }
-  return out.empty() ? json::value() : json::value(std::move(out));
 }
 
 Status parse_content(const json::value* content, const std::string& name,
@@ -166,6 +159,16 @@ Status parse_content(const json::value* content, const std::string& name,
 
 }  // namespace
 
+void add_call(FieldReader& call, const std::string& id, const std::optional<std::string>& name,
+              std::string arguments, text::ChatMessage& message) {
+  if (!name) call.fail("name", "is missing", "missing_required_parameter");
+  if (!message.tool_calls.is_array()) message.tool_calls = json::array();
+  message.tool_calls.as_array().push_back(
+      {{"id", id},
+       {"type", "function"},
+       {"function", {{"name", name.value_or("")}, {"arguments", std::move(arguments)}}}});
+}
+
 Result<std::vector<text::ChatMessage>> parse_messages(const json::array& messages) {
   std::vector<text::ChatMessage> out;
   for (size_t i = 0; i < messages.size(); ++i) {
@@ -183,10 +186,10 @@ Result<std::vector<text::ChatMessage>> parse_messages(const json::array& message
       fields.fail("role", "is " + describe(json::value(*role)) +
                               "; known roles are system, user, assistant and tool");
     }
-    message.reasoning_content = fields.string("reasoning_content", kMaxText).value_or("");
-    message.name = fields.string("name", kMaxName).value_or("");
-    message.tool_call_id = fields.string("tool_call_id", kMaxName).value_or("");
-    message.tool_calls = parse_calls(fields, name);
+    message.reasoning_content = fields.string("reasoning_content", kMaxTextBytes).value_or("");
+    message.name = fields.string("name", kMaxNameBytes).value_or("");
+    message.tool_call_id = fields.string("tool_call_id", kMaxNameBytes).value_or("");
+    parse_calls(fields, name, message);
     const json::value* content = fields.value("content");
     if (auto status = fields.status(); !status) return status.error();
     if (auto status = parse_content(content, name + ".content", &message); !status)

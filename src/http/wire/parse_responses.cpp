@@ -10,8 +10,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kMaxText = size_t{256} << 20;
-constexpr size_t kMaxName = 1024;
+constexpr size_t kMaxShownBytes = size_t{1} << 20;
 
 // Turns the items of an input into messages of the conversation.
 class ItemReader {
@@ -26,7 +25,7 @@ class ItemReader {
       read_call(item);
     } else if (type == "function_call_output") {
       text::ChatMessage result{.role = "tool"};
-      result.tool_call_id = item.string("call_id", kMaxName).value_or("");
+      result.tool_call_id = item.string("call_id", kMaxNameBytes).value_or("");
       read_content(item, "output", result);
       out_.push_back(std::move(result));
     } else if (type == "reasoning") {
@@ -82,12 +81,12 @@ class ItemReader {
     const std::string type = part.string("type", 64).value_or("");
     if (type == "input_text" || type == "output_text" || type == "text" || type == "refusal") {
       const char* key = type == "refusal" ? "refusal" : "text";
-      auto text = part.string(key, kMaxText);
+      auto text = part.string(key, kMaxTextBytes);
       if (!text) part.fail(key, "is missing", "missing_required_parameter");
       message.parts.push_back({text::PartKind::kText, text.value_or(""), {}});
     } else if (type == "input_image") {
       part.refuse("file_id", "send the picture as image_url");
-      auto url = part.string("image_url", kMaxText);
+      auto url = part.string("image_url", kMaxTextBytes);
       if (!url) part.fail("image_url", "is missing", "missing_required_parameter");
       message.parts.push_back({text::PartKind::kImage, {}, {url.value_or("")}});
     } else {
@@ -104,16 +103,9 @@ class ItemReader {
   }
 
   void read_call(FieldReader& item) {
-    const auto name = item.string("name", kMaxName);
-    if (!name) item.fail("name", "is missing", "missing_required_parameter");
-    text::ChatMessage& message = assistant();
-    if (!message.tool_calls.is_array()) message.tool_calls = json::array();
-    message.tool_calls.as_array().push_back(
-        {{"id", item.string("call_id", kMaxName).value_or("")},
-         {"type", "function"},
-         {"function",
-          {{"name", name.value_or("")},
-           {"arguments", item.string("arguments", kMaxText).value_or("{}")}}}});
+    add_call(item, item.string("call_id", kMaxNameBytes).value_or(""),
+             item.string("name", kMaxNameBytes),
+             item.string("arguments", kMaxTextBytes).value_or("{}"), assistant());
   }
 
   void read_reasoning(FieldReader& item) {
@@ -181,36 +173,6 @@ void read_choice(FieldReader& fields, ToolReader& tools) {
   fields.adopt(reader);
 }
 
-void read_text(FieldReader& fields, serve::ChatRequest& request) {
-  const json::object* text = fields.object("text");
-  if (!text) return;
-  FieldReader reader(*text, "text.");
-  reader.refuse("verbosity", "this server cannot do it", "medium");
-  if (const json::object* object = reader.object("format")) {
-    FieldReader format(*object, "text.format.");
-    const std::string type = format.string("type", 64).value_or("");
-    if (type == "json_object") {
-      request.options.format = serve::AnswerFormat{
-          {.kind = grammar::GrammarKind::kJsonObject, .whitespace = serve::kJsonWhitespace},
-          "text.format"};
-    } else if (type == "json_schema") {
-      const json::value* schema = format.value("schema");
-      if (!schema) format.fail("schema", "is missing", "missing_required_parameter");
-      request.options.format =
-          serve::AnswerFormat{{.kind = grammar::GrammarKind::kJsonSchema,
-                               .text = schema ? json::serialize(*schema) : "",
-                               .strict = format.boolean("strict").value_or(false),
-                               .whitespace = serve::kJsonWhitespace},
-                              "text.format.schema"};
-    } else if (type != "text") {
-      format.fail("type",
-                  "should be text, json_object or json_schema, got " + describe(json::value(type)));
-    }
-    reader.adopt(format);
-  }
-  fields.adopt(reader);
-}
-
 void refuse_state(FieldReader& fields) {
   const std::string stateless = "this server keeps no responses; send the whole conversation";
   for (const char* key : {"previous_response_id", "conversation", "background", "prompt"}) {
@@ -233,8 +195,8 @@ void refuse_state(FieldReader& fields) {
   }
 }
 
-// What a response shows of its request.
-json::object echo_of(const json::object& body) {
+// What a response shows of its request; values are kept with it, so they have a bound.
+json::object echo_of(FieldReader& fields, const json::object& body) {
   json::object echo{{"instructions", nullptr},
                     {"max_output_tokens", nullptr},
                     {"metadata", json::object()},
@@ -248,7 +210,14 @@ json::object echo_of(const json::object& body) {
                     {"user", nullptr}};
   for (auto& member : echo) {
     const json::value* given = body.if_contains(member.key());
-    if (given && !given->is_null()) member.value() = *given;
+    if (!given || given->is_null()) continue;
+    const size_t bytes = given->is_string() ? 0 : json::serialize(*given).size();
+    if (bytes > kMaxShownBytes) {
+      fields.fail(member.key(), "takes " + std::to_string(bytes) + " bytes; at most " +
+                                    std::to_string(kMaxShownBytes) + " are allowed");
+      break;
+    }
+    member.value() = *given;
   }
   return echo;
 }
@@ -273,17 +242,16 @@ Result<ParsedResponse> parse_response(const json::object& body) {
   read_choice(fields, tools);
   request.tool_use.parallel = fields.boolean("parallel_tool_calls").value_or(true);
   tools.finish();
-  read_text(fields, request);
   refuse_state(fields);
+  out.echo = echo_of(fields, body);
 
   std::vector<text::ChatMessage>& messages = request.chat.messages;
-  if (auto instructions = fields.string("instructions", kMaxText)) {
+  if (auto instructions = fields.string("instructions", kMaxTextBytes)) {
     messages.push_back(
         {.role = "system", .parts = {{text::PartKind::kText, std::move(*instructions), {}}}});
   }
   if (Status s = fields.status(); !s) return s.error();
   if (Status s = read_input(fields, messages); !s) return s.error();
-  out.echo = echo_of(body);
   out.unknown_fields = fields.unread_keys();
   return out;
 }

@@ -4,8 +4,8 @@
 #include "http/wire/parse_common.h"
 
 // The spellings in use of "think, and this much": FastDeploy's enable_thinking and
-// reasoning_max_tokens, OpenAI's reasoning_effort, OpenRouter's reasoning, Anthropic's thinking,
-// and vLLM's budgets.
+// reasoning_max_tokens, OpenAI's reasoning_effort, OpenRouter's reasoning, Anthropic's thinking and
+// output_config.effort, and vLLM's budgets.
 namespace ernie::http {
 namespace {
 
@@ -29,7 +29,14 @@ class ThinkingReader {
       : fields_(fields), request_(request) {}
 
   void read() {
+    if (auto on = fields_.boolean("enable_thinking")) set_thinking(fields_, "enable_thinking", *on);
     read_effort(fields_, "reasoning_effort");
+    // This one says how much, if at all.
+    if (const json::object* config = fields_.object("output_config")) {
+      FieldReader reader(*config, "output_config.");
+      effort_in(reader, "effort");
+      fields_.adopt(reader);
+    }
     for (const char* key : {"reasoning_max_tokens", "thinking_budget", "thinking_token_budget"}) {
       if (auto budget = fields_.integer(key, 0, INT32_MAX)) set_budget(fields_, key, *budget);
     }
@@ -60,18 +67,24 @@ class ThinkingReader {
     most = static_cast<int>(budget);
   }
 
-  void read_effort(FieldReader& reader, const char* key) {
+  // Sets the share of thinking; the effort's own is given back.
+  std::optional<double> effort_in(FieldReader& reader, const char* key) {
     const auto word = reader.string(key, 16);
-    if (!word) return;
+    if (!word) return std::nullopt;
     std::string known;
     for (const Effort& effort : kEfforts) {
       if (effort.name == *word) {
         if (effort.share > 0) request_.reasoning_limit.share = effort.share;
-        return set_thinking(reader, key, effort.share > 0);
+        return effort.share;
       }
       known += (known.empty() ? "" : ", ") + std::string(effort.name);
     }
     reader.fail(key, "should be one of " + known + ", got " + describe(json::value(*word)));
+    return std::nullopt;
+  }
+
+  void read_effort(FieldReader& reader, const char* key) {
+    if (const auto share = effort_in(reader, key)) set_thinking(reader, key, *share > 0);
   }
 
   void read_thinking() {

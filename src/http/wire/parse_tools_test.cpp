@@ -116,6 +116,9 @@ TEST(ParseTools, WhatIsWrongIsNamed) {
       {R"("tools":[)" + tool("a", R"(,"parameters":3)") + "]", "tools[0].function.parameters"},
       {R"("tools":[)" + tool("a", R"(,"strict":3)") + "]", "tools[0].function.strict"},
       {R"("tools":[)" + many + "]", "tools"},
+      {R"("tools":[)" + tool("a") + "," +
+           tool("b", R"(,"parameters":{"enum":")" + std::string(1 << 20, 'x') + "\"}") + "]",
+       "tools[1].function"},
       {R"("tool_choice":"required")", "tool_choice"},
       {kTools + R"(,"tool_choice":"often")", "tool_choice"},
       {kTools + R"(,"tool_choice":5)", "tool_choice"},

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kMaxTools = 1024;
 constexpr size_t kMaxName = 64;
-constexpr size_t kMaxText = size_t{1} << 20;
+constexpr size_t kMaxText = size_t{1} << 20;  // of all functions together, as JSON
 
 bool is_name(const std::string& name) {
   const auto allowed = [](unsigned char c) {
@@ -79,6 +79,11 @@ void ToolReader::read_function(const json::object& function, const std::string& 
   if (const json::object* parameters = reader.object(key)) {
     tool.parameters = json::serialize(*parameters);
     shown["parameters"] = *parameters;
+  }
+  bytes_ += json::serialize(shown).size();
+  if (bytes_ > kMaxText) {
+    fields_.fail(name, "and what stands before it take " + std::to_string(bytes_) +
+                           " bytes; at most " + std::to_string(kMaxText) + " are allowed");
   }
   tool.strict = reader.boolean("strict").value_or(false);
   tool.field = name + "." + key;

@@ -50,6 +50,7 @@ class ToolReader {
   serve::ChatRequest& request_;
   boost::json::array for_template_;
   std::set<std::string> names_;
+  size_t bytes_ = 0;
   bool none_ = false;
 };
 

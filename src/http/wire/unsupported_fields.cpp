@@ -1,5 +1,5 @@
 #include <boost/json/parse.hpp>
-#include <string>
+#include <vector>
 
 #include "http/wire/parse_common.h"
 
@@ -65,14 +65,13 @@ constexpr Unsupported kUnsupported[] = {
 }  // namespace
 
 void refuse_unsupported(FieldReader& fields) {
-  for (const Unsupported& field : kUnsupported) {
-    json::value off = json::parse(field.off);
-    // 1.0 is 1.
-    const json::value* given = fields.value(field.key);
-    if (given && given->is_double() && off.is_int64()) {
-      off = static_cast<double>(off.as_int64());
-    }
-    fields.refuse(field.key, "this server cannot do it", off);
+  static const std::vector<json::value> off_values = [] {
+    std::vector<json::value> values;
+    for (const Unsupported& field : kUnsupported) values.push_back(json::parse(field.off));
+    return values;
+  }();
+  for (size_t i = 0; i < off_values.size(); ++i) {
+    fields.refuse(kUnsupported[i].key, "this server cannot do it", off_values[i]);
   }
   fields.refuse("chat_template",
                 "a template cannot come with a request; start the server with --chat-template");
