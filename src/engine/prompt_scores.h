@@ -9,8 +9,8 @@
 
 namespace ernie::engine {
 
-// Makes events of the draws that score a prompt's tokens: one entry for each token, in order, once,
-// whatever steps compute the prompt, and again after a preemption. Used by the engine's thread.
+// Makes events of the draws that score a prompt's tokens: one entry for each token, in order, and
+// only one though a preemption has the prompt computed again. Used by the engine's thread.
 class PromptScores {
  public:
   PromptScores(std::shared_ptr<const model::Prompt> prompt, const SamplingParams& sampling)

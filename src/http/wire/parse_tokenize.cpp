@@ -10,8 +10,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kMaxText = size_t{256} << 20;  // bodies are bounded before
-
 void refuse_true(FieldReader& fields, const char* key, const char* why) {
   if (fields.boolean(key).value_or(false))
     fields.fail(key, std::string("should be false: ") + why, "unsupported_parameter");
@@ -39,7 +37,7 @@ Result<ParsedTokenize> parse_tokenize(const json::object& body) {
   out.token_strs = fields.boolean("return_token_strs").value_or(false);
   refuse_true(fields, "add_special_tokens", "a prompt has the tokens of its text and no others");
   const bool is_chat = fields.value("messages") != nullptr;
-  const auto prompt = fields.string("prompt", kMaxText);
+  const auto prompt = fields.string("prompt", kMaxTextBytes);
   if (is_chat && prompt) fields.fail("prompt", "cannot come together with messages; send one");
   if (!is_chat && !prompt)
     fields.fail("prompt", "is missing: a prompt or messages are required",
