@@ -33,7 +33,7 @@ void parse_thinking(FieldReader& fields, serve::ChatRequest* request);
 // Adds a call of a past answer, with its arguments as JSON text. `name` is an error of `call` if it
 // is missing.
 void add_call(FieldReader& call, const std::string& id, const std::optional<std::string>& name,
-              std::string arguments, text::ChatMessage& message);
+              const std::string& arguments, text::ChatMessage& message);
 
 // A list of messages, with `param` naming it in errors.
 Result<std::vector<text::ChatMessage>> parse_messages(const boost::json::array& messages);

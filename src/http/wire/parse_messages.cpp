@@ -107,7 +107,7 @@ void read_function(FieldReader& function, const std::string& id, text::ChatMessa
     text =
         arguments->is_string() ? std::string(arguments->as_string()) : json::serialize(*arguments);
   }
-  add_call(function, id, name, std::move(text), message);
+  add_call(function, id, name, text, message);
 }
 
 // The calls of a past answer: a list, or one in the older form.
@@ -160,13 +160,13 @@ Status parse_content(const json::value* content, const std::string& name,
 }  // namespace
 
 void add_call(FieldReader& call, const std::string& id, const std::optional<std::string>& name,
-              std::string arguments, text::ChatMessage& message) {
+              const std::string& arguments, text::ChatMessage& message) {
   if (!name) call.fail("name", "is missing", "missing_required_parameter");
   if (!message.tool_calls.is_array()) message.tool_calls = json::array();
   message.tool_calls.as_array().push_back(
       {{"id", id},
        {"type", "function"},
-       {"function", {{"name", name.value_or("")}, {"arguments", std::move(arguments)}}}});
+       {"function", {{"name", name.value_or("")}, {"arguments", arguments}}}});
 }
 
 Result<std::vector<text::ChatMessage>> parse_messages(const json::array& messages) {
