@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <freetype/freetype.h>
+#include <freetype/ftadvanc.h>
 #include <freetype/ftglyph.h>
 #include <freetype/ftstroke.h>
 
@@ -101,7 +102,9 @@ TimeStamper::TimeStamper(int width, int height) {
   for (const char code : kCharacters) {
     expect_ok(FT_Load_Char(face.get(), code, FT_LOAD_DEFAULT));
     Character& character = characters_[code];
-    character.advance = static_cast<int>(face->glyph->metrics.horiAdvance);
+    FT_Fixed advance = 0;  // 1/65536 pixel
+    expect_ok(FT_Get_Advance(face.get(), face->glyph->glyph_index, FT_LOAD_NO_HINTING, &advance));
+    character.advance = static_cast<int>((advance + 512) >> 10);
     character.plain = render(false);
     if (outline > 0) character.outlined = render(true);
   }

@@ -14,11 +14,11 @@ namespace ernie::media {
 // font's size is a tenth of the shorter side of the video's first frame, the outline a tenth of
 // that, both rounded down.
 //
-// Pixels equal those of Pillow's ImageDraw.text with Layout.BASIC and FreeType up to 2.13, which is
+// Pixels equal those of Pillow's ImageDraw.text with Layout.RAQM and FreeType up to 2.13, which is
 // in Pillow up to 11. Later ones differ in fonts of 3 to 8 pixels, by four pixels at most: the dot
-// of the i is one row higher. Layout.RAQM, which Pillow takes by default where it finds libfribidi,
-// differs in every size: it spaces characters by unhinted advances, so that some stand several
-// pixels further left or right.
+// of the i is one row higher. Layout.BASIC, which Pillow takes only where it finds no libfribidi,
+// differs in every size: it spaces characters by hinted advances, so that some stand several pixels
+// further left or right.
 class TimeStamper {
  public:
   // Of the video's first frame, in pixels. Takes about a millisecond. Keeps about 15 bytes for each

@@ -2,7 +2,7 @@
 """Writes tests/golden/media/time_stamps.txt: what Pillow makes of times on frames of a video.
 
     python3 -m venv venv && venv/bin/pip install 'pillow<12' numpy xxhash
-    apt-get install fonts-roboto-unhinted
+    apt-get install fonts-roboto-unhinted libfribidi0
     venv/bin/python tools/golden/time_stamp_golden.py tests/golden/media/time_stamps.txt
 
 One line for each frame:
@@ -44,7 +44,7 @@ def text(seconds):
 def stamped(size, image, seconds):
     font_size = int(0.1 * min(size))
     if font_size > 0:
-        font = ImageFont.truetype(FONT, font_size, layout_engine=ImageFont.Layout.BASIC)
+        font = ImageFont.truetype(FONT, font_size, layout_engine=ImageFont.Layout.RAQM)
         ImageDraw.Draw(image).text((0, 0), text(seconds), (0, 0, 0), font, stroke_width=int(0.1 * font_size),
                                    stroke_fill=(255, 255, 255))
     return image
