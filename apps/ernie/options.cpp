@@ -245,7 +245,7 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   out.service.max_images_per_prompt = counts.images;
   out.service.max_videos_per_prompt = counts.videos;
   out.engine.text_only = counts.images == 0 && counts.videos == 0;
-  out.picture_limits = parse_processor_kwargs(f.mm_processor_kwargs, out.notes);
+  out.picture_limits = parse_processor_kwargs(f.mm_processor_kwargs);
 
   require(
       f.max_processor_cache == -1 || (f.max_processor_cache >= 0 && f.max_processor_cache <= 1024),

@@ -31,11 +31,6 @@ Image make_frame(int width, int height) {
   return frame;
 }
 
-std::string hash_of(const Image& image) {
-  const Hash128 hash = hash_bytes(image.rgb.data(), image.rgb.size());
-  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
-}
-
 TEST(TimeStamp, EqualsPillow) {
   struct Case {
     int video_width = 0;

@@ -12,6 +12,8 @@
 #include "engine/engine.h"
 #include "media/fetch.h"
 #include "media/image.h"
+#include "media/media_decoder.h"
+#include "media/video.h"
 #include "model/processor.h"
 #include "serve/media_cache.h"
 #include "serve/output.h"
@@ -54,6 +56,7 @@ struct ServiceConfig {
   size_t max_tokens_per_client = 0;
   media::FetchPolicy fetch;
   media::DecodeLimits decode;
+  media::VideoLimits video;
   size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
   RequestMemory memory;                         // of all requests of the process
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
@@ -83,6 +86,7 @@ class ChatService {
     std::shared_ptr<const text::ChatTemplate> chat_template;
     std::shared_ptr<const model::Processor> processor;
     std::shared_ptr<MediaCache> media_cache;  // of that processor; may be null
+    std::shared_ptr<media::MediaDecoder> media_decoder;
     GenerationDefaults defaults;
     int vocab_size = 0;                                     // rows of the embedding
     std::function<void(const RequestRecord&)> on_finished;  // per choice, for metrics; may be empty
