@@ -69,6 +69,7 @@ TEST(ChatServiceMedia, TextWaitsForNoPicture) {
   media::Listener host;
   TestService service(always(short_answer()), patient());
   std::vector<std::shared_ptr<Generation>> waiting;
+  waiting.reserve(20);
   for (int i = 0; i < 20; ++i) {
     waiting.push_back(service.service->chat(ask_about(host.url("/a.png")), new_sink()));
   }
