@@ -1,44 +1,12 @@
 #include <gtest/gtest.h>
-#include <pthread.h>
 
-#include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <cstring>
 #include <new>
 #include <stdexcept>
 #include <string>
 
+#include "base/testing/failing_allocator.h"
 #include "engine/test_support.h"
-
-// An allocator that fails when it is told to: once, at the n-th allocation of the thread of a name.
-namespace {
-
-char failing_thread[16];
-std::atomic<int> allocations_left = 0;  // until the one that fails; 0: none does
-
-void fail_allocation(const char* thread, int n) {
-  allocations_left = 0;
-  std::strncpy(failing_thread, thread, sizeof(failing_thread) - 1);
-  allocations_left = n;
-}
-
-bool must_fail() {
-  if (allocations_left <= 0) return false;
-  char name[sizeof(failing_thread)] = {};
-  pthread_getname_np(pthread_self(), name, sizeof(name));
-  return std::strcmp(name, failing_thread) == 0 && allocations_left.fetch_sub(1) == 1;
-}
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  void* memory = must_fail() ? nullptr : std::malloc(std::max<size_t>(bytes, 1));
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void* memory, size_t) noexcept { std::free(memory); }
 
 namespace ernie::engine::toy {
 namespace {
@@ -96,7 +64,7 @@ void fail_each_allocation_of(const char* thread) {
         EXPECT_EQ(answer.tokens, answers[i]) << n;
       }
     }
-    failed = allocations_left <= 0;
+    failed = allocation_has_failed();
     fail_allocation("", 0);
     const auto last = std::make_shared<Collector>();
     const bool works = engine.try_submit(all[0].prompt, all[0].params, last).ok() &&

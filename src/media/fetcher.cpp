@@ -85,7 +85,7 @@ class Fetcher::Loop {
   using Place = std::list<Fetch>::iterator;
 
   void run() {
-    set_thread_name("fetch");
+    set_thread_name("ernie-fetch");
     while (take_arrived()) {
       for (Place it = fetches_.begin(); it != fetches_.end();) {
         const Place fetch = it++;
