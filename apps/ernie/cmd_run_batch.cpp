@@ -68,10 +68,10 @@ int run_batch_command(std::vector<std::string> args) {
 
   StartClock clock;
   obs::Metrics metrics;
-  std::atomic<bool> device_lost = false;
+  std::atomic<bool> engine_lost = false;
   ServedModel model(options, clock, metrics, [&](const std::string& reason) {
-    log::error("the device failed: {}", reason);
-    device_lost = true;
+    log::error("the engine failed: {}", reason);
+    engine_lost = true;
   });
   http::Router router;
   const http::ApiContext api{.engine = &model.engine(),
@@ -89,7 +89,7 @@ int run_batch_command(std::vector<std::string> args) {
   const BatchOptions run{
       .parallel = 2 * static_cast<size_t>(model.engine().config().max_num_seqs),
       .memory = options.server.memory,
-      .stop = [&] { return shutdown_signal::requested() || device_lost; },
+      .stop = [&] { return shutdown_signal::requested() || engine_lost; },
       .progress =
           [&](size_t answered, size_t failed) {
             const double seconds =

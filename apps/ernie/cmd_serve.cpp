@@ -122,19 +122,19 @@ void forbid_core_dumps() {
 
 // Waits for a signal or a device fault, then ends the server; returns the exit status.
 int serve_until_stopped(const ServeOptions& options, HttpServer& server, engine::Engine& engine,
-                        const std::atomic<bool>& device_lost, log::BackgroundLog& lines) {
+                        const std::atomic<bool>& engine_lost, log::BackgroundLog& lines) {
   auto last_trim = std::chrono::steady_clock::now();
-  while (!shutdown_signal::requested() && !device_lost) {
+  while (!shutdown_signal::requested() && !engine_lost) {
     std::this_thread::sleep_for(kPoll);
     if (std::chrono::steady_clock::now() < last_trim + kTrimPause) continue;
     last_trim = std::chrono::steady_clock::now();
     malloc_trim(0);  // a burst of large requests must not stay in the process's memory
   }
-  if (device_lost) end_after_fault(server, lines);
+  if (engine_lost) end_after_fault(server, lines);
   log::info("shutting down: {} requests are running; a second signal ends them",
             server.running_requests());
-  const bool finished = server.drain(options.graceful_timeout, [&] { return device_lost.load(); });
-  if (device_lost) end_after_fault(server, lines);
+  const bool finished = server.drain(options.graceful_timeout, [&] { return engine_lost.load(); });
+  if (engine_lost) end_after_fault(server, lines);
   if (!finished) {
     log::warn("{} requests are ended after {} s (--timeout-graceful-shutdown)",
               server.running_requests(), options.graceful_timeout.count());
@@ -178,10 +178,10 @@ int run_serve(std::vector<std::string> args) {
     metrics_server = listen(std::move(apart), std::make_shared<Router>());
   }
 
-  std::atomic<bool> device_lost = false;
+  std::atomic<bool> engine_lost = false;
   ServedModel model(options, clock, metrics, [&](const std::string& reason) {
-    log::error("the device failed, the process ends: {}", reason);
-    device_lost = true;
+    log::error("the process ends: {}", reason);
+    engine_lost = true;
   });
   metrics.set_cache_config(cache_labels(model.engine()));
 
@@ -214,7 +214,7 @@ int run_serve(std::vector<std::string> args) {
   if (metrics_server) metrics_server->set_state(ServerState::kReady);
   print_ready(options, *server, metrics_server ? *metrics_server : *server, model.engine(), clock);
 
-  const int status = serve_until_stopped(options, *server, model.engine(), device_lost, lines);
+  const int status = serve_until_stopped(options, *server, model.engine(), engine_lost, lines);
   if (metrics_server) metrics_server->stop();
   return status;
 }

@@ -63,7 +63,7 @@ class BackgroundSink::Writer {
       const uint64_t lost = dropped_ - reported_;
       reported_ = dropped_;
       lock.unlock();
-      if (lost > 0) write(fmt::format("{} log lines were dropped: nobody read them\n", lost));
+      if (lost > 0) write_lost(lost);
       const bool written = write(line);
       lock.lock();
       if (!written) ++dropped_;
@@ -94,6 +94,13 @@ class BackgroundSink::Writer {
   bool given_up() const {
     std::lock_guard lock(mutex_);
     return closing_ && Clock::now() > deadline_;
+  }
+
+  void write_lost(uint64_t lines) {
+    char text[64];  // this thread allocates nothing, which could fail
+    const auto end = fmt::format_to_n(text, sizeof(text),
+                                      "{} log lines were dropped: nobody read them\n", lines);
+    write({text, end.out});
   }
 
   // False: the line, or the rest of it, went nowhere. A pipe that has room by poll() takes PIPE_BUF

@@ -14,7 +14,8 @@ namespace ernie {
 template <typename T>
 class Queue {
  public:
-  bool push(T value) {
+  // Leaves the value where it is when it throws.
+  bool push(T&& value) {
     {
       std::lock_guard lock(mutex_);
       if (closed_) return false;

@@ -55,8 +55,9 @@ struct EngineConfig {
   bool use_graphs = true;   // where the backend has them
   int max_graph_seqs = 0;   // 0: max_num_seqs, at most 256
   StepTimeLimits time_limits;
-  // Called once after a device fault, when every open request got its error event, from the
-  // engine's output thread. The process cannot recover and should exit with an error.
+  // Called once after a fault of a device or of the engine itself, when every open request got its
+  // error event, from the engine's output thread. The process cannot recover and should exit with
+  // an error.
   std::function<void(const std::string& reason)> on_fatal;
   std::function<void(size_t done_bytes, size_t total_bytes)> on_load_progress;
   std::function<void(int done, int total)> on_capture_progress;  // graphs of rank 0
@@ -96,7 +97,7 @@ struct RequestStats {
 };
 
 // Receives what one request produces. All calls come from the engine's output thread, in order;
-// on_finish comes exactly once, last. Calls must not block.
+// on_finish comes exactly once, last. Calls must not block; what they throw is logged.
 class EventSink {
  public:
   virtual ~EventSink() = default;
@@ -123,7 +124,7 @@ using RequestHandle = uint64_t;
 
 // A consistent snapshot for metrics and health.
 struct EngineStats {
-  bool healthy = true;  // false after a device fault
+  bool healthy = true;  // false after a fault
   int running = 0;
   int waiting = 0;
   int total_blocks = 0;

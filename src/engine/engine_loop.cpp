@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
 #include "base/check.h"
+#include "base/failure.h"
 #include "base/log.h"
 #include "base/thread_name.h"
 #include "engine/request_check.h"
@@ -14,6 +17,9 @@ namespace {
 
 Error unavailable(const std::string& message, const std::string& code) {
   return {ErrorKind::kUnavailable, message, {}, code};
+}
+Error fault(const std::string& message, const std::string& code) {
+  return {ErrorKind::kInternal, message, {}, code};
 }
 
 }  // namespace
@@ -68,12 +74,16 @@ Result<RequestHandle> EngineLoop::submit(GenerationRequest request) {
     std::lock_guard lock(mutex_);
     ++undelivered_;
   }
-  if (!inbox_.push(Submit{handle, std::move(open)})) {
-    std::lock_guard lock(mutex_);
-    --undelivered_;
-    return unavailable("the engine has stopped", "stopped");
+  bool queued = false;
+  try {
+    queued = inbox_.push(Submit{handle, std::move(open)});
+  } catch (...) {
+    note_delivered();
+    throw;
   }
-  return handle;
+  if (queued) return handle;
+  note_delivered();
+  return unavailable("the engine has stopped", "stopped");
 }
 
 void EngineLoop::cancel(RequestHandle handle) { inbox_.push(Cancel{handle}); }
@@ -102,19 +112,27 @@ void EngineLoop::run() {
   set_thread_name("ernie-engine");
   publish_stats();
   while (!stopping_ || !in_flight_.empty()) {
-    wait_and_handle();
-    watch_ranks();
-    expire_deadlines();
-    if (healthy_ && !stopping_) launch_steps();
-    publish_stats();  // first, so that no sink knows more than stats() says
-    dispatcher_.deliver(std::exchange(events_, {}));
+    try {
+      run_round();
+    } catch (const std::exception& e) {  // in the middle of a change to the books
+      give_up(fmt::format("the engine failed: {}", e.what()), "engine_fault");
+    }
   }
   inbox_.close();
   while (auto message = inbox_.try_pop()) {
     if (auto* submit = std::get_if<Submit>(&*message)) handle(*submit);
   }
   publish_stats();
-  dispatcher_.deliver(std::exchange(events_, {}));
+  dispatcher_.deliver(events_);
+}
+
+void EngineLoop::run_round() {
+  wait_and_handle();
+  watch_ranks();
+  expire_deadlines();
+  if (healthy_ && !stopping_) launch_steps();
+  publish_stats();  // first, so that no sink knows more than stats() says
+  dispatcher_.deliver(events_);
 }
 
 void EngineLoop::wait_and_handle() {
@@ -131,8 +149,21 @@ void EngineLoop::wait_and_handle() {
 
 void EngineLoop::handle(Submit& message) {
   const RequestHandle handle = message.handle;
-  OpenRequest& open = *open_.emplace(handle, std::move(message.request)).first->second;
-  const GenerationRequest& request = open.request;
+  try {
+    std::unique_ptr<OpenRequest>& open = open_[handle];
+    open = std::move(message.request);
+    schedule(handle, open->request);
+  } catch (const std::exception& e) {
+    const Error error = failure_of_request(e);
+    if (message.request) {
+      tell_end(handle, *message.request, FinishReason::kError, error);
+    } else {
+      finish(handle, FinishReason::kError, error);
+    }
+  }
+}
+
+void EngineLoop::schedule(RequestHandle handle, const GenerationRequest& request) {
   for (const auto& limit : {request.deadline, request.queue_deadline}) {
     if (limit) deadlines_.emplace(*limit, handle);
   }
@@ -156,7 +187,7 @@ void EngineLoop::handle(Cancel& message) {
   if (open_.contains(message.handle)) end_early(message.handle, FinishReason::kCancelled);
 }
 
-void EngineLoop::handle(CancelAll&) { end_all(FinishReason::kCancelled, {}); }
+void EngineLoop::handle(CancelAll&) { end_all(); }
 
 void EngineLoop::handle(StepDone& message) {
   if (in_flight_.empty()) return;  // it ended with a fault of another rank
@@ -165,13 +196,19 @@ void EngineLoop::handle(StepDone& message) {
   ++counters_.steps;
   counters_.last_step = Clock::now();
   std::vector<sched::RowResult> results;
+  results.reserve(step.reservation.plan().rows.size());
   std::span<ops::SampleResult> samples(message.samples);
   for (const sched::PlanRow& row : step.reservation.plan().rows) {
     const auto draws = static_cast<size_t>(row.draws());
     CHECK(draws <= samples.size(), "a step returned too few samples");
     const auto open = open_.find(row.sequence);
-    results.push_back(open == open_.end() ? sched::RowResult{}
-                                          : take_samples(*open->second, row, samples.first(draws)));
+    try {
+      results.push_back(open == open_.end()
+                            ? sched::RowResult{}
+                            : take_samples(*open->second, row, samples.first(draws)));
+    } catch (const std::exception& e) {
+      results.push_back(fail_row(row.sequence, failure_of_request(e)));
+    }
     samples = samples.subspan(draws);
   }
   scheduler_.commit(std::move(step.reservation), results);
@@ -195,9 +232,9 @@ sched::RowResult EngineLoop::take_samples(OpenRequest& open, const sched::PlanRo
                                           std::span<ops::SampleResult> samples) {
   auto prompt = open.scores.take(row, samples.first(row.scores.size()));
   if (!prompt) {
-    return fail_row(row.sequence, ErrorKind::kInternal,
-                    "the model's output for the prompt of this request is not a number",
-                    "numeric_fault");
+    return fail_row(row.sequence,
+                    fault("the model's output for the prompt of this request is not a number",
+                          "numeric_fault"));
   }
   if (!prompt->tokens.empty()) events_.push_back({open.request.sink, std::move(*prompt)});
   if (!row.wants_logits) return {};
@@ -208,9 +245,8 @@ sched::RowResult EngineLoop::take_samples(OpenRequest& open, const sched::PlanRo
   return {.token = samples.back().token, .finished = true};
 }
 
-sched::RowResult EngineLoop::fail_row(RequestHandle handle, ErrorKind kind, const char* what,
-                                      const char* code) {
-  finish(handle, FinishReason::kError, Error{kind, what, {}, code});
+sched::RowResult EngineLoop::fail_row(RequestHandle handle, Error error) {
+  finish(handle, FinishReason::kError, std::move(error));
   return {.failed = true};
 }
 
@@ -219,18 +255,18 @@ sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle
   const bool drawn = !sample.numeric_fault && sample.token >= 0;
   const Accepted accepted = drawn ? open.sampler.accept(sample.token) : Accepted::kRefused;
   if (open.sampler.grammar_is_too_slow()) {
-    return fail_row(handle, ErrorKind::kInvalidArgument,
-                    "the grammar of this request is too ambiguous to be followed",
-                    "grammar_too_complex");
+    return fail_row(
+        handle, invalid_argument("the grammar of this request is too ambiguous to be followed", {},
+                                 "grammar_too_complex"));
   }
   if (!drawn) {
-    return fail_row(handle, ErrorKind::kInternal,
-                    "the model's output for this request is not a number, or every token is banned",
-                    "numeric_fault");
+    return fail_row(handle, fault("the model's output for this request is not a number, or every "
+                                  "token is banned",
+                                  "numeric_fault"));
   }
   if (accepted == Accepted::kRefused) {
-    return fail_row(handle, ErrorKind::kInternal, "the grammar of this request contradicts itself",
-                    "grammar_fault");
+    return fail_row(handle,
+                    fault("the grammar of this request contradicts itself", "grammar_fault"));
   }
   RequestStats& stats = open.stats;
   if (stats.generated_tokens == 0) stats.first_token = counters_.last_step;
@@ -251,25 +287,31 @@ sched::RowResult EngineLoop::take_sample(OpenRequest& open, RequestHandle handle
 
 void EngineLoop::handle(Fault& message) {
   if (!healthy_) return;
+  give_up(fmt::format("rank {} failed: {}", message.rank, message.what), "device_fault");
+}
+
+void EngineLoop::give_up(const std::string& reason, const char* code) {
   healthy_ = false;
-  const std::string reason = fmt::format("rank {} failed: {}", message.rank, message.what);
   log::error("{}", reason);
-  end_all(FinishReason::kError, Error{ErrorKind::kInternal, reason, {}, "device_fault"});
+  const Error error = fault(reason, code);
+  while (!open_.empty()) finish(open_.begin()->first, FinishReason::kError, error);
   for (const auto& rank : parts_.ranks) rank->abort_collectives();
   while (!in_flight_.empty()) {
     sched::Scheduler::abandon(std::move(in_flight_.front().reservation));
     in_flight_.pop_front();
   }
   publish_stats();
-  dispatcher_.deliver(std::exchange(events_, {}));
-  if (parts_.config.on_fatal) {
-    dispatcher_.call([on_fatal = parts_.config.on_fatal, reason] { on_fatal(reason); });
+  std::function<void()> tell_process;
+  if (!gave_up_ && parts_.config.on_fatal) {
+    tell_process = [on_fatal = parts_.config.on_fatal, reason] { on_fatal(reason); };
   }
+  dispatcher_.deliver(events_, std::move(tell_process));
+  gave_up_ = true;
 }
 
 void EngineLoop::handle(Stop&) {
   stopping_ = true;
-  end_all(FinishReason::kCancelled, {});
+  end_all();
 }
 
 void EngineLoop::expire_deadlines() {
@@ -388,29 +430,40 @@ void EngineLoop::wait_for_device() {
   }
 }
 
-void EngineLoop::finish(RequestHandle handle, FinishReason reason, std::optional<Error> error) {
-  const auto it = open_.find(handle);
-  OpenRequest& open = *it->second;
-  if (open.admitted) --admitted_open_;
+void EngineLoop::tell_end(RequestHandle handle, OpenRequest& open, FinishReason reason,
+                          const std::optional<Error>& error) {
+  open.stats.finished = Clock::now();
+  events_.push_back({open.request.sink, EventDispatcher::Finish{reason, open.stats, error}});
   for (const auto& limit : {open.request.deadline, open.request.queue_deadline}) {
     if (limit) deadlines_.erase({*limit, handle});
   }
-  open.stats.finished = Clock::now();
-  events_.push_back({std::move(open.request.sink),
-                     EventDispatcher::Finish{reason, open.stats, std::move(error)}});
+}
+
+void EngineLoop::finish(RequestHandle handle, FinishReason reason,
+                        const std::optional<Error>& error) {
+  const auto it = open_.find(handle);
+  tell_end(handle, *it->second, reason, error);
+  if (it->second->admitted) --admitted_open_;
   open_.erase(it);
 }
 
-void EngineLoop::end_early(RequestHandle handle, FinishReason reason, std::optional<Error> error) {
+void EngineLoop::end_early(RequestHandle handle, FinishReason reason,
+                           const std::optional<Error>& error) {
   if (scheduler_.find(handle)) scheduler_.remove(handle);
-  finish(handle, reason, std::move(error));
+  finish(handle, reason, error);
 }
 
-void EngineLoop::end_all(FinishReason reason, const std::optional<Error>& error) {
-  while (!open_.empty()) end_early(open_.begin()->first, reason, error);
+void EngineLoop::end_all() {
+  while (!open_.empty()) end_early(open_.begin()->first, FinishReason::kCancelled);
 }
 
 void EngineLoop::publish_stats() {
+  if (!healthy_) {
+    counters_.running = counters_.waiting = 0;
+    std::lock_guard lock(mutex_);
+    shared_stats_ = counters_;
+    return;
+  }
   counters_.running = scheduler_.running();
   counters_.waiting = admitted_open_ - counters_.running;
   counters_.total_blocks = parts_.scheduler.num_blocks;

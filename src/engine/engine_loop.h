@@ -81,6 +81,10 @@ class EngineLoop : public Engine {
 
   // Everything below runs on the engine thread.
   void run();
+  void run_round();
+  // Ends all requests with this error and tells the process, which must end: neither device nor
+  // scheduler are used again.
+  void give_up(const std::string& reason, const char* code);
   void wait_and_handle();
   void handle(Submit& message);
   void handle(Cancel& message);
@@ -88,6 +92,7 @@ class EngineLoop : public Engine {
   void handle(StepDone& message);
   void handle(Fault& message);
   void handle(Stop& message);
+  void schedule(RequestHandle handle, const GenerationRequest& request);
   void expire_deadlines();
   void watch_ranks();
   void launch_steps();
@@ -102,13 +107,15 @@ class EngineLoop : public Engine {
   sched::RowResult take_samples(OpenRequest& open, const sched::PlanRow& row,
                                 std::span<ops::SampleResult> samples);
   sched::RowResult take_sample(OpenRequest& open, RequestHandle handle, ops::SampleResult& sample);
-  sched::RowResult fail_row(RequestHandle handle, ErrorKind kind, const char* what,
-                            const char* code);
-  // Closes a request with its last event; the step's commit ends its sequence.
-  void finish(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
+  sched::RowResult fail_row(RequestHandle handle, Error error);
+  // The last event of a request.
+  void tell_end(RequestHandle handle, OpenRequest& open, FinishReason reason,
+                const std::optional<Error>& error);
+  // Closes a request with it; the step's commit ends its sequence.
+  void finish(RequestHandle handle, FinishReason reason, const std::optional<Error>& error = {});
   // The same, and takes its sequence out of the scheduler.
-  void end_early(RequestHandle handle, FinishReason reason, std::optional<Error> error = {});
-  void end_all(FinishReason reason, const std::optional<Error>& error);
+  void end_early(RequestHandle handle, FinishReason reason, const std::optional<Error>& error = {});
+  void end_all();  // as cancelled
   void publish_stats();
 
   Parts parts_;
@@ -121,6 +128,7 @@ class EngineLoop : public Engine {
   EngineStats counters_;
   int admitted_open_ = 0;
   bool stopping_ = false;
+  bool gave_up_ = false;          // and the process was told
   Clock::time_point next_watch_;  // while a step is in flight
 
   // Shared with callers.

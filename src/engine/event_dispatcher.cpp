@@ -1,5 +1,9 @@
 #include "engine/event_dispatcher.h"
 
+#include <exception>
+#include <utility>
+
+#include "base/log.h"
 #include "base/thread_name.h"
 
 namespace ernie::engine {
@@ -12,30 +16,42 @@ EventDispatcher::~EventDispatcher() {
   thread_.join();
 }
 
-void EventDispatcher::deliver(Batch batch) {
-  if (!batch.empty()) queue_.push(std::move(batch));
+void EventDispatcher::deliver(Batch& batch, std::function<void()> then) {
+  if (batch.empty() && !then) return;
+  Work work{std::exchange(batch, {}), std::move(then)};
+  try {
+    queue_.push(std::move(work));
+  } catch (...) {
+    batch = std::move(work.events);
+    throw;
+  }
 }
 
-void EventDispatcher::call(std::function<void()> function) { queue_.push(std::move(function)); }
-
+// What fails is one request's alone, and its end counts.
 void EventDispatcher::run() {
   set_thread_name("ernie-output");
-  while (auto item = queue_.pop()) {
-    if (const auto* function = std::get_if<std::function<void()>>(&*item)) {
-      (*function)();
-      continue;
-    }
-    for (const auto& [sink, what] : std::get<Batch>(*item)) {
-      if (const auto* token = std::get_if<TokenEvent>(&what)) {
-        sink->on_token(*token);
-      } else if (const auto* prompt = std::get_if<PromptEvent>(&what)) {
-        sink->on_prompt(*prompt);
-      } else {
-        const auto& finish = std::get<Finish>(what);
-        sink->on_finish(finish.reason, finish.stats, finish.error);
-        finished_();
+  while (auto work = queue_.pop()) {
+    for (const Event& event : work->events) {
+      try {
+        deliver(event);
+      } catch (const std::exception& e) {
+        log::error("an event of a request could not be delivered: {}", e.what());
       }
+      if (std::holds_alternative<Finish>(event.what)) finished_();
     }
+    if (work->then) work->then();
+  }
+}
+
+void EventDispatcher::deliver(const Event& event) {
+  const auto& [sink, what] = event;
+  if (const auto* token = std::get_if<TokenEvent>(&what)) {
+    sink->on_token(*token);
+  } else if (const auto* prompt = std::get_if<PromptEvent>(&what)) {
+    sink->on_prompt(*prompt);
+  } else {
+    const auto& finish = std::get<Finish>(what);
+    sink->on_finish(finish.reason, finish.stats, finish.error);
   }
 }
 

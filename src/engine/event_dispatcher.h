@@ -1,6 +1,8 @@
 #pragma once
 
-#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -28,14 +30,20 @@ class EventDispatcher {
   explicit EventDispatcher(std::function<void()> finished);
   ~EventDispatcher();  // delivers what is queued and joins
 
-  void deliver(Batch batch);
-  void call(std::function<void()> function);  // after all events before it
+  // Takes the events out of `batch` and calls `then` after them. When it throws, the batch is as
+  // before.
+  void deliver(Batch& batch, std::function<void()> then = {});
 
  private:
+  struct Work {
+    Batch events;
+    std::function<void()> then;
+  };
   void run();
+  static void deliver(const Event& event);
 
   const std::function<void()> finished_;
-  Queue<std::variant<Batch, std::function<void()>>> queue_;
+  Queue<Work> queue_;
   std::thread thread_;
 };
 

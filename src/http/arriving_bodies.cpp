@@ -1,9 +1,8 @@
 #include "http/arriving_bodies.h"
 
+#include <chrono>
 #include <cmath>
 #include <limits>
-#include <string_view>
-#include <unordered_map>
 #include <utility>
 
 namespace ernie::http {
@@ -12,21 +11,34 @@ namespace {
 constexpr double kRateSeconds = 0.5;  // how long what came counts in a rate
 constexpr double kMuchSlower = 1.0 / 8;
 
+double now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(time).count();
+}
+
+// A body's rate falls by the same factor in the same time whatever it is, so that bodies keep their
+// order until bytes come. This number stays as it is: the logarithm of the rate at time 0.
+double pace_of(double rate, double time) { return std::log(rate) + time / kRateSeconds; }
+double rate_of(double pace, double time) { return std::exp(pace - time / kRateSeconds); }
+
 }  // namespace
 
+struct ArrivingBodies::Peer {
+  size_t entries = 0;
+  size_t held = 0;
+  std::set<std::pair<double, Entry*>> slowest;  // as that of all
+};
+
 struct ArrivingBodies::Entry {
-  const std::string peer;
+  const std::string peer_name;
+  Peer* const peer;
   const std::function<void()> wake;
   Limiter::Share share;
-  double last_rate = 0;  // bytes per second, when bytes came last
-  Clock::time_point last_time = Clock::now();
+  double pace = -std::numeric_limits<double>::infinity();
   bool whole = false;
   bool evicted = false;
 
-  double rate() const {
-    const double seconds = std::chrono::duration<double>(Clock::now() - last_time).count();
-    return last_rate * std::exp(-seconds / kRateSeconds);
-  }
+  bool may_go() const { return !whole && share.amount() > 0; }
 };
 
 ArrivingBodies::ArrivingBodies(std::shared_ptr<Limiter> memory) : memory_(std::move(memory)) {}
@@ -45,34 +57,54 @@ std::unique_ptr<ArrivingBodies::Body> ArrivingBodies::begin(const std::string& p
                                                             std::function<void()> wake) {
   Limiter::Share none = *memory_->acquire(0);
   std::lock_guard lock(mutex_);
-  const auto entry = entries_.insert(
-      entries_.end(), Entry{.peer = peer, .wake = std::move(wake), .share = std::move(none)});
+  Peer& own = peers_[peer];
+  const auto entry =
+      entries_.insert(entries_.end(), Entry{peer, &own, std::move(wake), std::move(none)});
+  ++own.entries;
   return std::unique_ptr<Body>(new Body(shared_from_this(), entry));
+}
+
+template <typename Change>
+void ArrivingBodies::change(Entry& entry, const Change& make) {
+  Peer& peer = *entry.peer;
+  largest_.erase({peer.held, &peer});
+  slowest_.erase({entry.pace, &entry});
+  peer.slowest.erase({entry.pace, &entry});
+  peer.held -= entry.share.amount();
+  make();
+  peer.held += entry.share.amount();
+  if (entry.may_go()) {
+    slowest_.emplace(entry.pace, &entry);
+    peer.slowest.emplace(entry.pace, &entry);
+  }
+  if (!peer.slowest.empty()) largest_.emplace(peer.held, &peer);
 }
 
 bool ArrivingBodies::evict(double below_rate) {
   std::lock_guard lock(mutex_);
-  std::unordered_map<std::string_view, size_t> held;
-  for (const Entry& entry : entries_) held[entry.peer] += entry.share.amount();
-  Entry* victim = nullptr;
-  std::pair<size_t, double> most;
-  for (Entry& entry : entries_) {
-    const double rate = entry.rate();
-    if (entry.whole || entry.share.amount() == 0 || rate >= below_rate) continue;
-    const std::pair<size_t, double> claim{held[entry.peer], -rate};
-    if (victim && claim <= most) continue;
-    victim = &entry;
-    most = claim;
+  const double time = now();
+  const auto slow_enough = [&](const auto& slowest) {
+    return rate_of(slowest.begin()->first, time) < below_rate;
+  };
+  if (slowest_.empty() || !slow_enough(slowest_)) return false;
+  for (auto largest = largest_.rbegin(); largest != largest_.rend(); ++largest) {
+    const Peer& peer = *largest->second;
+    if (!slow_enough(peer.slowest)) continue;
+    Entry& victim = *peer.slowest.begin()->second;
+    change(victim, [&] {
+      victim.evicted = true;
+      victim.share = {};
+    });
+    victim.wake();
+    return true;
   }
-  if (!victim) return false;
-  victim->evicted = true;
-  victim->share = {};
-  victim->wake();
-  return true;
+  return false;
 }
 
 ArrivingBodies::Body::~Body() {
   std::lock_guard lock(owner_->mutex_);
+  owner_->change(*entry_, [&] { entry_->share = {}; });
+  if (--entry_->peer->entries == 0) owner_->peers_.erase(entry_->peer_name);
   owner_->entries_.erase(entry_);
 }
 
@@ -81,16 +113,18 @@ bool ArrivingBodies::Body::grow(size_t bytes, bool whole) {
   {
     std::lock_guard lock(owner_->mutex_);
     if (entry_->evicted) return false;
-    entry_->whole = whole;
-    entry_->last_rate = entry_->rate() + static_cast<double>(bytes) / kRateSeconds;
-    entry_->last_time = Clock::now();
-    rate = entry_->last_rate;
+    const double time = now();
+    rate = rate_of(entry_->pace, time) + static_cast<double>(bytes) / kRateSeconds;
+    owner_->change(*entry_, [&] {
+      entry_->whole = whole;
+      entry_->pace = pace_of(rate, time);
+    });
   }
   auto more = whole ? owner_->memory_->acquire(bytes) : owner_->memory_->acquire_free(bytes);
   while (!more && owner_->evict(rate * kMuchSlower)) more = owner_->memory_->acquire_free(bytes);
   std::lock_guard lock(owner_->mutex_);
   if (!more || entry_->evicted) return false;
-  entry_->share.add(std::move(*more));
+  owner_->change(*entry_, [&] { entry_->share.add(std::move(*more)); });
   return true;
 }
 
@@ -101,7 +135,9 @@ bool ArrivingBodies::Body::evicted() const {
 
 Limiter::Share ArrivingBodies::Body::take() {
   std::lock_guard lock(owner_->mutex_);
-  return std::move(entry_->share);
+  Limiter::Share all;
+  owner_->change(*entry_, [&] { std::swap(all, entry_->share); });
+  return all;
 }
 
 }  // namespace ernie::http

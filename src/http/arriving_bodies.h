@@ -1,11 +1,13 @@
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
+#include <unordered_map>
+#include <utility>
 
 #include "base/limiter.h"
 
@@ -19,6 +21,7 @@ namespace ernie::http {
 class ArrivingBodies : public std::enable_shared_from_this<ArrivingBodies> {
  private:
   struct Entry;
+  struct Peer;
 
  public:
   // One of them, as its connection sees it.
@@ -48,13 +51,18 @@ class ArrivingBodies : public std::enable_shared_from_this<ArrivingBodies> {
   std::unique_ptr<Body> begin(const std::string& peer, std::function<void()> wake);
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   bool evict(double below_rate);  // bytes per second; false when none is that slow
+  // Makes a change to an entry and keeps the orders below. With the lock held.
+  template <typename Change>
+  void change(Entry& entry, const Change& make);
 
   const std::shared_ptr<Limiter> memory_;
   mutable std::mutex mutex_;
   std::list<Entry> entries_;
+  std::unordered_map<std::string, Peer> peers_;  // those that have entries
+  // Of entries that may have to make room: by pace, and their peers by what they hold.
+  std::set<std::pair<double, Entry*>> slowest_;
+  std::set<std::pair<size_t, Peer*>> largest_;
 };
 
 }  // namespace ernie::http

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -63,6 +66,43 @@ TEST(ArrivingBodies, OnesThatComeAsFastDoNotDriveEachOtherOut) {
   }
   EXPECT_FALSE(bodies.begin("b")->grow(30, false));
   for (const auto& body : first) EXPECT_TRUE(body->grow(5, true));
+}
+
+TEST(ArrivingBodies, TheLargestHolderPaysWhateverCameBefore) {
+  constexpr size_t kPeers = 20;
+  Bodies bodies(10'000);
+  std::mt19937 random(7);
+  struct Own {
+    std::unique_ptr<ArrivingBodies::Body> body;
+    size_t peer = 0, bytes = 0;
+  };
+  std::vector<Own> own;
+  const auto held = [&](size_t peer) {
+    size_t bytes = 0;
+    for (const Own& o : own) bytes += o.peer == peer && !o.body->evicted() ? o.bytes : 0;
+    return bytes;
+  };
+  for (int step = 0; step < 500; ++step) {
+    const size_t peer = random() % kPeers, bytes = 1 + random() % 200;
+    if (bodies.memory->limit() - bodies.memory->used() < bytes) {
+      size_t most = 0;
+      for (size_t p = 0; p < kPeers; ++p) most = std::max(most, held(p));
+      std::vector<size_t> before(kPeers);
+      for (size_t p = 0; p < kPeers; ++p) before[p] = held(p);
+      const size_t room = bodies.memory->limit() - bodies.memory->used();
+      ASSERT_TRUE(bodies.memory->acquire(room + 1)) << "given back at once";
+      size_t paid = 0;
+      for (size_t p = 0; p < kPeers; ++p) paid += before[p] == held(p) ? 0 : before[p];
+      EXPECT_EQ(paid, most) << step;
+    }
+    if (own.empty() || random() % 3 == 0) own.push_back({bodies.begin(std::to_string(peer)), peer});
+    Own& any = own[random() % own.size()];
+    if (any.body->grow(bytes, false)) any.bytes += bytes;
+    if (random() % 10 == 0)
+      own.erase(own.begin() + static_cast<std::ptrdiff_t>(random() % own.size()));
+  }
+  own.clear();
+  EXPECT_EQ(bodies.memory->used(), 0u);
 }
 
 TEST(ArrivingBodies, NothingIsLostBetweenManyThreads) {

@@ -1,5 +1,7 @@
 #include "http/connection.h"
 
+#include <unistd.h>
+
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -394,6 +396,14 @@ awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& 
 }
 
 awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {
+  struct End {  // also of a coroutine that is dropped
+    ~End() {
+      connection.client_->close();
+      connection.core_->connections.remove(&connection);
+    }
+    HttpConnection& connection;
+  };
+  const End end{*self};
   try {
     self->client_->read_on();
     bool open = true;
@@ -406,17 +416,26 @@ awaitable<void> HttpConnection::run(std::shared_ptr<HttpConnection> self) {
   } catch (const std::exception& e) {
     log::error("connection ended by an exception: {}", e.what());
   }
-  self->client_->close();
-  self->core_->connections.remove(self.get());
 }
 
 }  // namespace
 
 void serve_connection(std::shared_ptr<ServerCore> core, asio::io_context& io, int socket,
                       std::string peer) {
-  auto connection = std::make_shared<HttpConnection>(core, io, socket, peer);
-  core->connections.add(connection, peer);
-  asio::co_spawn(connection->strand(), HttpConnection::run(connection), asio::detached);
+  std::shared_ptr<HttpConnection> connection;
+  try {
+    connection = std::make_shared<HttpConnection>(core, io, socket, peer);
+  } catch (...) {
+    close(socket);
+    throw;
+  }
+  try {
+    core->connections.add(connection, peer);
+    asio::co_spawn(connection->strand(), HttpConnection::run(connection), asio::detached);
+  } catch (...) {
+    core->connections.remove(connection.get());
+    throw;
+  }
 }
 
 }  // namespace ernie::http

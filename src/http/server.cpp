@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "http/connection.h"
 #include "http/host.h"
 
@@ -92,7 +93,7 @@ class Server : public HttpServer {
   const ServerOptions& options() const { return core_->options; }
 
   void run(int threads) {
-    asio::co_spawn(accepting_strand_, accept(), asio::detached);
+    begin_accepting();
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { serve(); });
   }
 
@@ -136,6 +137,7 @@ class Server : public HttpServer {
  private:
   // What fails in one connection's handler must not end the thread of all.
   void serve() {
+    set_thread_name("ernie-http");
     while (true) {
       try {
         io_.run();
@@ -160,22 +162,50 @@ class Server : public HttpServer {
     }
   }
 
+  void begin_accepting() {
+    accepting_ = true;
+    try {
+      asio::co_spawn(accepting_strand_, accept(), asio::detached);
+    } catch (...) {
+      accepting_ = false;
+      throw;
+    }
+  }
+
+  // Where asio has no memory for a connection, it drops the coroutine that waits for it.
+  void accepting_ended() {
+    accepting_ = false;
+    if (stopping_) return;
+    try {
+      begin_accepting();
+    } catch (const std::exception& e) {
+      log::error("no more connections can be accepted: {}", e.what());
+    }
+  }
+
   asio::awaitable<void> accept() {
+    struct End {
+      ~End() { server.accepting_ended(); }
+      Server& server;
+    };
+    const End end{*this};
     asio::steady_timer pause(accepting_strand_);
     while (!stopping_) {
-      error_code error;
-      tcp::socket socket =
-          co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
-      if (error) {
-        if (stopping_) break;
-        log::warn("cannot accept a connection: {}", error.message());
-        pause.expires_after(kNoFilesPause);
-        co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
-        continue;
+      try {
+        error_code error;
+        tcp::socket socket =
+            co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+        if (!error) {
+          begin_connection(std::move(socket));
+        } else if (!stopping_) {
+          log::warn("cannot accept a connection: {}", error.message());
+          pause.expires_after(kNoFilesPause);
+          co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+        }
+      } catch (const std::exception& e) {
+        log::error("cannot accept a connection: {}", e.what());
       }
-      begin_connection(std::move(socket));
     }
-    accepting_ = false;
   }
 
   std::shared_ptr<ServerCore> core_;
@@ -187,7 +217,7 @@ class Server : public HttpServer {
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   std::vector<std::thread> threads_;
   std::atomic<bool> stopping_ = false;
-  std::atomic<bool> accepting_ = true;
+  std::atomic<bool> accepting_ = false;  // whether the coroutine lives
 };
 
 }  // namespace

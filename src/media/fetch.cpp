@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "media/data_url.h"
-#include "media/http_fetch.h"
 #include "media/http_url.h"
 #include "media/local_file.h"
 
@@ -19,27 +18,29 @@ std::string scheme_of(std::string_view url) {
   return scheme;
 }
 
-Result<std::vector<uint8_t>> fetch_bytes(std::string_view url, const FetchPolicy& policy,
-                                         const std::atomic<bool>* cancelled, const Grow& grow) {
+Result<std::vector<uint8_t>> read_bytes(std::string_view url, const FetchPolicy& policy,
+                                        const Grow& grow) {
   const std::string scheme = scheme_of(url);
   if (scheme == "data") {
     if (!grow(std::min(url.size() / 4 * 3 + 3, policy.max_bytes))) return no_room();
     return decode_data_url(url, policy.max_bytes);
   }
-  if (scheme == "http" || scheme == "https") {
-    return fetch_http(std::string(url), policy, cancelled, grow);
-  }
-  if (scheme == "file") return fetch_file(url, policy, grow);
+  if (scheme == "file") return read_file(url, policy, grow);
   return media_url_blocked("expected a data:, http:, https: or file: URL");
 }
 
 }  // namespace
 
-Result<FetchedMedia> fetch_media(std::string_view url, const FetchPolicy& policy,
-                                 const std::atomic<bool>* cancelled, const RequestMemory& memory) {
+bool is_http_url(std::string_view url) {
+  const std::string scheme = scheme_of(url);
+  return scheme == "http" || scheme == "https";
+}
+
+Result<FetchedMedia> read_media(std::string_view url, const FetchPolicy& policy,
+                                const RequestMemory& memory) {
   FetchedMedia media{.share = *memory.held->acquire(0)};
   const Grow grow = [&](size_t bytes) { return media.share.grow(bytes); };
-  auto bytes = fetch_bytes(url, policy, cancelled, grow);
+  auto bytes = read_bytes(url, policy, grow);
   if (!bytes) return bytes.error().code == kNoRoom ? memory.exhausted() : bytes.error();
   media.bytes = std::move(*bytes);
   return media;

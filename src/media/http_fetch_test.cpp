@@ -1,86 +1,20 @@
-#include "media/http_fetch.h"
-
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
-#include <functional>
+#include <future>
 #include <string>
 #include <thread>
+
+#include "media/fetcher.h"
+#include "media/test_server.h"
 
 namespace ernie::media {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-// Sends all of `text`; false once the client has gone.
-bool send_text(int fd, const std::string& text) {
-  return send(fd, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
-}
-
-std::string answer(const std::string& body) {
-  return "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
-}
-
-std::string redirect(const std::string& to) {
-  return "HTTP/1.1 302 Found\r\nLocation: " + to + "\r\nContent-Length: 4\r\n\r\ngone";
-}
-
-// An HTTP server on 127.0.0.1 that hands each connection, once its request's head is read, to
-// `serve(path, fd)` and then closes it. One connection at a time.
-class TestServer {
- public:
-  using Serve = std::function<void(const std::string& path, int fd)>;
-
-  explicit TestServer(Serve serve) : serve_(std::move(serve)) {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t bytes = sizeof(address);
-    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), bytes), 0);
-    EXPECT_EQ(listen(listener_, 16), 0);
-    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &bytes);
-    base_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-    thread_ = std::thread([this] { run(); });
-  }
-  ~TestServer() {
-    shutdown(listener_, SHUT_RDWR);
-    thread_.join();
-    close(listener_);
-  }
-
-  std::string url(const std::string& path) const { return base_ + path; }
-  int connections() const { return connections_; }
-
- private:
-  void run() {
-    for (int fd; (fd = accept(listener_, nullptr, nullptr)) >= 0; close(fd)) {
-      ++connections_;
-      std::string head;
-      char block[1024];
-      while (head.find("\r\n\r\n") == std::string::npos) {
-        const ssize_t n = recv(fd, block, sizeof(block), 0);
-        if (n <= 0) break;
-        head.append(block, n);
-      }
-      const size_t start = head.find(' ') + 1;
-      serve_(head.substr(start, head.find(' ', start) - start), fd);
-    }
-  }
-
-  Serve serve_;
-  int listener_ = -1;
-  std::string base_;
-  std::atomic<int> connections_ = 0;
-  std::thread thread_;
-};
 
 FetchPolicy private_policy() {
   FetchPolicy policy;
@@ -92,7 +26,12 @@ FetchPolicy private_policy() {
 // The body, or the code of the error, whose message must not tell the URL.
 std::string fetch(const std::string& url, const FetchPolicy& policy = private_policy(),
                   const std::atomic<bool>* cancelled = nullptr, const RequestMemory& memory = {}) {
-  const auto media = fetch_media(url, policy, cancelled, memory);
+  const std::atomic<bool> never = false;
+  Fetcher fetcher(policy, memory);
+  std::promise<Result<FetchedMedia>> result;
+  fetcher.fetch(0, url, cancelled != nullptr ? *cancelled : never,
+                [&](auto media) { result.set_value(std::move(media)); });
+  const auto media = result.get_future().get();
   if (media) return {media->bytes.begin(), media->bytes.end()};
   EXPECT_EQ(media.error().message.find("127.0.0.1"), std::string::npos) << media.error().message;
   EXPECT_EQ(media.error().message.find("localhost"), std::string::npos) << media.error().message;
@@ -295,8 +234,12 @@ TEST(HttpFetch, OtherSchemesAreBlocked) {
   for (const char* url : {"ftp://example.com/x", "gopher://example.com/", "jar:http://x!/y",
                           "javascript:alert(1)", "httpss://example.com/", "//example.com/x", "http",
                           ":", "example.com/x.png", "dict://localhost:11211/stat"}) {
+    EXPECT_FALSE(is_http_url(url)) << url;
+    EXPECT_EQ(read_media(url, private_policy()).error().code, "media_url_blocked") << url;
     EXPECT_EQ(fetch(url), "media_url_blocked") << url;
   }
+  EXPECT_TRUE(is_http_url("http://example.com/x"));
+  EXPECT_TRUE(is_http_url("HTTPS://example.com/x"));
 }
 
 }  // namespace

@@ -123,8 +123,8 @@ int open_beneath(int folder_fd, const std::string& path) {
   return -errno;
 }
 
-Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy& policy,
-                                        const Grow& grow) {
+Result<std::vector<uint8_t>> read_file(std::string_view url, const FetchPolicy& policy,
+                                       const Grow& grow) {
   if (policy.allowed_local_media_path.empty()) {
     return media_url_blocked(
         "local files are off; start the server with --allowed-local-media-path FOLDER");

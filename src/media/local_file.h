@@ -11,9 +11,9 @@
 
 namespace ernie::media {
 
-// The file:// part of fetch_media; same errors.
-Result<std::vector<uint8_t>> fetch_file(std::string_view url, const FetchPolicy& policy,
-                                        const Grow& grow);
+// The file:// part of read_media; same errors.
+Result<std::vector<uint8_t>> read_file(std::string_view url, const FetchPolicy& policy,
+                                       const Grow& grow);
 
 // Opens `path` (relative) beneath the folder `folder_fd` for reading without blocking; returns a
 // file descriptor or -errno. EXDEV and ELOOP mean that it led out of the folder. The first uses

@@ -40,7 +40,7 @@ class LocalFile : public testing::Test {
   ~LocalFile() override { fs::remove_all(root_); }
 
   std::string fetch(const std::string& url) {
-    const auto media = fetch_media(url, policy_, nullptr, memory_);
+    const auto media = read_media(url, policy_, memory_);
     return media ? std::string(media->bytes.begin(), media->bytes.end()) : media.error().code;
   }
   std::string url(const std::string& inside) { return "file://" + folder_.string() + inside; }
@@ -117,7 +117,7 @@ TEST_F(LocalFile, AFileForWhichThereIsNoRoomIsNotRead) {
 }
 
 TEST_F(LocalFile, WithoutAFolderTheMessageNamesTheFlag) {
-  const auto bytes = fetch_media(url("/a.txt"), FetchPolicy{});
+  const auto bytes = read_media(url("/a.txt"), FetchPolicy{});
   ASSERT_FALSE(bytes);
   EXPECT_EQ(bytes.error().code, "media_url_blocked");
   EXPECT_NE(bytes.error().message.find("--allowed-local-media-path"), std::string::npos);

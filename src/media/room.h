@@ -5,7 +5,7 @@
 
 #include "base/result.h"
 
-// How the parts of fetch_media take room for bytes; not for use outside this folder.
+// How the parts of read_media take room for bytes; not for use outside this folder.
 namespace ernie::media {
 
 // Takes so many bytes more; false where there is no room for them.

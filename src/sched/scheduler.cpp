@@ -1,6 +1,8 @@
 #include "sched/scheduler.h"
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 
 #include "base/check.h"
 
@@ -28,7 +30,7 @@ Reservation::Reservation(Reservation&& other) noexcept
       kept_back_before_(other.kept_back_before_) {}
 
 Reservation::~Reservation() {
-  if (scheduler_) scheduler_->undo(*this);
+  if (scheduler_ && std::uncaught_exceptions() == 0) scheduler_->undo(*this);
 }
 
 Scheduler::Scheduler(const SchedulerConfig& config) : config_(config), blocks_(config.num_blocks) {
@@ -73,9 +75,17 @@ void Scheduler::add(Request request) {
   s->tokens = std::move(request.tokens);
   s->media = std::move(request.media);
   if (config_.enable_prefix_caching) extend_block_keys(*s, config_.block_size);
-  waiting_.push_back(s.get());
-  turns_.join(s->client);
-  CHECK(sequences_.emplace(request.id, std::move(s)).second, "a sequence id was used twice");
+  const auto [place, is_new] = sequences_.emplace(request.id, std::move(s));
+  CHECK(is_new, "a sequence id was used twice");
+  Sequence* const added = place->second.get();
+  try {
+    waiting_.push_back(added);
+    turns_.join(added->client);
+  } catch (...) {
+    std::erase(waiting_, added);
+    sequences_.erase(place);
+    throw;
+  }
 }
 
 void Scheduler::remove(SequenceId id) {

@@ -15,7 +15,8 @@ class Scheduler;
 
 // Blocks and queue changes of one planned step. Move-only; destroying it puts the scheduler back to
 // where it was before reserve(), provided that the step has not run. Reservations are undone newest
-// first, and not after a commit().
+// first, and not after a commit(). Nothing is undone while an exception is on its way; the
+// scheduler must not be used again then.
 class Reservation {
  public:
   Reservation(Reservation&& other) noexcept;
@@ -52,7 +53,8 @@ class Scheduler {
   static Status check_fits(const SchedulerConfig& config, int64_t prompt_tokens,
                            int64_t max_length);
 
-  void add(Request request);  // to the end of its client's queue; check_fits() must hold
+  // To the end of its client's queue; check_fits() must hold. Changes nothing when it throws.
+  void add(Request request);
   // Ends a sequence wherever it is. Its blocks are free at once, or after the steps in flight.
   void remove(SequenceId id);
 

@@ -10,6 +10,7 @@
 #include "base/fair_queue.h"
 #include "base/log.h"
 #include "grammar/grammar_compiler.h"
+#include "media/fetcher.h"
 #include "serve/client_quota.h"
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
@@ -98,9 +99,12 @@ class ChatServiceImpl : public ChatService {
             grammar::make_vocabulary(*parts_.tokenizer, static_cast<size_t>(parts_.vocab_size),
                                      parts_.defaults.eos_token_ids),
             config_.grammar_cache_bytes),
+        fetcher_(config_.fetch, config_.memory),
         media_(config_.media_threads),
         text_(config_.threads),
         compilers_(config_.grammar_threads) {}
+
+  ~ChatServiceImpl() override { fetcher_.stop(); }  // it posts to a pool that goes before it
 
   bool post(ClientId client, std::function<void()> task) override {
     return text_.post(client, std::move(task));
@@ -111,15 +115,17 @@ class ChatServiceImpl : public ChatService {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     add_call_rules(*shared, *parts_.tokenizer);
     return begin(pool_of(*shared), shared->options, std::move(sink),
-                 [this, shared](GenerationState& generation, const Begun& begun) {
-                   text::AnswerRules rules{.syntax = config_.syntax,
-                                           .tool_calls = !shared->tool_use.tools.empty(),
-                                           .one_call = !shared->tool_use.parallel};
-                   if (shared->split_thinking) {
-                     rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
-                   }
-                   run(generation, begun, shared->options, shared->reasoning_limit,
-                       std::move(rules), false, prompts_of(*shared, generation));
+                 [this, shared](const GenerationPtr& generation, const BegunPtr& begun) {
+                   with_prompt(shared, generation, [this, shared, generation, begun](auto prompts) {
+                     text::AnswerRules rules{.syntax = config_.syntax,
+                                             .tool_calls = !shared->tool_use.tools.empty(),
+                                             .one_call = !shared->tool_use.parallel};
+                     if (shared->split_thinking) {
+                       rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
+                     }
+                     run(*generation, *begun, shared->options, shared->reasoning_limit,
+                         std::move(rules), false, std::move(prompts));
+                   });
                  });
   }
 
@@ -128,8 +134,8 @@ class ChatServiceImpl : public ChatService {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
     score_echo(*shared);
     return begin(text_, shared->options, std::move(sink),
-                 [this, shared](GenerationState& generation, const Begun& begun) {
-                   run(generation, begun, shared->options, {}, {}, shared->echo,
+                 [this, shared](const GenerationPtr& generation, const BegunPtr& begun) {
+                   run(*generation, *begun, shared->options, {}, {}, shared->echo,
                        prompts_of(*shared));
                  });
   }
@@ -138,12 +144,12 @@ class ChatServiceImpl : public ChatService {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     add_call_rules(*shared, *parts_.tokenizer);
     return begin(pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
-                 [this, shared, done](GenerationState& generation, const Begun&) {
-                   auto rendered =
-                       rendered_prompts(prompts_of(*shared, generation), shared->options,
-                                        shared->reasoning_limit, media_units(*shared));
-                   if (!rendered) return generation.fail(rendered.error());
-                   if (generation.finish()) done(std::move(rendered));
+                 [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
+                   with_prompt(shared, generation, [this, shared, generation, done](auto prompts) {
+                     show(*generation, done,
+                          rendered_prompts(std::move(prompts), shared->options,
+                                           shared->reasoning_limit, media_units(*shared)));
+                   });
                  });
   }
 
@@ -151,10 +157,9 @@ class ChatServiceImpl : public ChatService {
     auto shared = std::make_shared<CompletionRequest>(std::move(request));
     score_echo(*shared);
     return begin(text_, shared->options, std::make_shared<RenderErrors>(done),
-                 [this, shared, done](GenerationState& generation, const Begun&) {
-                   auto rendered = rendered_prompts(prompts_of(*shared), shared->options, {}, {});
-                   if (!rendered) return generation.fail(rendered.error());
-                   if (generation.finish()) done(std::move(rendered));
+                 [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
+                   show(*generation, done,
+                        rendered_prompts(prompts_of(*shared), shared->options, {}, {}));
                  });
   }
 
@@ -177,6 +182,8 @@ class ChatServiceImpl : public ChatService {
     engine::Clock::time_point arrival;
     std::shared_ptr<const grammar::CompiledGrammar> grammar;  // if the options ask for a format
   };
+  using BegunPtr = std::shared_ptr<const Begun>;
+  using GenerationPtr = std::shared_ptr<GenerationState>;
 
   // `work` runs on the pool, once the format of the answer, if any, is compiled on a pool of its
   // own. It does not run if the request was cancelled before its turn.
@@ -187,7 +194,7 @@ class ChatServiceImpl : public ChatService {
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
     auto begun = std::make_shared<Begun>(Begun{.arrival = engine::Clock::now()});
     const ClientId client = options.client;
-    auto task = [generation, begun, work = std::move(work)] { work(*generation, *begun); };
+    auto task = [generation, begun, work = std::move(work)] { work(generation, begun); };
     if (!options.format) {
       enqueue(pool, client, generation, std::move(task));
       return generation;
@@ -206,28 +213,59 @@ class ChatServiceImpl : public ChatService {
     return generation;
   }
 
+  // What fails ends the request, with an error for it.
+  template <typename Work>
+  static void guard(const GenerationPtr& generation, const Work& work) {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      generation->fail(failure_of_request(e));
+    }
+  }
+
   template <typename Task>
-  static void enqueue(TaskPool& pool, ClientId client,
-                      const std::shared_ptr<GenerationState>& generation, Task task) {
-    const bool queued = pool.post(client, [generation, task = std::move(task)] {
-      if (generation->cancelled()) return;
-      try {
-        task();
-      } catch (const std::exception& e) {
-        generation->fail(failure_of_request(e));
+  static void enqueue(TaskPool& pool, ClientId client, const GenerationPtr& generation, Task task) {
+    guard(generation, [&] {
+      const bool queued = pool.post(client, [generation, task = std::move(task)] {
+        if (!generation->cancelled()) guard(generation, task);
+      });
+      if (!queued) {
+        generation->fail(
+            {ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
       }
     });
-    if (queued) return;
-    generation->fail({ErrorKind::kUnavailable, "the server is shutting down", {}, "shutting_down"});
   }
 
   TaskPool& pool_of(const ChatRequest& request) { return has_media(request) ? media_ : text_; }
 
-  Result<std::vector<PromptPtr>> prompts_of(ChatRequest& request,
-                                            const GenerationState& generation) const {
-    auto prompt = build_chat_prompt(request, parts_, config_, generation.cancelled());
-    if (!prompt) return prompt.error();
-    return std::vector<PromptPtr>{*prompt};
+  // `then` gets the prompt when its media are there, on a thread of the request's pool.
+  template <typename Then>
+  void with_prompt(const std::shared_ptr<ChatRequest>& request, const GenerationPtr& generation,
+                   Then then) {
+    const auto builder = std::make_shared<ChatPromptBuilder>(*request, parts_, config_);
+    fetch_then_build(request, builder, generation, std::move(then));
+  }
+
+  template <typename Then>
+  void fetch_then_build(const std::shared_ptr<ChatRequest>& request,
+                        const std::shared_ptr<ChatPromptBuilder>& builder,
+                        const GenerationPtr& generation, Then then) {
+    auto url = builder->next_url(generation->cancelled());
+    if (!url) return generation->fail(url.error());
+    if (*url) {
+      const auto go_on = [this, request, builder, generation, then] {
+        fetch_then_build(request, builder, generation, then);
+      };
+      return fetcher_.fetch(
+          request->options.client, std::move(**url), generation->cancelled(),
+          [this, request, builder, generation, go_on](auto file) {
+            builder->put(std::move(file));
+            guard(generation, [&] { enqueue(media_, request->options.client, generation, go_on); });
+          });
+    }
+    auto prompt = builder->build(generation->cancelled());
+    if (!prompt) return generation->fail(prompt.error());
+    then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}));
   }
 
   Result<std::vector<PromptPtr>> prompts_of(CompletionRequest& request) const {
@@ -249,6 +287,12 @@ class ChatServiceImpl : public ChatService {
     if (!sampling) return sampling;
     if (auto s = check_output_size(options, *sampling, prompts); !s) return s.error();
     return sampling;
+  }
+
+  static void show(GenerationState& generation, const OnRendered& done,
+                   Result<std::vector<RenderedPrompt>> rendered) {
+    if (!rendered) return generation.fail(rendered.error());
+    if (generation.finish()) done(std::move(rendered));
   }
 
   Result<std::vector<RenderedPrompt>> rendered_prompts(Result<std::vector<PromptPtr>> prompts,
@@ -362,6 +406,7 @@ class ChatServiceImpl : public ChatService {
   ServiceConfig config_;
   const ClientQuota quota_;
   grammar::GrammarCompiler grammars_;
+  media::Fetcher fetcher_;
   TaskPool media_;
   TaskPool text_;       // goes before the other, because its tasks post to that
   TaskPool compilers_;  // likewise, before both

@@ -63,7 +63,7 @@ struct ServiceConfig {
   int threads = 8;                              // for parsing, templates and tokenising
   int grammar_threads = 2;                      // for compiling grammars
   size_t grammar_cache_bytes = size_t{256} << 20;
-  int media_threads = 8;  // for requests with media; they mostly wait for fetches
+  int media_threads = 8;  // for requests with media, but for fetching these
 };
 
 // The tokens with a role, by their names in tokenizer_config.json; empty: the vocabulary has none.

@@ -1,10 +1,6 @@
 #include "serve/chat_service.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <future>
@@ -340,76 +336,6 @@ TEST(ChatService, A87AClientThatLeavesWhileTokensComeFreesAllItsChoices) {
   ASSERT_TRUE(service.engine->idle());
   EXPECT_EQ(service.finish_reasons(), (std::vector<std::string>{"cancelled", "cancelled"}));
   EXPECT_FALSE(sink->ended()) << "nobody is there to be told";
-}
-
-// Accepts connections and never answers.
-class SilentServer {
- public:
-  SilentServer() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    EXPECT_EQ(bind(fd_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(fd_, 4), 0);
-    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
-    url_ = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/a.png";
-  }
-  ~SilentServer() { close(fd_); }
-  const std::string& url() const { return url_; }
-  int wait_for_client() { return accept(fd_, nullptr, nullptr); }
-
- private:
-  int fd_;
-  std::string url_;
-};
-
-// One thread for media, which may wait for them a minute.
-ServiceConfig patient() {
-  ServiceConfig config{.media_threads = 1};
-  config.fetch.allow_private_media = true;
-  config.fetch.timeout_ms = 60'000;
-  config.fetch.low_speed_s = 60;
-  return config;
-}
-
-ChatRequest ask_about(const std::string& url) {
-  ChatRequest request = say("What is this?");
-  request.chat.messages[0].parts.push_back(image(url));
-  return request;
-}
-
-TEST(ChatService, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
-  SilentServer media;
-  TestService service(always(text_script("a")), patient());
-  ChatRequest request = ask_about(media.url());
-  const auto sink = new_sink();
-  const auto generation = service.service->chat(std::move(request), sink);
-  const int client = media.wait_for_client();
-  generation->cancel();
-  const auto refused = new_sink();
-  service.service->chat(ask_about("data:,"), refused);
-  EXPECT_TRUE(refused->error()) << "the pool's only thread still waits for the picture";
-  EXPECT_TRUE(service.engine->requests().empty());
-  EXPECT_FALSE(sink->ended());
-  close(client);
-}
-
-// A62
-TEST(ChatService, TextWaitsForNoPicture) {
-  SilentServer media;
-  TestService service(always(text_script("a")), patient());
-  std::vector<std::shared_ptr<Generation>> waiting;
-  for (int i = 0; i < 20; ++i) {
-    waiting.push_back(service.service->chat(ask_about(media.url()), new_sink()));
-  }
-  const int client = media.wait_for_client();
-  const auto sink = new_sink();
-  service.service->chat(say("Hi"), sink);
-  EXPECT_FALSE(sink->error());
-  EXPECT_EQ(service.engine->requests().size(), 1u);
-  for (const auto& generation : waiting) generation->cancel();
-  close(client);
 }
 
 TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {

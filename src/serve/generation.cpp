@@ -160,6 +160,7 @@ void GenerationState::deliver(const Delta& delta) { sink_->on_delta(delta, usage
 void GenerationState::fail_locked(const Error& error) {
   if (ended_) return;
   ended_ = true;
+  cancelled_ = true;
   cancel_choices_locked();
   sink_->on_error(error);
 }

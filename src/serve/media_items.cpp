@@ -227,22 +227,25 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
   return items;
 }
 
-Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
-                   const std::atomic<bool>& cancelled, const ContentKey& cache_salt,
-                   Limiter::Share& urls, size_t& room) {
-  for (std::string& url : item.part->urls) {
-    auto file = media::fetch_media(url, config.fetch, &cancelled, config.memory);
-    if (!file) return at(item, file.error());
-    urls.shrink_to(urls.amount() - std::min(urls.amount(), url.size()));
-    std::string().swap(url);
-    if (find_known(item, file->bytes, cache_salt, parts)) return {};
-    if (auto s = take_room(item, file->bytes.size(), room, config); !s) return s;
-    if (item.part->is_video_file && media::is_video_file(file->bytes)) {
-      return add_video(item, std::move(*file), parts, config, cancelled);
-    }
-    if (auto s = add_file(item, std::move(*file), parts, config); !s) return s;
+const std::string* next_url(const MediaItem& item) {
+  const std::vector<std::string>& urls = item.part->urls;
+  const bool is_complete = item.known || item.video || item.files.size() == urls.size();
+  return is_complete ? nullptr : &urls[item.files.size()];
+}
+
+Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatService::Parts& parts,
+                 const ServiceConfig& config, const ContentKey& cache_salt, Limiter::Share& urls,
+                 size_t& room, const std::atomic<bool>& cancelled) {
+  if (!file) return at(item, file.error());
+  std::string& url = item.part->urls[item.files.size()];
+  urls.shrink_to(urls.amount() - std::min(urls.amount(), url.size()));
+  std::string().swap(url);
+  if (find_known(item, file->bytes, cache_salt, parts)) return {};
+  if (auto s = take_room(item, file->bytes.size(), room, config); !s) return s;
+  if (item.part->is_video_file && media::is_video_file(file->bytes)) {
+    return add_video(item, std::move(*file), parts, config, cancelled);
   }
-  return {};
+  return add_file(item, std::move(*file), parts, config);
 }
 
 Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Parts& parts,

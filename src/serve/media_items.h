@@ -40,11 +40,15 @@ struct MediaItem {
 Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatService::Parts& parts,
                                              const ServiceConfig& config);
 
-// Fetches the files of an item, drops their URLs, of which a data URL may be large, and reads their
-// headers. `room` is how many bytes the files of the request may still take, and becomes less.
-Status fetch_media(MediaItem& item, const ChatService::Parts& parts, const ServiceConfig& config,
-                   const std::atomic<bool>& cancelled, const ContentKey& cache_salt,
-                   Limiter::Share& urls, size_t& room);
+// The URL of the file that comes next; null when the item needs no more.
+const std::string* next_url(const MediaItem& item);
+
+// Takes the file of next_url(), or why there is none, drops the URL, of which a data URL may be
+// large, and reads the file's header. `room` is how many bytes the files of the request may still
+// take, and becomes less.
+Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatService::Parts& parts,
+                 const ServiceConfig& config, const ContentKey& cache_salt, Limiter::Share& urls,
+                 size_t& room, const std::atomic<bool>& cancelled);
 
 // Decodes one frame at a time, when there is room; each file and frame is dropped before the next
 // is decoded.

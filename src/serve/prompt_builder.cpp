@@ -43,47 +43,72 @@ Result<std::shared_ptr<const model::Prompt>> hold(model::Prompt prompt, Limiter:
 
 }  // namespace
 
-Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& request,
-                                                               const ChatService::Parts& parts,
-                                                               const ServiceConfig& config,
-                                                               const std::atomic<bool>& cancelled) {
-  const int max_model_len = parts.engine->config().max_model_len;
-  auto items = collect_media(request, parts, config);
+ChatPromptBuilder::ChatPromptBuilder(ChatRequest& request, const ChatService::Parts& parts,
+                                     const ServiceConfig& config)
+    : request_(request),
+      parts_(parts),
+      config_(config),
+      cache_salt_(salt_key(request.options.cache_salt)),
+      room_(config.max_media_bytes) {}
+
+Status ChatPromptBuilder::count_tokens(size_t more, const std::string& param) {
+  at_least_ += more;
+  const int max_model_len = parts_.engine->config().max_model_len;
+  if (at_least_ <= static_cast<size_t>(max_model_len)) return {};
+  return too_long("at least " + std::to_string(at_least_), max_model_len, param);
+}
+
+Status ChatPromptBuilder::begin() {
+  auto items = collect_media(request_, parts_, config_);
   if (!items) return items.error();
-
-  auto segments = parts.chat_template->render(request.chat);
+  auto segments = parts_.chat_template->render(request_.chat);
   if (!segments) return segments.error();
-  size_t at_least = 0;
-  for (const auto& segment : *segments) at_least += parts.tokenizer->min_tokens(segment.text);
-  if (at_least > static_cast<size_t>(max_model_len)) {
-    return too_long("at least " + std::to_string(at_least), max_model_len, "messages");
-  }
+  size_t tokens = 0;
+  for (const auto& segment : *segments) tokens += parts_.tokenizer->min_tokens(segment.text);
+  items_ = std::move(*items);
+  segments_ = std::move(*segments);
+  return count_tokens(tokens, "messages");
+}
 
-  size_t room = config.max_media_bytes;
-  size_t patch_bytes = 0;
-  const ContentKey cache_salt = salt_key(request.options.cache_salt);
-  for (MediaItem& item : *items) {
-    auto fetched = fetch_media(item, parts, config, cancelled, cache_salt, request.bytes, room);
-    if (!fetched) return fetched.error();
-    patch_bytes += item.cost.patch_bytes;
-    at_least += static_cast<size_t>(item.cost.tokens);
-    if (at_least > static_cast<size_t>(max_model_len)) {
-      return too_long("at least " + std::to_string(at_least), max_model_len, item.param);
-    }
+Result<std::optional<std::string>> ChatPromptBuilder::next_url(const std::atomic<bool>& cancelled) {
+  if (!segments_) {
+    if (auto s = begin(); !s) return s.error();
   }
-  auto share = config.memory.held->acquire(patch_bytes);
-  if (!share) return config.memory.exhausted();
+  for (; next_item_ < items_.size(); ++next_item_) {
+    MediaItem& item = items_[next_item_];
+    while (const std::string* url = serve::next_url(item)) {
+      if (!fetched_ && media::is_http_url(*url)) return std::optional(*url);
+      auto file =
+          fetched_ ? std::move(*fetched_) : media::read_media(*url, config_.fetch, config_.memory);
+      fetched_.reset();
+      auto added = add_media(item, std::move(file), parts_, config_, cache_salt_, request_.bytes,
+                             room_, cancelled);
+      if (!added) return added.error();
+    }
+    if (auto s = count_tokens(item.cost.tokens, item.param); !s) return s.error();
+  }
+  return std::optional<std::string>();
+}
+
+void ChatPromptBuilder::put(Result<media::FetchedMedia> fetched) { fetched_ = std::move(fetched); }
+
+Result<std::shared_ptr<const model::Prompt>> ChatPromptBuilder::build(
+    const std::atomic<bool>& cancelled) {
+  size_t patch_bytes = 0;
+  for (const MediaItem& item : items_) patch_bytes += item.cost.patch_bytes;
+  auto share = config_.memory.held->acquire(patch_bytes);
+  if (!share) return config_.memory.exhausted();
   std::vector<model::PreparedMedia> media;
-  for (MediaItem& item : *items) {
-    auto prepared = decode_media(std::move(item), parts, config, cancelled);
+  for (MediaItem& item : items_) {
+    auto prepared = decode_media(std::move(item), parts_, config_, cancelled);
     if (!prepared) return prepared.error();
     media.push_back(std::move(*prepared));
   }
 
-  auto prompt = parts.processor->process(*segments, media, max_model_len);
+  auto prompt = parts_.processor->process(*segments_, media, parts_.engine->config().max_model_len);
   if (!prompt) return prompt.error();
-  set_salt(*prompt, cache_salt);
-  return hold(std::move(*prompt), std::move(*share), config);
+  set_salt(*prompt, cache_salt_);
+  return hold(std::move(*prompt), std::move(*share), config_);
 }
 
 Result<std::vector<int32_t>> encode_text(std::string_view text, const ChatService::Parts& parts) {

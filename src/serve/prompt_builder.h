@@ -2,25 +2,56 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
+#include "base/content_key.h"
 #include "base/result.h"
+#include "media/fetch.h"
 #include "model/prompt.h"
 #include "serve/chat_service.h"
+#include "serve/media_items.h"
 #include "serve/request.h"
+#include "text/chat_template.h"
 
 namespace ernie::serve {
 
-// Turns a conversation into the model's input: template, media, tokens. Blocks while media is
-// fetched; a true `cancelled` ends that early. Numbers, kinds, sizes and tokens of all media are
-// checked by their headers before any is decoded; then one frame at a time is decoded, cut into
-// patches and dropped. The URLs in `request` are used up. A prompt holds its share of
-// `config.memory` as long as it lives.
-Result<std::shared_ptr<const model::Prompt>> build_chat_prompt(ChatRequest& request,
-                                                               const ChatService::Parts& parts,
-                                                               const ServiceConfig& config,
-                                                               const std::atomic<bool>& cancelled);
+// Turns a conversation into the model's input: template, media, tokens; in steps, so that no thread
+// waits for a host. Numbers, kinds, sizes and tokens of all media are checked by their headers
+// before any is decoded. The URLs in the request are used up. One thread at a time.
+class ChatPromptBuilder {
+ public:
+  // All outlive the builder.
+  ChatPromptBuilder(ChatRequest& request, const ChatService::Parts& parts,
+                    const ServiceConfig& config);
+
+  // Reads files up to the one that a media::Fetcher must get: put() what comes of this URL, then
+  // call again. None: all files are there, build().
+  Result<std::optional<std::string>> next_url(const std::atomic<bool>& cancelled);
+  void put(Result<media::FetchedMedia> fetched);
+
+  // Decodes one frame at a time, cuts it into patches and drops it; a true `cancelled` ends that
+  // early. The prompt holds its share of `config.memory` as long as it lives.
+  Result<std::shared_ptr<const model::Prompt>> build(const std::atomic<bool>& cancelled);
+
+ private:
+  Status begin();
+  Status count_tokens(size_t more, const std::string& param);
+
+  ChatRequest& request_;
+  const ChatService::Parts& parts_;
+  const ServiceConfig& config_;
+  const ContentKey cache_salt_;
+  std::optional<std::vector<text::PromptSegment>> segments_;  // once begun
+  std::vector<MediaItem> items_;
+  size_t next_item_ = 0;
+  std::optional<Result<media::FetchedMedia>> fetched_;  // of next_item_
+  size_t at_least_ = 0;                                 // tokens, from what is known so far
+  size_t room_;                                         // bytes that files may still take
+};
 
 // The tokens of a text, in which special tokens count; at most max_model_len of them.
 Result<std::vector<int32_t>> encode_text(std::string_view text, const ChatService::Parts& parts);

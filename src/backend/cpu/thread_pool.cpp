@@ -1,6 +1,7 @@
 #include "backend/cpu/thread_pool.h"
 
 #include <chrono>
+#include <utility>
 
 #include "base/check.h"
 
@@ -58,13 +59,23 @@ void ThreadPool::run(int64_t tasks, const void* context, TaskFunction function) 
   for (int spins = 0; done_.load(std::memory_order_acquire) < tasks; ++spins) {
     spins < kSpinsBeforeYield ? pause() : std::this_thread::yield();
   }
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void ThreadPool::run_task(int64_t task, int thread) {
+  try {
+    function_(context_, task, thread);
+  } catch (...) {
+    std::lock_guard lock(failure_mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
 }
 
 void ThreadPool::drain(int thread) {
   uint64_t ticket = ticket_.load(std::memory_order_acquire);
   while (has_tasks(ticket)) {
     if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-    function_(context_, static_cast<int64_t>(ticket & 0xffffffffu), thread);
+    run_task(static_cast<int64_t>(ticket & 0xffffffffu), thread);
     done_.fetch_add(1, std::memory_order_release);
     ticket = ticket_.load(std::memory_order_acquire);
   }

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -11,7 +13,8 @@ namespace ernie::cpu {
 // The caller never waits for a worker to wake up: it starts on the tasks at once, and what workers
 // claim in the meantime they do. Idle workers spin for kSpinMicroseconds, then sleep.
 //
-// parallel_for() is for one thread at a time; tasks must not throw.
+// parallel_for() is for one thread at a time; it throws the first thing that a task throws, when
+// all have ended.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);
@@ -39,6 +42,7 @@ class ThreadPool {
   void work(int thread);
   // Claims and runs tasks of the current loop until none is left.
   void drain(int thread);
+  void run_task(int64_t task, int thread);
 
   TaskFunction function_ = nullptr;
   const void* context_ = nullptr;
@@ -49,6 +53,8 @@ class ThreadPool {
   alignas(64) std::atomic<uint32_t> wake_{0};
   std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
+  std::mutex failure_mutex_;
+  std::exception_ptr failure_;  // of the current loop; under failure_mutex_ until that is done
   std::vector<std::thread> workers_;
 };
 

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <atomic>
 #include <chrono>
+#include <stdexcept>
 
 namespace ernie::cpu {
 namespace {
@@ -60,6 +62,24 @@ TEST(ThreadPool, IdleWorkersUseNoProcessorTime) {
   const auto before = cpu_us();
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   EXPECT_LT(cpu_us() - before, 20000);
+}
+
+TEST(ThreadPool, WhatATaskThrowsReachesTheCaller) {
+  for (const int threads : {1, 4}) {
+    ThreadPool pool(threads);
+    std::atomic<int> done = 0;
+    const auto some_throw = [&](int64_t task, int) {
+      if (task % 10 == 3) throw std::runtime_error("anything");
+      ++done;
+    };
+    EXPECT_THROW(pool.parallel_for(100, some_throw), std::runtime_error);
+    if (threads > 1) {
+      EXPECT_EQ(done, 90) << "the others run";
+    }
+    done = 0;
+    pool.parallel_for(100, [&](int64_t, int) { ++done; });
+    EXPECT_EQ(done, 100);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,117 @@
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "media/test_server.h"
+#include "serve/chat_service.h"
+#include "serve/testing/recording_sink.h"
+#include "serve/testing/test_service.h"
+
+namespace ernie::serve {
+namespace {
+
+std::shared_ptr<RecordingSink> new_sink() { return std::make_shared<RecordingSink>(); }
+
+Script short_answer() { return {.tokens = tokens(ids("a"))}; }
+
+const char* const kPicture =
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNwdDAHAAF+ALm4"
+    "li2nAAAAAElFTkSuQmCC";
+
+// One thread for media, and a minute for hosts.
+ServiceConfig patient() {
+  ServiceConfig config{.media_threads = 1};
+  config.fetch.allow_private_media = true;
+  config.fetch.timeout_ms = 60'000;
+  config.fetch.low_speed_s = 60;
+  return config;
+}
+
+ChatRequest ask_about(const std::string& url) {
+  ChatRequest request = say("What is this?");
+  request.chat.messages[0].parts.push_back(image(url));
+  return request;
+}
+
+// Whether the other side closes its connection, long before it would for want of an answer.
+bool comes_to_its_end(int connection) {
+  const timeval limit{.tv_sec = 10, .tv_usec = 0};
+  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  char bytes[1024];
+  ssize_t received = 0;
+  do {
+    received = recv(connection, bytes, sizeof(bytes), 0);
+  } while (received > 0);
+  return received == 0;
+}
+
+TEST(ChatServiceMedia, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
+  media::Listener host;
+  TestService service(always(short_answer()), patient());
+  ChatRequest request = ask_about(host.url("/a.png"));
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(std::move(request), sink);
+  const int client = accept(host.fd(), nullptr, nullptr);
+  generation->cancel();
+  EXPECT_TRUE(comes_to_its_end(client));
+  EXPECT_TRUE(service.engine->requests().empty());
+  EXPECT_FALSE(sink->ended());
+  close(client);
+}
+
+// A62
+TEST(ChatServiceMedia, TextWaitsForNoPicture) {
+  media::Listener host;
+  TestService service(always(short_answer()), patient());
+  std::vector<std::shared_ptr<Generation>> waiting;
+  waiting.reserve(20);
+  for (int i = 0; i < 20; ++i) {
+    waiting.push_back(service.service->chat(ask_about(host.url("/a.png")), new_sink()));
+  }
+  const int client = accept(host.fd(), nullptr, nullptr);
+  const auto sink = new_sink();
+  service.service->chat(say("Hi"), sink);
+  EXPECT_FALSE(sink->error());
+  EXPECT_EQ(service.engine->requests().size(), 1u);
+  for (const auto& generation : waiting) generation->cancel();
+  close(client);
+}
+
+// A53
+TEST(ChatServiceMedia, NobodyWaitsForTheHostOfAnothersPicture) {
+  media::Listener host;
+  TestService service(always(short_answer()), patient());
+  std::vector<std::shared_ptr<RecordingSink>> waiting;
+  for (int i = 0; i < 20; ++i) {
+    waiting.push_back(new_sink());
+    service.service->chat(ask_about(host.url("/a.png")), waiting.back());
+  }
+  const int client = accept(host.fd(), nullptr, nullptr);
+  const auto sink = new_sink();
+  service.service->chat(ask_about(kPicture), sink);
+  EXPECT_TRUE(sink->usage()) << "one thread decodes";
+  service.service.reset();
+  for (const auto& each : waiting) EXPECT_EQ(each->error()->code, "shutting_down");
+  close(client);
+}
+
+// A88
+TEST(ChatServiceMedia, AGenerationThatTheServerEndsNoLongerFetches) {
+  media::Listener host;
+  TestService service(always(short_answer()), patient());
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(ask_about(host.url("/a.png")), sink);
+  const int client = accept(host.fd(), nullptr, nullptr);
+  generation->fail({ErrorKind::kUnavailable, "the time to end is over", {}, "shutting_down"});
+  EXPECT_EQ(sink->error()->code, "shutting_down");
+  EXPECT_TRUE(comes_to_its_end(client));
+  close(client);
+}
+
+}  // namespace
+}  // namespace ernie::serve
