@@ -135,7 +135,8 @@ TEST(NumberRange, HoldsExactlyTheNumbersBetweenItsBounds) {
       for (int value = -2'600; value < 2'600; ++value) RC_ASSERT(!inside(value));
       return;
     }
-    const Language language({GrammarKind::kEbnf, "root ::= " + *range});
+    const Language language(
+        {GrammarKind::kEbnf, "root ::= " + range->expression + "\n" + digit_rules(range->digits)});
     RC_ASSERT(language.ok());
     for (int value = low - 20; value <= high + 20; value += 7) {
       if (value == 0) continue;
