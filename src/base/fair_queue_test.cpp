@@ -15,8 +15,28 @@ TEST(FairQueue, ClientsTakeTurnsAndEachKeepsItsOrder) {
   queue.push(2, 21);
   queue.push(3, 30);
   std::vector<int> order;
-  for (int i = 0; i < 8; ++i) order.push_back(*queue.pop());
+  for (int i = 0; i < 8; ++i) order.push_back(queue.pop()->value);
   EXPECT_EQ(order, (std::vector{10, 20, 30, 11, 21, 12, 13, 14}));
+}
+
+TEST(FairQueue, OfOneClientAFewItemsAreOutAtOnce) {
+  FairQueue<int> queue(2);
+  for (int i = 10; i < 14; ++i) queue.push(1, i);
+  queue.push(2, 20);
+  std::vector<int> order;
+  for (int i = 0; i < 3; ++i) order.push_back(queue.pop()->value);
+  EXPECT_EQ(order, (std::vector{10, 20, 11}));
+  queue.push(3, 30);
+  EXPECT_EQ(queue.pop()->value, 30);
+  queue.done(1);
+  EXPECT_EQ(queue.pop()->value, 12);
+  queue.close();
+  std::thread reader([&] {
+    EXPECT_EQ(queue.pop()->value, 13);
+    EXPECT_FALSE(queue.pop());
+  });
+  queue.done(1);
+  reader.join();
 }
 
 TEST(FairQueue, CloseRefusesNewItemsAndDrainsOldOnes) {
@@ -25,14 +45,14 @@ TEST(FairQueue, CloseRefusesNewItemsAndDrainsOldOnes) {
   EXPECT_TRUE(queue.push(2, 2));
   queue.close();
   EXPECT_FALSE(queue.push(1, 3));
-  EXPECT_EQ(queue.pop(), 1);
-  EXPECT_EQ(queue.pop(), 2);
-  EXPECT_EQ(queue.pop(), std::nullopt);
+  EXPECT_EQ(queue.pop()->value, 1);
+  EXPECT_EQ(queue.pop()->value, 2);
+  EXPECT_FALSE(queue.pop());
 }
 
 TEST(FairQueue, CloseWakesAWaitingReader) {
   FairQueue<int> queue;
-  std::thread reader([&] { EXPECT_EQ(queue.pop(), std::nullopt); });
+  std::thread reader([&] { EXPECT_FALSE(queue.pop()); });
   queue.close();
   reader.join();
 }

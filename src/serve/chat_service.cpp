@@ -23,7 +23,8 @@ using PromptPtr = std::shared_ptr<const model::Prompt>;
 
 class TaskPool {
  public:
-  explicit TaskPool(int threads) {
+  // Each client has `at_once` of the threads at most.
+  TaskPool(int threads, int at_once) : tasks_(static_cast<size_t>(at_once)) {
     for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
   }
   ~TaskPool() {
@@ -40,10 +41,11 @@ class TaskPool {
   void work() {
     while (auto task = tasks_.pop()) {
       try {
-        (*task)();
+        task->value();
       } catch (const std::exception& e) {
         log::error("a task of the service failed: {}", e.what());
       }
+      tasks_.done(task->client);
     }
   }
 
@@ -98,9 +100,10 @@ class ChatServiceImpl : public ChatService {
             grammar::make_vocabulary(*parts_.tokenizer, static_cast<size_t>(parts_.vocab_size),
                                      parts_.defaults.eos_token_ids),
             config_.grammar_cache_bytes),
-        media_(config_.media_threads),
-        text_(config_.threads),
-        compilers_(config_.grammar_threads) {}
+        media_(config_.media_threads, config_.media_threads),
+        text_(config_.threads, config_.threads),
+        // A thread is left for others, whose grammars wait for one of this client at most.
+        compilers_(config_.grammar_threads, std::max(1, config_.grammar_threads - 1)) {}
 
   bool post(ClientId client, std::function<void()> task) override {
     return text_.post(client, std::move(task));
