@@ -120,6 +120,9 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
               .c_str());
   out.server.memory = RequestMemory(static_cast<size_t>(inflight_mb) << 20);
   out.service.memory = out.server.memory;
+  require(f.max_grammar_mb >= 64 && f.max_grammar_mb <= kMaxInflightMb, "--max-grammar-mb",
+          f.max_grammar_mb, fmt::format("64 to {}", kMaxInflightMb).c_str());
+  out.service.grammar_bytes = static_cast<size_t>(f.max_grammar_mb) << 20;
   out.server.api_keys = f.api_keys;
   std::istringstream more(environment("FD_API_KEY").value_or(""));
   for (std::string key; std::getline(more, key, ',');)

@@ -99,7 +99,7 @@ class ChatServiceImpl : public ChatService {
         grammars_(
             grammar::make_vocabulary(*parts_.tokenizer, static_cast<size_t>(parts_.vocab_size),
                                      parts_.defaults.eos_token_ids),
-            config_.grammar_cache_bytes),
+            config_.grammar_bytes),
         media_(config_.media_threads, config_.media_threads),
         text_(config_.threads, config_.threads),
         // A thread is left for others, whose grammars wait for one of this client at most.

@@ -59,7 +59,7 @@ struct ServiceConfig {
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
   int threads = 8;                              // for parsing, templates and tokenising
   int grammar_threads = 2;                      // for compiling grammars
-  size_t grammar_cache_bytes = size_t{256} << 20;
+  size_t grammar_bytes = size_t{1} << 30;       // of all compiled grammars
   int media_threads = 8;  // for requests with media; they mostly wait for fetches
 };
 
