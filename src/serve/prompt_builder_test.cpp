@@ -340,6 +340,20 @@ TEST_F(PromptBuilderTest, A42PromptsOfIdsAreHeldAgainstTheVocabulary) {
 
 TEST_F(PromptBuilderTest, SpecialTokensCountInCompletions) {
   EXPECT_EQ((*complete(std::string("<think>")))->tokens, (std::vector<int32_t>{id("<think>")}));
+  const auto prompt = *complete(std::string("<|IMAGE_START|>a</s>"));
+  EXPECT_EQ(prompt->tokens.front(), id("<|IMAGE_START|>"));
+  EXPECT_EQ(prompt->tokens.back(), id("</s>"));
+  EXPECT_TRUE(prompt->media.empty());
+  EXPECT_EQ(prompt->is_vision.front(), 1) << "routed as in the checkpoint's own code";
+}
+
+// A75: a picture's place is nothing that can be typed.
+TEST_F(PromptBuilderTest, PlaceholdersTypedIntoCompletionsAreRefused) {
+  for (const std::string text : {"a<|IMAGE_PLACEHOLDER|>", "<|VIDEO_PLACEHOLDER|>"}) {
+    const auto prompt = complete(text);
+    ASSERT_FALSE(prompt) << text;
+    EXPECT_EQ(prompt.error().param, "prompt");
+  }
 }
 
 TEST_F(PromptBuilderTest, A43PromptsOverTheContextNameBothNumbers) {

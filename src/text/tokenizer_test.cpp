@@ -206,6 +206,29 @@ TEST(TokenizerLoad, ExtraSpecialTokensAreAListOrNamed) {
   }
 }
 
+// As transformers takes them.
+TEST(TokenizerLoad, SomeTokensTakeTheWhitespaceAroundThem) {
+  const TempFolder folder;
+  std::filesystem::copy(kToyTokenizer, folder.path());
+  folder.write("added_tokens.json", R"({"<|LEFT|>": 3026, "<|RIGHT|>": 3027, "<|NONE|>": 3028})");
+  folder.write("tokenizer_config.json", R"({"added_tokens_decoder": {
+                   "3026": {"content": "<|LEFT|>", "lstrip": true, "rstrip": false},
+                   "3028": {"content": "<|NONE|>", "lstrip": false}},
+                   "extra_special_tokens": [{"content": "<|RIGHT|>", "rstrip": true}]})");
+  const auto tokenizer = Tokenizer::load(folder.path());
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const auto same = [&](const std::string& text, const std::string& stripped) {
+    EXPECT_EQ(tokenizer->encode(text), tokenizer->encode(stripped)) << text;
+  };
+  same("a \n<|LEFT|>b", "a<|LEFT|>b");
+  same("a<|RIGHT|> \t b", "a<|RIGHT|>b");
+  same("<|RIGHT|>  <|LEFT|>", "<|RIGHT|><|LEFT|>");
+  EXPECT_NE(tokenizer->encode("a<|LEFT|> b"), tokenizer->encode("a<|LEFT|>b"));
+  EXPECT_NE(tokenizer->encode("a <|NONE|>"), tokenizer->encode("a<|NONE|>"));
+  EXPECT_EQ(tokenizer->encode("a <|LEFT|>", {.parse_special = false}).front(),
+            tokenizer->encode("a ").front());
+}
+
 // A80
 TEST(TokenizerLoad, NamesTheMissingFile) {
   const TempFolder folder;
@@ -250,7 +273,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadJson{"added_tokens.json", R"({"<x>": 5})", "ids from 3026"},
         BadJson{"added_tokens.json", R"({"</think>": 4000})", "\"</think>\" id 3045, another file"},
         BadJson{"tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "<x>"}}})",
-                "expected a token id as key"}));
+                "expected a token id as key"},
+        BadJson{
+            "tokenizer_config.json",
+            R"({"added_tokens_decoder": {"3045": {"content": "</think>", "single_word": true}}})",
+            "single_word"}));
 
 }  // namespace
 }  // namespace ernie::text
