@@ -174,6 +174,7 @@ class ChatServiceImpl : public ChatService {
     return {text(all.bos_id()), text(all.eos_id()), text(all.pad_id()),
             text(all.unk_id()), text(all.cls_id()), text(all.sep_id())};
   }
+  std::string_view chat_template() const override { return parts_.chat_template->source(); }
 
  private:
   struct Begun {

@@ -111,6 +111,7 @@ class ChatService {
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   virtual int vocab_size() const = 0;
   virtual SpecialTokens special_tokens() const = 0;
+  virtual std::string_view chat_template() const = 0;  // Jinja; empty if it is built in
 
   virtual const ServiceConfig& config() const = 0;
 };
