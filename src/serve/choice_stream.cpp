@@ -105,7 +105,9 @@ Delta ChoiceStream::end(engine::FinishReason reason) {
   finished_ = true;
   Delta out = *take(true);
   out.stop_string = parser_.stop_string();
-  if (reason != engine::FinishReason::kStop) {
+  if (reason == engine::FinishReason::kCancelled) {
+    out.finish_reason = "abort";
+  } else if (reason != engine::FinishReason::kStop) {
     out.finish_reason = "length";
   } else {
     out.finish_reason = parser_.has_calls() ? "tool_calls" : "stop";

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "http/api/watch.h"
 #include "http/error.h"
 
 namespace ernie::http {
@@ -100,6 +101,7 @@ class FormedAnswer : public serve::OutputSink {
 
   void on_start(const serve::PromptInfo&) override {}
   void on_delta(const serve::Delta& delta, const serve::Usage& so_far) override {
+    aborted_ = delta.finish_reason == "abort";
     if (!stream_) {
       take(share_, memory_, gathered_bytes(delta));
       return choice_.add(delta);
@@ -115,6 +117,7 @@ class FormedAnswer : public serve::OutputSink {
       share_ = {};  // the writer takes the text's
       return writer_->send(200, "application/json", std::move(text));
     }
+    if (aborted_) return on_error(aborted());  // these APIs have no such ending
     writer_->write(open(usage) + form_->end(usage));
     writer_->finish();
   }
@@ -142,6 +145,7 @@ class FormedAnswer : public serve::OutputSink {
 
 class StreamedAnswer : public serve::OutputSink {
   struct ScoredPrompt {
+  bool aborted_ = false;
     std::vector<serve::PromptLogprobs> tokens;
     Limiter::Share share;
   };
