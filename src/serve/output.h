@@ -20,6 +20,7 @@ struct TokenProbability {
 struct TokenLogprobs {
   TokenProbability token;
   std::vector<TokenProbability> top;  // by falling probability
+  bool is_content = true;             // neither thinking, nor a tag or an end
 };
 
 // A token of the prompt. The first has no log-probability, nor have placeholders of pictures.
@@ -87,9 +88,9 @@ class Generation {
   virtual ~Generation() = default;
   virtual void cancel() = 0;                  // from any thread, any number of times
   virtual void fail(const Error& error) = 0;  // the same, and the sink gets the error
-};
   // The same; the sink gets what there is, with finish_reason "abort", or the error if the prompt
   // is not ready yet.
   virtual void abort(const Error& error) = 0;
+};
 
 }  // namespace ernie::serve
