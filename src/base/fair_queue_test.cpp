@@ -15,6 +15,7 @@ TEST(FairQueue, ClientsTakeTurnsAndEachKeepsItsOrder) {
   queue.push(2, 21);
   queue.push(3, 30);
   std::vector<int> order;
+  order.reserve(8);
   for (int i = 0; i < 8; ++i) order.push_back(queue.pop()->value);
   EXPECT_EQ(order, (std::vector{10, 20, 30, 11, 21, 12, 13, 14}));
 }
@@ -24,6 +25,7 @@ TEST(FairQueue, OfOneClientAFewItemsAreOutAtOnce) {
   for (int i = 10; i < 14; ++i) queue.push(1, i);
   queue.push(2, 20);
   std::vector<int> order;
+  order.reserve(3);
   for (int i = 0; i < 3; ++i) order.push_back(queue.pop()->value);
   EXPECT_EQ(order, (std::vector{10, 20, 11}));
   queue.push(3, 30);
