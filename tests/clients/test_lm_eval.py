@@ -48,7 +48,7 @@ metric_list:
 
 
 GOLDEN = ROOT / "tests/golden/model"
-TOLERANCE = 1e-3  # of a sum of up to 7 log-probabilities in float32; transformers' own tests allow as much
+TOLERANCE = 2e-4  # of a sum of 5 to 7 log-probabilities in float32; 5e-5 at most was seen
 
 
 def golden_texts(checkpoint):
