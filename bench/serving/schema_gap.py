@@ -120,10 +120,11 @@ def main():
             seconds += times
     finally:
         server.stop()
+    cpu = next(l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo", encoding="ascii") if l.startswith("model name"))
     result = {
         "date": datetime.date.today().isoformat(),
         "command": " ".join(["bench/serving/schema_gap.py", *flags]),
-        "hardware": f"{os.cpu_count()} threads, streams, schemas and server on the same machine",
+        "hardware": f"{cpu}, {os.cpu_count()} threads, streams, schemas and server on the same machine",
         "load_average": f"{load:.1f} before, {os.getloadavg()[0]:.1f} after",
         "commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip(),
         "streams": args.streams, "schema_kilobytes": args.kilobytes, "schemas": len(seconds),

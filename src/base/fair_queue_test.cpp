@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
 #include <thread>
 #include <vector>
 
@@ -39,6 +41,34 @@ TEST(FairQueue, OfOneClientAFewItemsAreOutAtOnce) {
   });
   queue.done(1);
   reader.join();
+}
+
+TEST(FairQueue, ManyReadersLoseNothingAndKeepTheBound) {
+  constexpr int kClients = 3;
+  constexpr int kItems = 2'000;
+  FairQueue<int> queue(1);
+  std::array<std::atomic<int>, kClients> out{};
+  std::array<int, kClients> next{};  // each client's are in order, since one is out at once
+  std::atomic<int> popped = 0;
+  std::vector<std::thread> readers;
+  readers.reserve(4);
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&] {
+      while (auto item = queue.pop()) {
+        EXPECT_EQ(out[item->client]++, 0);
+        EXPECT_EQ(item->value, next[item->client]++);
+        ++popped;
+        --out[item->client];
+        queue.done(item->client);
+      }
+    });
+  }
+  for (int i = 0; i < kItems; ++i) {
+    for (int client = 0; client < kClients; ++client) queue.push(client, i);
+  }
+  queue.close();
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(popped, kClients * kItems);
 }
 
 TEST(FairQueue, CloseRefusesNewItemsAndDrainsOldOnes) {
