@@ -22,23 +22,34 @@ std::vector<int32_t> ids_of(const json::value& value) {
   return json::value_to<std::vector<int32_t>>(value);
 }
 
+// Of a file of tests/golden/text.
 template <typename Visit>
 void for_each_line(const std::string& file, Visit visit) {
-  std::ifstream lines(std::string(kToyTokenizer) + "/" + file);
+  std::ifstream lines("tests/golden/text/" + file);
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) visit(json::parse(line).get_object());
   ASSERT_GE(count, 200) << file;
 }
 
 TEST(Tokenizer, EncodesLikeSentencePieceWithSpecialTokensSplitOff) {
-  for_each_line("encode.jsonl", [](const json::object& line) {
+  for_each_line("tokenizer/encode.jsonl", [](const json::object& line) {
     const std::string text(line.at("text").get_string());
     EXPECT_EQ(toy_tokenizer().encode(text), ids_of(line.at("ids"))) << text;
   });
 }
 
+// What is typed into a plain prompt is what transformers' tokenizer of the checkpoint takes it for.
+TEST(Tokenizer, EncodesTypedMarkersLikeTransformers) {
+  const auto tokenizer = Tokenizer::load("tests/golden/model/tiny-a");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  for_each_line("typed.jsonl", [&](const json::object& line) {
+    const std::string text(line.at("text").get_string());
+    EXPECT_EQ(tokenizer->encode(text), ids_of(line.at("ids"))) << text;
+  });
+}
+
 TEST(Tokenizer, EncodesSpecialTokensOfUsersLikeOrdinaryText) {
-  for_each_line("encode.jsonl", [](const json::object& line) {
+  for_each_line("tokenizer/encode.jsonl", [](const json::object& line) {
     const std::string text(line.at("text").get_string());
     const json::value& plain = line.contains("plain") ? line.at("plain") : line.at("ids");
     EXPECT_EQ(toy_tokenizer().encode(text, {.parse_special = false}), ids_of(plain)) << text;
@@ -46,7 +57,7 @@ TEST(Tokenizer, EncodesSpecialTokensOfUsersLikeOrdinaryText) {
 }
 
 TEST(Tokenizer, DecodesByteTokensLikeSentencePiece) {
-  for_each_line("decode.jsonl", [](const json::object& line) {
+  for_each_line("tokenizer/decode.jsonl", [](const json::object& line) {
     EXPECT_EQ(toy_tokenizer().decode(ids_of(line.at("ids"))), line.at("text").get_string());
   });
 }
