@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/content_key.h"
+#include "base/limiter.h"
 #include "grammar/checkpoint.h"
 #include "grammar/compiled_grammar.h"
 #include "grammar/grammar_matcher.h"
@@ -38,10 +39,13 @@ struct CompilationEnded {
 struct Budget {
   const GrammarLimits& limits;
   const std::atomic<bool>& cancelled;
+  Limiter::Share bytes;
+  size_t memory;  // the limit of all grammars together
   Clock::time_point deadline = Clock::now() + limits.time;
   size_t states = 0;
 
-  void check(bool mask) {
+  // Called often; `mask_bytes` above 0 once for each state.
+  void check(size_t mask_bytes) {
     if (cancelled) {
       throw CompilationEnded{{ErrorKind::kTimeout, "the request was given up", {}, "cancelled"}};
     }
@@ -49,10 +53,30 @@ struct Budget {
       throw CompilationEnded{too_complex(
           fmt::format("the grammar takes longer than {} ms to compile", limits.time.count()))};
     }
-    if (mask && ++states > limits.states) {
+    if (mask_bytes == 0) return;
+    if (++states > limits.states) {
       throw CompilationEnded{
           too_complex(fmt::format("the grammar has more than {} states", limits.states))};
     }
+    take(bytes.amount() + mask_bytes);
+  }
+
+  // So many bytes for the grammar in all.
+  void take(size_t all) {
+    const size_t most = std::min(limits.compiled_bytes, memory);
+    if (all > most) {
+      throw CompilationEnded{
+          too_complex(fmt::format("the compiled grammar takes more than {} bytes", most))};
+    }
+    bytes.shrink_to(all);
+    if (all == bytes.amount() || bytes.grow(all - bytes.amount())) return;
+    throw CompilationEnded{
+        {ErrorKind::kRateLimited,
+         fmt::format("the grammars of requests under way fill the {} MiB that they "
+                     "may take together (--max-grammar-mb); try again later",
+                     memory >> 20),
+         {},
+         "too_many_grammars"}};
   }
 };
 
@@ -63,7 +87,7 @@ class Checkpoints {
  public:
   explicit Checkpoints(Budget& budget) {
     current_budget = &budget;
-    xgrammar::checkpoint = [](bool mask) { current_budget->check(mask); };
+    xgrammar::checkpoint = [](size_t mask_bytes) { current_budget->check(mask_bytes); };
   }
   ~Checkpoints() {
     xgrammar::checkpoint = nullptr;
@@ -155,11 +179,9 @@ ContentKey key_of(const GrammarSpec& spec) {
 
 using Compiled = std::shared_ptr<const CompiledGrammar>;
 
-// Grammars by the content of their specs; the longest unused go first.
+// Grammars by the content of their specs.
 class Cache {
  public:
-  explicit Cache(size_t limit) : limit_(limit) {}
-
   Compiled find(const ContentKey& key) {
     std::lock_guard lock(mutex_);
     const auto found = places_.find(key);
@@ -170,20 +192,22 @@ class Cache {
 
   void insert(const ContentKey& key, Compiled grammar) {
     std::lock_guard lock(mutex_);
-    if (grammar->bytes() > limit_ || places_.contains(key)) return;
-    bytes_ += grammar->bytes();
+    if (places_.contains(key)) return;
     entries_.push_front({key, std::move(grammar)});
     places_[key] = entries_.begin();
-    while (bytes_ > limit_) {
-      bytes_ -= entries_.back().grammar->bytes();
-      places_.erase(entries_.back().key);
-      entries_.pop_back();
-    }
   }
 
-  size_t bytes() const {
+  // Drops the longest unused of those that no answer follows, if there is one.
+  bool forget() {
     std::lock_guard lock(mutex_);
-    return bytes_;
+    for (auto entry = entries_.end(); entry != entries_.begin();) {
+      --entry;
+      if (entry->grammar.use_count() > 1) continue;
+      places_.erase(entry->key);
+      entries_.erase(entry);
+      return true;
+    }
+    return false;
   }
 
  private:
@@ -192,9 +216,7 @@ class Cache {
     Compiled grammar;
   };
 
-  const size_t limit_;
-  mutable std::mutex mutex_;
-  size_t bytes_ = 0;
+  std::mutex mutex_;
   std::list<Entry> entries_;  // the last used first
   std::unordered_map<ContentKey, std::list<Entry>::iterator> places_;
 };
@@ -204,11 +226,15 @@ class Cache {
 struct GrammarCompiler::State {
   // One thread and no cache of its own: the checkpoints are those of the calling thread, and what
   // it would keep has no bound.
-  State(const Vocabulary& vocabulary, size_t cache_bytes, GrammarLimits grammar_limits)
+  State(const Vocabulary& vocabulary, size_t memory_bytes, GrammarLimits grammar_limits)
       : limits(grammar_limits),
         tokenizer(tokenizer_info(vocabulary)),
         compiler(tokenizer, 1, false),
-        cache(cache_bytes) {}
+        memory(std::make_shared<Limiter>(memory_bytes)) {
+    memory->set_reclaim([this] { return cache.forget(); });
+  }
+  // Grammars in use may live on.
+  ~State() { memory->set_reclaim(nullptr); }
 
   xgrammar::CompiledGrammar compile(const GrammarSpec& spec, Budget& budget) {
     const Checkpoints checkpoints(budget);
@@ -226,27 +252,26 @@ struct GrammarCompiler::State {
   const GrammarLimits limits;
   xgrammar::TokenizerInfo tokenizer;
   xgrammar::GrammarCompiler compiler;
+  std::shared_ptr<Limiter> memory;
   Cache cache;
 };
 
-GrammarCompiler::GrammarCompiler(const Vocabulary& vocabulary, size_t cache_bytes,
+GrammarCompiler::GrammarCompiler(const Vocabulary& vocabulary, size_t memory_bytes,
                                  GrammarLimits limits)
-    : state_(std::make_unique<State>(vocabulary, cache_bytes, limits)) {}
+    : state_(std::make_unique<State>(vocabulary, memory_bytes, limits)) {}
 GrammarCompiler::~GrammarCompiler() = default;
 
 Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
     const GrammarSpec& spec, const std::atomic<bool>& cancelled) {
   const ContentKey key = key_of(spec);
   if (Compiled known = state_->cache.find(key)) return known;
-  Budget budget{state_->limits, cancelled};
+  Limiter& memory = *state_->memory;
+  Budget budget{state_->limits, cancelled, *memory.acquire(0), memory.limit()};
   try {
     xgrammar::CompiledGrammar grammar = state_->compile(spec, budget);
-    const size_t bytes = grammar.MemorySizeBytes();
-    if (bytes > state_->limits.compiled_bytes) {
-      return too_complex(fmt::format("the compiled grammar has {} bytes, at most {}", bytes,
-                                     state_->limits.compiled_bytes));
-    }
-    auto compiled = std::make_shared<const CompiledGrammar>(std::move(grammar), bytes);
+    budget.take(grammar.MemorySizeBytes());
+    auto compiled =
+        std::make_shared<const CompiledGrammar>(std::move(grammar), std::move(budget.bytes));
     const auto vocabulary = static_cast<size_t>(state_->tokenizer.GetVocabSize());
     if (Status status = try_out(compiled, vocabulary); !status) return status.error();
     state_->cache.insert(key, compiled);
@@ -260,6 +285,6 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
   }
 }
 
-size_t GrammarCompiler::cached_bytes() const { return state_->cache.bytes(); }
+size_t GrammarCompiler::used_bytes() const { return state_->memory->used(); }
 
 }  // namespace ernie::grammar

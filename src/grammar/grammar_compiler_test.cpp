@@ -36,12 +36,35 @@ TEST(GrammarCompiler, TheCacheIsBoundedAndForgetsTheLongestUnused) {
   const auto kept = *compiler.compile(spec(0), kNotCancelled);
   for (int i = 1; i < 200; ++i) {
     ASSERT_TRUE(compiler.compile(spec(i), kNotCancelled));
-    EXPECT_LE(compiler.cached_bytes(), 4 * bytes + bytes / 2);
+    EXPECT_LE(compiler.used_bytes(), 4 * bytes + bytes / 2);
     EXPECT_EQ(*compiler.compile(spec(0), kNotCancelled), kept);  // used each time
   }
   const auto last = *compiler.compile(spec(199), kNotCancelled);
   EXPECT_EQ(*compiler.compile(spec(199), kNotCancelled), last);
   EXPECT_NE(*compiler.compile(spec(1), kNotCancelled), nullptr);
+}
+
+// A72
+TEST(GrammarCompiler, GrammarsInUseLeaveNoRoomForMore) {
+  const auto spec = [](char last) { return regex_spec(std::string("[a-z]{40}") + last); };
+  const size_t bytes =
+      (*GrammarCompiler(byte_vocabulary(), kMemory).compile(spec('0'), kNotCancelled))->bytes();
+  GrammarCompiler compiler(byte_vocabulary(), 2 * bytes + bytes / 2);
+  auto first = compiler.compile(spec('0'), kNotCancelled);
+  const auto second = compiler.compile(spec('1'), kNotCancelled);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(compiler.used_bytes(), 2 * bytes);
+  const auto refused = compiler.compile(spec('2'), kNotCancelled);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kRateLimited);
+  EXPECT_EQ(refused.error().code, "too_many_grammars");
+  EXPECT_EQ(compiler.used_bytes(), 2 * bytes) << "what it took while it was compiled is given back";
+  EXPECT_TRUE(compiler.compile(spec('1'), kNotCancelled)) << "the same grammar takes no more room";
+  first = compiler.compile(spec('1'), kNotCancelled);  // lets the first one go
+  EXPECT_TRUE(compiler.compile(spec('2'), kNotCancelled));
+  EXPECT_EQ(
+      GrammarCompiler(byte_vocabulary(), bytes / 2).compile(spec('0'), kNotCancelled).error().code,
+      "grammar_too_complex");
 }
 
 TEST(GrammarCompiler, ManyThreadsCompileAtOnce) {
@@ -64,7 +87,7 @@ TEST(GrammarCompiler, ManyThreadsCompileAtOnce) {
 
 // A71
 TEST(GrammarCompiler, EndsWhenTheRequestIsGivenUp) {
-  GrammarCompiler compiler(byte_vocabulary(), 0);
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
   const std::atomic<bool> cancelled{true};
   const auto result = compiler.compile(regex_spec("abc"), cancelled);
   ASSERT_FALSE(result);
@@ -84,7 +107,8 @@ TEST(GrammarCompiler, EndsWhereALimitIsReached) {
   EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).code(), "grammar_too_complex");
   limits = {};
   limits.compiled_bytes = 100;
-  EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).code(), "grammar_too_complex");
+  EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).error(),
+            "the compiled grammar takes more than 100 bytes");
   limits = {};
   limits.text_bytes = 10;
   EXPECT_EQ(Language(regex_spec("abcdefghijklm"), limits).code(), "grammar_too_complex");

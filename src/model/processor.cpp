@@ -118,10 +118,10 @@ class ErnieProcessor : public Processor {
                                     std::to_string(token),
                                 "prompt");
       }
-      if (token == ids_.placeholder) {
+      if (token == ids_.placeholder || token == ids_.video_placeholder) {
         return invalid_argument("prompt: token id " + std::to_string(token) +
-                                    " stands for a part of a picture and cannot be given here; "
-                                    "send pictures through /v1/chat/completions",
+                                    " stands for a part of a picture or video and cannot be given "
+                                    "here; send these through /v1/chat/completions",
                                 "prompt");
       }
     }
@@ -202,8 +202,8 @@ Result<MediaTokens> media_tokens(const ModelConfig& config, const text::Tokenize
   if (!config.vision) return ids;
   const auto id = [&](const char* token) { return tokenizer.id_of(token).value_or(-1); };
   const int32_t named = id("<|IMAGE_PLACEHOLDER|>");
-  ids = {config.image_token_id, id("<|IMAGE_START|>"), id("<|IMAGE_END|>"), id("<|VIDEO_START|>"),
-         id("<|VIDEO_END|>")};
+  ids = {config.image_token_id, id("<|IMAGE_START|>"), id("<|IMAGE_END|>"),
+         id("<|VIDEO_START|>"), id("<|VIDEO_END|>"),   id("<|VIDEO_PLACEHOLDER|>")};
   if (ids.placeholder < 0) ids.placeholder = named;
   if (ids.placeholder < 0 || ids.image_start < 0 || ids.image_end < 0) {
     return invalid_argument(

@@ -62,8 +62,8 @@ struct ServiceConfig {
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
   int threads = 8;                              // for parsing, templates and tokenising
   int grammar_threads = 2;                      // for compiling grammars
-  size_t grammar_cache_bytes = size_t{256} << 20;
-  int media_threads = 8;  // for requests with media, but for fetching these
+  size_t grammar_bytes = size_t{1} << 30;       // of all compiled grammars
+  int media_threads = 8;                        // for requests with media, but for fetching these
 };
 
 // The tokens with a role, by their names in tokenizer_config.json; empty: the vocabulary has none.
@@ -115,6 +115,7 @@ class ChatService {
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   virtual int vocab_size() const = 0;
   virtual SpecialTokens special_tokens() const = 0;
+  virtual std::string_view chat_template() const = 0;  // Jinja; empty if it is built in
 
   virtual const ServiceConfig& config() const = 0;
 };

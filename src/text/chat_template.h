@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -82,6 +83,9 @@ class ChatTemplate {
   // The parser (see answer_syntax.h) of the tool calls that it teaches; empty if it has no place
   // for tools, and then rendering them is an error.
   virtual std::string tool_parser() const = 0;
+
+  // Its Jinja text; empty if it is built in.
+  virtual std::string_view source() const { return {}; }
 
   static std::unique_ptr<const ChatTemplate> builtin(BuiltinTemplate which);
 
