@@ -132,29 +132,26 @@ int Planner::blocks_gained(const Sequence& victim) {
 
 void Planner::plan_admissions() {
   if (!can_admit()) return;
-  struct Queue {
-    int64_t tokens = 0;         // of the client, with what this plan gives it
-    std::deque<size_t> places;  // in view_.waiting
-  };
-  std::unordered_map<ClientId, Queue> queues;
-  for (size_t place = 0; place < view_.waiting.size(); ++place) {
-    const Sequence& s = *view_.waiting[place];
-    if (s.doomed) continue;
-    Queue& queue = queues[s.client];
-    if (queue.places.empty()) queue.tokens = view_.turns.tokens(s.client);
-    queue.places.push_back(place);
+  std::vector<Turn> turns = turns_of_clients();
+  while (!turns.empty() && can_admit()) {
+    const auto next = std::ranges::min_element(turns, {}, &Turn::rank);
+    if (!plan_admission(*next->next->second)) return;
+    next->tokens += plan_.rows.back().num_tokens;
+    ++next->next;
+    next->skip_doomed();
+    if (next->is_over()) turns.erase(next);
   }
-  const auto turn = [](const auto& entry) {
-    return std::pair(entry.second.tokens, entry.second.places.front());
-  };
-  while (!queues.empty() && can_admit()) {
-    const auto next = std::ranges::min_element(queues, {}, turn);
-    Queue& queue = next->second;
-    if (!plan_admission(*view_.waiting[queue.places.front()])) return;
-    queue.tokens += plan_.rows.back().num_tokens;
-    queue.places.pop_front();
-    if (queue.places.empty()) queues.erase(next);
+}
+
+std::vector<Planner::Turn> Planner::turns_of_clients() const {
+  std::vector<Turn> turns;
+  turns.reserve(view_.waiting.of_clients().size());
+  for (const auto& [client, queue] : view_.waiting.of_clients()) {
+    Turn turn{view_.turns.tokens(client), queue.begin(), queue.end()};
+    turn.skip_doomed();
+    if (!turn.is_over()) turns.push_back(turn);
   }
+  return turns;
 }
 
 bool Planner::can_admit() const {

@@ -1,13 +1,14 @@
 #pragma once
 
-#include <deque>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "sched/block_manager.h"
 #include "sched/client_turns.h"
 #include "sched/step_plan.h"
+#include "sched/waiting_queues.h"
 
 namespace ernie::sched {
 
@@ -27,7 +28,7 @@ struct SchedulerView {
   const SchedulerConfig& config;
   const BlockManager& blocks;
   const std::vector<Sequence*>& running;  // by admission
-  const std::deque<Sequence*>& waiting;   // preempted ones first, then by arrival
+  const WaitingQueues& waiting;
   const ClientTurns& turns;
   double blocks_kept_back = 0;  // per running sequence, when others are admitted
 };
@@ -44,8 +45,21 @@ class Planner {
   StepPlan plan() &&;
 
  private:
+  // A client that waits.
+  struct Turn {
+    int64_t tokens = 0;  // of the client, with what this plan gives it
+    WaitingQueues::Queue::const_iterator next, end;
+
+    void skip_doomed() {
+      while (next != end && next->second->doomed) ++next;
+    }
+    bool is_over() const { return next == end; }
+    std::pair<int64_t, int64_t> rank() const { return {tokens, next->first}; }
+  };
+
   bool can_run(const Sequence& sequence) const;
   void plan_running(Sequence& sequence);
+  std::vector<Turn> turns_of_clients() const;
   void plan_admissions();
   bool can_admit() const;
   bool plan_admission(Sequence& sequence);
