@@ -22,6 +22,10 @@ Planner::Planner(const SchedulerView& view)
                           static_cast<int32_t>(view.running.size() + view.waiting.size()))) {}
 
 StepPlan Planner::plan() && {
+  if (Sequence* s = next_to_yield()) {
+    if (s->in_flight == 0) preempt(*s);
+    victims_.insert(s->id);  // if a step still uses it, it stays out of this one
+  }
   for (Sequence* s : view_.running) {
     if (can_run(*s) && is_decode(*s)) plan_running(*s);
   }
@@ -93,17 +97,40 @@ bool Planner::preempt() {
   Sequence* victim = next_victim();
   // A step in flight uses its blocks; they can be had when that step is committed.
   if (!victim || victim->doomed || victim->in_flight > 0) return false;
-  const auto row = std::ranges::find(plan_.rows, victim->id, &PlanRow::sequence);
+  plan_.short_of_blocks = true;
+  preempt(*victim);
+  return true;
+}
+
+void Planner::preempt(const Sequence& victim) {
+  const auto row = std::ranges::find(plan_.rows, victim.id, &PlanRow::sequence);
   if (row != plan_.rows.end()) {
     budget_ += row->num_tokens;
     available_ += row->new_blocks;
     spare_draws_ += std::max(0, row->draws() - 1);
     plan_.rows.erase(row);
   }
-  victims_.insert(victim->id);
-  plan_.preempted.push_back(victim->id);
-  available_ += blocks_gained(*victim);
-  return true;
+  victims_.insert(victim.id);
+  plan_.preempted.push_back(victim.id);
+  available_ += blocks_gained(victim);
+}
+
+Sequence* Planner::next_to_yield() const {
+  const auto& running = view_.running;
+  if (running.size() < static_cast<size_t>(view_.config.max_num_seqs)) return nullptr;
+  if (std::ranges::any_of(running, &Sequence::doomed)) return nullptr;  // it leaves soon
+  const std::vector<Turn> turns = turns_of_clients();
+  const auto next = std::ranges::min_element(turns, {}, &Turn::rank);
+  if (next == turns.end()) return nullptr;
+  std::unordered_map<ClientId, size_t> places;
+  for (const Sequence* s : running) ++places[s->client];
+  if (places.contains(next->next->second->client)) return nullptr;
+  Sequence* victim = running.back();
+  for (size_t i = running.size(); i-- > 0;) {
+    if (places[running[i]->client] > places[victim->client]) victim = running[i];
+  }
+  const bool may = places[victim->client] > 1 && view_.turns.tokens(victim->client) >= next->tokens;
+  return may ? victim : nullptr;
 }
 
 // The last admitted one of the client that holds most blocks. The first admitted of all stays, so

@@ -38,7 +38,9 @@ struct SchedulerView {
 // preempts another sequence; nobody is admitted in such a step. A step draws max_num_seqs tokens at
 // most: one is kept for each sequence that may run, and prompts to be scored share the others.
 // Clients take turns in being admitted; of one client, and of clients that got as much, the first
-// to come is first. If that one does not fit, nobody else goes before it.
+// to come is first. If that one does not fit, nobody else goes before it. Where all places are
+// taken, a client that is next and has none gets one of those of the client that has most of them,
+// unless that one got fewer tokens.
 class Planner {
  public:
   explicit Planner(const SchedulerView& view);
@@ -69,8 +71,12 @@ class Planner {
   // the end of the media unit around it.
   int32_t end_of_draws(const Sequence& sequence, int32_t first, int32_t end) const;
   void add_row(PlanRow row);
-  // Preempts a sequence; false when a step in flight still uses its blocks, or none is left.
+  // Where no place is free, the sequence that gives its own to a client that has none.
+  Sequence* next_to_yield() const;
+  // Preempts a sequence for its blocks; false when a step in flight still uses them, or none is
+  // left.
   bool preempt();
+  void preempt(const Sequence& victim);
   Sequence* next_victim() const;
   int blocks_gained(const Sequence& victim);
 

@@ -131,8 +131,8 @@ void Scheduler::apply_preemptions(Reservation& r) {
     release_blocks(s);
     ++s.preemptions;
     ++preemptions_;
-    blocks_kept_back_ = kKeptBackAfterPreemption;
   }
+  if (r.plan_.short_of_blocks) blocks_kept_back_ = kKeptBackAfterPreemption;
 }
 
 // All hits are taken before any block is allocated, so that no allocation evicts one.
