@@ -22,6 +22,10 @@ Planner::Planner(const SchedulerView& view)
                           static_cast<int32_t>(view.running.size() + view.waiting.size()))) {}
 
 StepPlan Planner::plan() && {
+  if (Sequence* s = next_to_yield()) {
+    if (s->in_flight == 0) preempt(*s);
+    victims_.insert(s->id);  // if a step still uses it, it stays out of this one
+  }
   for (Sequence* s : view_.running) {
     if (can_run(*s) && is_decode(*s)) plan_running(*s);
   }
@@ -93,17 +97,40 @@ bool Planner::preempt() {
   Sequence* victim = next_victim();
   // A step in flight uses its blocks; they can be had when that step is committed.
   if (!victim || victim->doomed || victim->in_flight > 0) return false;
-  const auto row = std::ranges::find(plan_.rows, victim->id, &PlanRow::sequence);
+  plan_.short_of_blocks = true;
+  preempt(*victim);
+  return true;
+}
+
+void Planner::preempt(const Sequence& victim) {
+  const auto row = std::ranges::find(plan_.rows, victim.id, &PlanRow::sequence);
   if (row != plan_.rows.end()) {
     budget_ += row->num_tokens;
     available_ += row->new_blocks;
     spare_draws_ += std::max(0, row->draws() - 1);
     plan_.rows.erase(row);
   }
-  victims_.insert(victim->id);
-  plan_.preempted.push_back(victim->id);
-  available_ += blocks_gained(*victim);
-  return true;
+  victims_.insert(victim.id);
+  plan_.preempted.push_back(victim.id);
+  available_ += blocks_gained(victim);
+}
+
+Sequence* Planner::next_to_yield() const {
+  const auto& running = view_.running;
+  if (running.size() < static_cast<size_t>(view_.config.max_num_seqs)) return nullptr;
+  if (std::ranges::any_of(running, &Sequence::doomed)) return nullptr;  // it leaves soon
+  const std::vector<Turn> turns = turns_of_clients();
+  const auto next = std::ranges::min_element(turns, {}, &Turn::rank);
+  if (next == turns.end()) return nullptr;
+  std::unordered_map<ClientId, size_t> places;
+  for (const Sequence* s : running) ++places[s->client];
+  if (places.contains(next->next->second->client)) return nullptr;
+  Sequence* victim = running.back();
+  for (size_t i = running.size(); i-- > 0;) {
+    if (places[running[i]->client] > places[victim->client]) victim = running[i];
+  }
+  const bool may = places[victim->client] > 1 && view_.turns.tokens(victim->client) >= next->tokens;
+  return may ? victim : nullptr;
 }
 
 // The last admitted one of the client that holds most blocks. The first admitted of all stays, so
@@ -132,29 +159,26 @@ int Planner::blocks_gained(const Sequence& victim) {
 
 void Planner::plan_admissions() {
   if (!can_admit()) return;
-  struct Queue {
-    int64_t tokens = 0;         // of the client, with what this plan gives it
-    std::deque<size_t> places;  // in view_.waiting
-  };
-  std::unordered_map<ClientId, Queue> queues;
-  for (size_t place = 0; place < view_.waiting.size(); ++place) {
-    const Sequence& s = *view_.waiting[place];
-    if (s.doomed) continue;
-    Queue& queue = queues[s.client];
-    if (queue.places.empty()) queue.tokens = view_.turns.tokens(s.client);
-    queue.places.push_back(place);
+  std::vector<Turn> turns = turns_of_clients();
+  while (!turns.empty() && can_admit()) {
+    const auto next = std::ranges::min_element(turns, {}, &Turn::rank);
+    if (!plan_admission(*next->next->second)) return;
+    next->tokens += plan_.rows.back().num_tokens;
+    ++next->next;
+    next->skip_doomed();
+    if (next->is_over()) turns.erase(next);
   }
-  const auto turn = [](const auto& entry) {
-    return std::pair(entry.second.tokens, entry.second.places.front());
-  };
-  while (!queues.empty() && can_admit()) {
-    const auto next = std::ranges::min_element(queues, {}, turn);
-    Queue& queue = next->second;
-    if (!plan_admission(*view_.waiting[queue.places.front()])) return;
-    queue.tokens += plan_.rows.back().num_tokens;
-    queue.places.pop_front();
-    if (queue.places.empty()) queues.erase(next);
+}
+
+std::vector<Planner::Turn> Planner::turns_of_clients() const {
+  std::vector<Turn> turns;
+  turns.reserve(view_.waiting.of_clients().size());
+  for (const auto& [client, queue] : view_.waiting.of_clients()) {
+    Turn turn{view_.turns.tokens(client), queue.begin(), queue.end()};
+    turn.skip_doomed();
+    if (!turn.is_over()) turns.push_back(turn);
   }
+  return turns;
 }
 
 bool Planner::can_admit() const {

@@ -1,13 +1,14 @@
 #pragma once
 
-#include <deque>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "sched/block_manager.h"
 #include "sched/client_turns.h"
 #include "sched/step_plan.h"
+#include "sched/waiting_queues.h"
 
 namespace ernie::sched {
 
@@ -27,7 +28,7 @@ struct SchedulerView {
   const SchedulerConfig& config;
   const BlockManager& blocks;
   const std::vector<Sequence*>& running;  // by admission
-  const std::deque<Sequence*>& waiting;   // preempted ones first, then by arrival
+  const WaitingQueues& waiting;
   const ClientTurns& turns;
   double blocks_kept_back = 0;  // per running sequence, when others are admitted
 };
@@ -37,15 +38,30 @@ struct SchedulerView {
 // preempts another sequence; nobody is admitted in such a step. A step draws max_num_seqs tokens at
 // most: one is kept for each sequence that may run, and prompts to be scored share the others.
 // Clients take turns in being admitted; of one client, and of clients that got as much, the first
-// to come is first. If that one does not fit, nobody else goes before it.
+// to come is first. If that one does not fit, nobody else goes before it. Where all places are
+// taken, a client that is next and has none gets one of those of the client that has most of them,
+// unless that one got fewer tokens.
 class Planner {
  public:
   explicit Planner(const SchedulerView& view);
   StepPlan plan() &&;
 
  private:
+  // A client that waits.
+  struct Turn {
+    int64_t tokens = 0;  // of the client, with what this plan gives it
+    WaitingQueues::Queue::const_iterator next, end;
+
+    void skip_doomed() {
+      while (next != end && next->second->doomed) ++next;
+    }
+    bool is_over() const { return next == end; }
+    std::pair<int64_t, int64_t> rank() const { return {tokens, next->first}; }
+  };
+
   bool can_run(const Sequence& sequence) const;
   void plan_running(Sequence& sequence);
+  std::vector<Turn> turns_of_clients() const;
   void plan_admissions();
   bool can_admit() const;
   bool plan_admission(Sequence& sequence);
@@ -55,8 +71,12 @@ class Planner {
   // the end of the media unit around it.
   int32_t end_of_draws(const Sequence& sequence, int32_t first, int32_t end) const;
   void add_row(PlanRow row);
-  // Preempts a sequence; false when a step in flight still uses its blocks, or none is left.
+  // Where no place is free, the sequence that gives its own to a client that has none.
+  Sequence* next_to_yield() const;
+  // Preempts a sequence for its blocks; false when a step in flight still uses them, or none is
+  // left.
   bool preempt();
+  void preempt(const Sequence& victim);
   Sequence* next_victim() const;
   int blocks_gained(const Sequence& victim);
 

@@ -79,10 +79,15 @@ void Scheduler::add(Request request) {
   CHECK(is_new, "a sequence id was used twice");
   Sequence* const added = place->second.get();
   try {
-    waiting_.push_back(added);
     turns_.join(added->client);
   } catch (...) {
-    std::erase(waiting_, added);
+    sequences_.erase(place);
+    throw;
+  }
+  try {
+    waiting_.push_back(*added);
+  } catch (...) {
+    turns_.leave(added->client);
     sequences_.erase(place);
     throw;
   }
@@ -122,21 +127,20 @@ void Scheduler::apply_preemptions(Reservation& r) {
     const auto place = std::ranges::find(running_, &s);
     r.preempted_.push_back({s, static_cast<size_t>(place - running_.begin())});
     running_.erase(place);
-    waiting_.push_front(&s);
+    waiting_.push_front(s);
     release_blocks(s);
     ++s.preemptions;
     ++preemptions_;
-    blocks_kept_back_ = kKeptBackAfterPreemption;
   }
+  if (r.plan_.short_of_blocks) blocks_kept_back_ = kKeptBackAfterPreemption;
 }
 
 // All hits are taken before any block is allocated, so that no allocation evicts one.
 void Scheduler::apply_admissions(Reservation& r) {
   for (const Admission& admission : r.plan_.admissions) {
     Sequence& s = at(admission.sequence);
-    const auto place = std::ranges::find(waiting_, &s);
-    r.admitted_.push_back({s, static_cast<size_t>(place - waiting_.begin())});
-    waiting_.erase(place);
+    r.admitted_.push_back({s});
+    waiting_.erase(s);
     running_.push_back(&s);
     for (const BlockId block : admission.hit) blocks_.retain(block);
     s.blocks = admission.hit;
@@ -180,12 +184,11 @@ void Scheduler::undo(Reservation& r) {
   }
   for (; !r.admitted_.empty(); r.admitted_.pop_back()) {
     running_.pop_back();
-    const auto& moved = r.admitted_.back();
-    waiting_.insert(waiting_.begin() + static_cast<std::ptrdiff_t>(moved.index), restore(moved));
+    waiting_.insert(*restore(r.admitted_.back()));
   }
   for (; !r.preempted_.empty(); r.preempted_.pop_back()) {
-    waiting_.pop_front();
     const auto& moved = r.preempted_.back();
+    waiting_.erase(at(moved.before.id));
     running_.insert(running_.begin() + static_cast<std::ptrdiff_t>(moved.index), restore(moved));
     --preemptions_;
   }
@@ -233,7 +236,7 @@ void Scheduler::commit_row(const PlanRow& row, const RowResult& result) {
 
 void Scheduler::doom(Sequence& s) {
   s.doomed = true;
-  ++doomed_;
+  doomed_.push_back(&s);
 }
 
 void Scheduler::publish(Sequence& s) {
@@ -253,17 +256,15 @@ void Scheduler::release_blocks(Sequence& s) {
 }
 
 void Scheduler::reap() {
-  if (doomed_ == 0) return;
-  const auto gone = [this](Sequence* s) {
-    if (!s->doomed || s->in_flight > 0) return false;
+  if (doomed_.empty()) return;
+  std::erase_if(doomed_, [this](Sequence* s) {
+    if (s->in_flight > 0) return false;
+    if (std::erase(running_, s) == 0) waiting_.erase(*s);
     release_blocks(*s);
     turns_.leave(s->client);
     sequences_.erase(s->id);
-    --doomed_;
     return true;
-  };
-  std::erase_if(running_, gone);
-  std::erase_if(waiting_, gone);
+  });
   blocks_.commit_history();
 }
 
@@ -283,7 +284,7 @@ int Scheduler::running() const {
 }
 
 int Scheduler::waiting() const {
-  return static_cast<int>(std::ranges::count(waiting_, false, &Sequence::doomed));
+  return static_cast<int>(std::ranges::count(waiting_.all(), false, &Sequence::doomed));
 }
 
 Snapshot Scheduler::snapshot() const {
@@ -296,7 +297,7 @@ Snapshot Scheduler::snapshot() const {
   s.free_blocks.assign(pool.free_blocks().begin(), pool.free_blocks().end());
   s.available = blocks_.available();
   for (const Sequence* sequence : running_) s.running.push_back(*sequence);
-  for (const Sequence* sequence : waiting_) s.waiting.push_back(*sequence);
+  for (const Sequence* sequence : waiting_.all()) s.waiting.push_back(*sequence);
   return s;
 }
 

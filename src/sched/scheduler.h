@@ -8,6 +8,7 @@
 #include "base/result.h"
 #include "sched/invariants.h"
 #include "sched/planner.h"
+#include "sched/waiting_queues.h"
 
 namespace ernie::sched {
 
@@ -92,10 +93,10 @@ class Scheduler {
   BlockManager blocks_;
   std::unordered_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   std::vector<Sequence*> running_;
-  std::deque<Sequence*> waiting_;
+  WaitingQueues waiting_;
+  std::vector<Sequence*> doomed_;
   ClientTurns turns_;
   int steps_in_flight_ = 0;
-  int doomed_ = 0;
   uint64_t epoch_ = 0;  // counts commits
   uint64_t preemptions_ = 0;
   double blocks_kept_back_ = 0;  // per running sequence; raised by a preemption, then decays

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <numeric>
 
@@ -309,6 +310,39 @@ TEST(Scheduler, TheFirstAdmittedOneStaysHoweverMuchItHolds) {
   const auto preempted = run_to_the_end(sim);
   ASSERT_FALSE(preempted.empty());
   EXPECT_EQ(std::ranges::count(preempted, 1u), 0);
+}
+
+// Else it would wait for as long as the longest answer of another one takes.
+TEST(Scheduler, AClientWithoutAPlaceGetsOneOfThoseOfTheClientThatHasMost) {
+  for (const size_t depth : {1, 2}) {  // steps in flight
+    Simulation sim(small());
+    for (SequenceId id = 1; id <= 6; ++id) sim.add(of_client(1, id, 4, 40));
+    sim.commit(*sim.launch());
+    sim.add(of_client(2, 7, 4, 2));
+    sim.add(of_client(2, 8, 4, 2));
+    std::deque<Simulation::Step> flying;
+    std::vector<SequenceId> preempted;
+    int steps = 0;
+    while (!sim.done.contains(7)) {
+      while (flying.size() < depth) {
+        flying.push_back(*sim.launch());
+        const auto& plan = flying.back().reservation.plan();
+        preempted.insert(preempted.end(), plan.preempted.begin(), plan.preempted.end());
+      }
+      sim.commit(std::move(flying.front()));
+      flying.pop_front();
+      ASSERT_LE(++steps, 6);
+    }
+    for (; !flying.empty(); flying.pop_front()) sim.commit(std::move(flying.front()));
+    EXPECT_EQ(preempted, (std::vector<SequenceId>{4})) << "the last of four";
+    EXPECT_TRUE(run_to_the_end(sim).empty()) << "one place for each turn";
+  }
+}
+
+TEST(Scheduler, NoPlaceIsTakenFromAClientThatHasOne) {
+  Simulation sim(small());
+  for (ClientId client = 1; client <= 5; ++client) sim.add(of_client(client, client, 4, 20));
+  EXPECT_TRUE(run_to_the_end(sim).empty());
 }
 
 TEST(Scheduler, AFullHitStillComputesOneToken) {

@@ -48,6 +48,7 @@ struct Sequence {
   int32_t published = 0;               // leading blocks that are in the prefix cache
   int32_t hit_tokens = 0;              // taken from the prefix cache at the last admission
   int32_t preemptions = 0;
+  int64_t place = 0;    // in the order of those that wait
   int32_t scored = 0;   // up to here logits of the prompt were had, or are not wanted
   bool doomed = false;  // ended; waits for steps in flight to let go of it
 

@@ -34,6 +34,7 @@ struct Admission {
 // What the next step shall do: pure data, nothing has changed yet.
 struct StepPlan {
   std::vector<SequenceId> preempted;  // in this order, before anything else
+  bool short_of_blocks = false;       // which is why some are
   std::vector<Admission> admissions;  // in queue order
   std::vector<PlanRow> rows;          // decode rows, then prefill rows, then admissions
   int32_t total_tokens = 0;           // of all rows
