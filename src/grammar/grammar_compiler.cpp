@@ -35,49 +35,78 @@ struct CompilationEnded {
   Error error;
 };
 
-// What one compilation may still use.
-struct Budget {
-  const GrammarLimits& limits;
-  const std::atomic<bool>& cancelled;
-  Limiter::Share bytes;
-  size_t memory;  // the limit of all grammars together
-  Clock::time_point deadline = Clock::now() + limits.time;
-  size_t states = 0;
+// What one compilation may use, and what it holds of the memory of all.
+class Budget {
+ public:
+  Budget(const GrammarLimits& limits, const std::atomic<bool>& cancelled, Limiter& memory)
+      : limits_(limits),
+        cancelled_(cancelled),
+        memory_(memory),
+        deadline_(Clock::now() + limits.time),
+        grammar_(*memory.acquire(0)),
+        work_(*memory.acquire(0)) {}
 
-  // Called often; `mask_bytes` above 0 once for each state.
+  // Called often; with `mask_bytes` above 0 once for each state.
   void check(size_t mask_bytes) {
-    if (cancelled) {
+    if (cancelled_) {
       throw CompilationEnded{{ErrorKind::kTimeout, "the request was given up", {}, "cancelled"}};
     }
-    if (Clock::now() > deadline) {
+    if (Clock::now() > deadline_) {
       throw CompilationEnded{too_complex(
-          fmt::format("the grammar takes longer than {} ms to compile", limits.time.count()))};
+          fmt::format("the grammar takes longer than {} ms to compile", limits_.time.count()))};
     }
     if (mask_bytes == 0) return;
-    if (++states > limits.states) {
+    if (++states_ > limits_.states) {
       throw CompilationEnded{
-          too_complex(fmt::format("the grammar has more than {} states", limits.states))};
+          too_complex(fmt::format("the grammar has more than {} states", limits_.states))};
     }
-    take(bytes.amount() + mask_bytes);
+    take(grammar_.amount() + mask_bytes);
+  }
+
+  // What XGrammar takes of a text of this size until it has been compiled.
+  void take_work(size_t text_bytes) {
+    const size_t bytes = limits_.work_bytes * text_bytes;
+    if (bytes > memory_.limit()) {
+      throw CompilationEnded{
+          too_complex(fmt::format("the grammar has {} bytes; compiling it takes {} MiB, and "
+                                  "--max-grammar-mb is {}",
+                                  text_bytes, bytes >> 20, memory_.limit() >> 20))};
+    }
+    grow(work_, bytes);
   }
 
   // So many bytes for the grammar in all.
   void take(size_t all) {
-    const size_t most = std::min(limits.compiled_bytes, memory);
+    const size_t most = std::min(limits_.compiled_bytes, memory_.limit());
     if (all > most) {
       throw CompilationEnded{
           too_complex(fmt::format("the compiled grammar takes more than {} bytes", most))};
     }
-    bytes.shrink_to(all);
-    if (all == bytes.amount() || bytes.grow(all - bytes.amount())) return;
+    grammar_.shrink_to(all);
+    grow(grammar_, all - grammar_.amount());
+  }
+
+  Limiter::Share take_grammar() { return std::move(grammar_); }
+
+ private:
+  void grow(Limiter::Share& share, size_t more) {
+    if (more == 0 || share.grow(more)) return;
     throw CompilationEnded{
         {ErrorKind::kRateLimited,
-         fmt::format("the grammars of requests under way fill the {} MiB that they "
-                     "may take together (--max-grammar-mb); try again later",
-                     memory >> 20),
+         fmt::format("the grammars of requests under way fill the {} MiB that they may take "
+                     "together (--max-grammar-mb); try again later",
+                     memory_.limit() >> 20),
          {},
          "too_many_grammars"}};
   }
+
+  const GrammarLimits& limits_;
+  const std::atomic<bool>& cancelled_;
+  Limiter& memory_;
+  const Clock::time_point deadline_;
+  size_t states_ = 0;
+  Limiter::Share grammar_;
+  Limiter::Share work_;
 };
 
 thread_local Budget* current_budget = nullptr;
@@ -242,10 +271,12 @@ struct GrammarCompiler::State {
       Result<std::string> tag =
           spec.calls ? tool_calls_tag(spec, limits) : checked_structural_tag(spec, limits);
       if (!tag) throw CompilationEnded{tag.error()};
+      budget.take_work(tag->size());
       return compiler.CompileStructuralTag(*tag);
     }
     Result<std::string> ebnf = to_ebnf(spec, limits);
     if (!ebnf) throw CompilationEnded{ebnf.error()};
+    budget.take_work(ebnf->size());
     return compiler.CompileGrammar(*ebnf);
   }
 
@@ -265,13 +296,12 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
     const GrammarSpec& spec, const std::atomic<bool>& cancelled) {
   const ContentKey key = key_of(spec);
   if (Compiled known = state_->cache.find(key)) return known;
-  Limiter& memory = *state_->memory;
-  Budget budget{state_->limits, cancelled, *memory.acquire(0), memory.limit()};
+  Budget budget(state_->limits, cancelled, *state_->memory);
   try {
     xgrammar::CompiledGrammar grammar = state_->compile(spec, budget);
     budget.take(grammar.MemorySizeBytes());
     auto compiled =
-        std::make_shared<const CompiledGrammar>(std::move(grammar), std::move(budget.bytes));
+        std::make_shared<const CompiledGrammar>(std::move(grammar), budget.take_grammar());
     const auto vocabulary = static_cast<size_t>(state_->tokenizer.GetVocabSize());
     if (Status status = try_out(compiled, vocabulary); !status) return status.error();
     state_->cache.insert(key, compiled);

@@ -11,7 +11,7 @@ namespace ernie::grammar {
 namespace {
 
 TEST(GrammarCompiler, KeepsGrammarsByTheirContent) {
-  GrammarCompiler compiler(byte_vocabulary(), 1 << 20);
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
   const auto first = compiler.compile(regex_spec("a+"), kNotCancelled);
   const auto again = compiler.compile(regex_spec("a+"), kNotCancelled);
   const auto other = compiler.compile({GrammarKind::kEbnf, "root ::= \"a\"+"}, kNotCancelled);
@@ -29,10 +29,12 @@ TEST(GrammarCompiler, TheCacheIsBoundedAndForgetsTheLongestUnused) {
   const auto spec = [](int i) { return regex_spec(fmt::format("x{}[a-z]*", i)); };
   size_t bytes = 0;
   {
-    GrammarCompiler measured(byte_vocabulary(), 1 << 20);
+    GrammarCompiler measured(byte_vocabulary(), kMemory);
     bytes = (*measured.compile(spec(0), kNotCancelled))->bytes();
   }
-  GrammarCompiler compiler(byte_vocabulary(), 4 * bytes + bytes / 2);
+  GrammarLimits limits;
+  limits.work_bytes = 0;
+  GrammarCompiler compiler(byte_vocabulary(), 4 * bytes + bytes / 2, limits);
   const auto kept = *compiler.compile(spec(0), kNotCancelled);
   for (int i = 1; i < 200; ++i) {
     ASSERT_TRUE(compiler.compile(spec(i), kNotCancelled));
@@ -49,7 +51,9 @@ TEST(GrammarCompiler, GrammarsInUseLeaveNoRoomForMore) {
   const auto spec = [](char last) { return regex_spec(std::string("[a-z]{40}") + last); };
   const size_t bytes =
       (*GrammarCompiler(byte_vocabulary(), kMemory).compile(spec('0'), kNotCancelled))->bytes();
-  GrammarCompiler compiler(byte_vocabulary(), 2 * bytes + bytes / 2);
+  GrammarLimits limits;
+  limits.work_bytes = 0;
+  GrammarCompiler compiler(byte_vocabulary(), 2 * bytes + bytes / 2, limits);
   auto first = compiler.compile(spec('0'), kNotCancelled);
   const auto second = compiler.compile(spec('1'), kNotCancelled);
   ASSERT_TRUE(first && second);
@@ -62,13 +66,26 @@ TEST(GrammarCompiler, GrammarsInUseLeaveNoRoomForMore) {
   EXPECT_TRUE(compiler.compile(spec('1'), kNotCancelled)) << "the same grammar takes no more room";
   first = compiler.compile(spec('1'), kNotCancelled);  // lets the first one go
   EXPECT_TRUE(compiler.compile(spec('2'), kNotCancelled));
-  EXPECT_EQ(
-      GrammarCompiler(byte_vocabulary(), bytes / 2).compile(spec('0'), kNotCancelled).error().code,
-      "grammar_too_complex");
+  GrammarCompiler small(byte_vocabulary(), bytes / 2, limits);
+  EXPECT_EQ(small.compile(spec('0'), kNotCancelled).error().code, "grammar_too_complex");
+}
+
+// A72
+TEST(GrammarCompiler, CompilingTakesItsShareToo) {
+  const GrammarSpec spec{GrammarKind::kEbnf, "root ::= \"a\""};
+  GrammarLimits limits;
+  limits.work_bytes = 1'000;
+  const size_t work = 1'000 * spec.text.size();
+  GrammarCompiler compiler(byte_vocabulary(), 2 * work, limits);
+  const auto compiled = compiler.compile(spec, kNotCancelled);
+  ASSERT_TRUE(compiled) << compiled.error().message;
+  EXPECT_EQ(compiler.used_bytes(), (*compiled)->bytes()) << "the rest is given back";
+  GrammarCompiler small(byte_vocabulary(), work - 1, limits);
+  EXPECT_EQ(small.compile(spec, kNotCancelled).error().code, "grammar_too_complex");
 }
 
 TEST(GrammarCompiler, ManyThreadsCompileAtOnce) {
-  GrammarCompiler compiler(byte_vocabulary(), 1 << 20);
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
   std::atomic<int> failures = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
