@@ -347,6 +347,7 @@ void EngineLoop::launch_steps() {
     auto reservation = scheduler_.reserve(std::move(plan));
     CHECK(reservation.has_value(), "the planner promised more blocks than there are");
     note_admissions(reservation->plan());
+    log_progress(reservation->plan());
     if (reservation->plan().rows.empty()) {  // nothing but preemptions: no work for the model
       scheduler_.commit(std::move(*reservation), {});
       continue;
@@ -382,6 +383,21 @@ void EngineLoop::note_admissions(const sched::StepPlan& plan) {
     counters_.cached_tokens += open.stats.cached_tokens;
     open.place = {};
     ++admitted_open_;
+  }
+}
+
+void EngineLoop::log_progress(const sched::StepPlan& plan) {
+  constexpr auto kEvery = std::chrono::seconds(5);
+  const auto now = Clock::now();
+  if (now < next_progress_) return;
+  for (const sched::PlanRow& row : plan.rows) {
+    const OpenRequest& open = *open_.at(row.sequence);
+    const auto length = static_cast<int32_t>(open.request.prompt->tokens.size());
+    if (row.end() >= length || now - open.stats.scheduled < kEvery) continue;
+    log::info("request {}: {} of the prompt's {} tokens are computed", open.request.id,
+              row.first_token, length);
+    next_progress_ = now + kEvery;
+    return;
   }
 }
 

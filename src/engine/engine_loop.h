@@ -97,6 +97,8 @@ class EngineLoop : public Engine {
   void watch_ranks();
   void launch_steps();
   void note_admissions(const sched::StepPlan& plan);
+  // Logs every few seconds how far a prompt is that takes long.
+  void log_progress(const sched::StepPlan& plan);
   void start_on_ranks(std::shared_ptr<const BatchInputs> batch);
   // On the lead rank's thread: brings the draws to the inbox when the device is done.
   void report(std::shared_ptr<ops::PendingSamples> samples);
@@ -130,6 +132,7 @@ class EngineLoop : public Engine {
   bool stopping_ = false;
   bool gave_up_ = false;          // and the process was told
   Clock::time_point next_watch_;  // while a step is in flight
+  Clock::time_point next_progress_;
 
   // Shared with callers.
   std::atomic<RequestHandle> next_handle_{1};

@@ -64,6 +64,7 @@ struct ServiceConfig {
   int grammar_threads = 2;                      // for compiling grammars
   size_t grammar_bytes = size_t{1} << 30;       // of all compiled grammars
   int media_threads = 8;                        // for requests with media, but for fetching these
+  int decoder_threads = 4;  // that help them to decode the media of one request at once
 };
 
 // The tokens with a role, by their names in tokenizer_config.json; empty: the vocabulary has none.

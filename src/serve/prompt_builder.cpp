@@ -1,11 +1,13 @@
 #include "serve/prompt_builder.h"
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <latch>
 #include <utility>
 
 #include "base/failure.h"
+#include "base/log.h"
 #include "model/processor.h"
 #include "serve/media_items.h"
 
@@ -49,13 +51,14 @@ Result<std::shared_ptr<const model::Prompt>> hold(model::Prompt prompt, Limiter:
 class DecodeWork {
  public:
   DecodeWork(std::vector<MediaItem> items, const ChatService::Parts& parts,
-             const ServiceConfig& config, const std::atomic<bool>& cancelled)
+             const ServiceConfig& config, const std::atomic<bool>& cancelled, std::string id)
       : items_(std::move(items)),
         results_(items_.size()),
         undone_(static_cast<ptrdiff_t>(items_.size())),
         parts_(parts),
         config_(config),
-        cancelled_(cancelled) {}
+        cancelled_(cancelled),
+        id_(std::move(id)) {}
 
   size_t size() const { return results_.size(); }
 
@@ -66,6 +69,7 @@ class DecodeWork {
       MediaItem item = std::move(items_[i]);
       if (!has_failed_) results_[i] = decode(std::move(item));
       if (!results_[i] || !*results_[i]) has_failed_ = true;
+      log_progress(++done_);
       undone_.count_down();
     }
   }
@@ -82,6 +86,15 @@ class DecodeWork {
   }
 
  private:
+  // Every few seconds, while many are decoded.
+  void log_progress(size_t done) {
+    constexpr std::chrono::seconds kEvery{5};
+    auto next = next_progress_.load();
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next || !next_progress_.compare_exchange_strong(next, now + kEvery)) return;
+    log::info("request {}: {} of its {} pictures and videos are decoded", id_, done, size());
+  }
+
   Result<model::PreparedMedia> decode(MediaItem item) const {
     try {
       return decode_media(std::move(item), parts_, config_, cancelled_);
@@ -98,6 +111,10 @@ class DecodeWork {
   const ChatService::Parts& parts_;
   const ServiceConfig& config_;
   const std::atomic<bool>& cancelled_;
+  const std::string id_;  // of the request
+  std::atomic<size_t> done_{0};
+  std::atomic<std::chrono::steady_clock::time_point> next_progress_{
+      std::chrono::steady_clock::now() + std::chrono::seconds(5)};
 };
 
 }  // namespace
@@ -153,7 +170,8 @@ void ChatPromptBuilder::put(Result<media::FetchedMedia> fetched) { fetched_ = st
 
 Result<std::vector<model::PreparedMedia>> ChatPromptBuilder::decode(
     const std::atomic<bool>& cancelled, TaskPool& decoders) {
-  const auto work = std::make_shared<DecodeWork>(std::move(items_), parts_, config_, cancelled);
+  const auto work = std::make_shared<DecodeWork>(std::move(items_), parts_, config_, cancelled,
+                                                 request_.options.request_id);
   for (size_t i = 1; i < work->size(); ++i) {
     decoders.post(request_.options.client, [work] { work->run(); });
   }
