@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto kind = kKinds[input.byte() % kKinds.size()];
   constexpr grammar::GrammarLimits kLimits{
       .grammar_bytes = 64 << 10, .states = 500, .time = std::chrono::seconds(2)};
-  grammar::GrammarCompiler compiler(grammar::byte_vocabulary(), 0, kLimits);
+  grammar::GrammarCompiler compiler(grammar::byte_vocabulary(), grammar::kMemory, kLimits);
   const auto compiled = compiler.compile({kind, std::string(input.rest())}, grammar::kNotCancelled);
   if (!compiled) {
     ernie::fuzz::check_error(compiled.error());

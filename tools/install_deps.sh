@@ -10,6 +10,8 @@ packages=(
   "libspdlog-dev=1:1.10.*" "libfmt-dev=9.1.*" "libcli11-dev=2.1.*" "libyaml-cpp-dev=0.7.*"
   "libsentencepiece-dev=0.1.97*"
   "libjpeg62-turbo-dev=1:2.1.*" "libpng-dev=1.6.*" "libwebp-dev=1.2.*" "libgif-dev=5.2.*"
+  "libfreetype-dev=2.12.*" "fonts-roboto-unhinted"
+  "libavformat-dev=7:5.1.*" "libavcodec-dev=7:5.1.*" "libswscale-dev=7:5.1.*" "libseccomp-dev=2.5.*"
   "libcurl4-openssl-dev=7.88.*" "libssl-dev=3.0.*" "libxxhash-dev=0.8.*"
   "prometheus-cpp-dev=1.0.*"
   "libgtest-dev=1.12.*" "libgmock-dev=1.12.*" "librapidcheck-dev" "libbenchmark-dev=1.7.*"

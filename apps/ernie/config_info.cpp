@@ -115,11 +115,17 @@ void set_decided(const ServeOptions& options, ServedModel& model, json::object& 
   flags["allow-private-media"] = options.service.fetch.allow_private_media;
   flags["limit-mm-per-prompt"] = {{"image", options.service.max_images_per_prompt},
                                   {"video", options.service.max_videos_per_prompt}};
-  flags["mm-processor-kwargs"] = {{"image_min_pixels", pictures.image_min_pixels},
-                                  {"image_max_pixels", pictures.image_max_pixels},
-                                  {"video_min_pixels", pictures.video_min_pixels},
-                                  {"video_max_pixels", pictures.video_max_pixels},
-                                  {"video_max_frames", pictures.video_max_frames}};
+  flags["mm-processor-kwargs"] = {
+      {"image_min_pixels", pictures.image_min_pixels},
+      {"image_max_pixels", pictures.image_max_pixels},
+      {"video_min_pixels", pictures.video_min_pixels},
+      {"video_max_pixels", pictures.video_max_pixels},
+      {"video_fps", pictures.video.fps},
+      {"video_min_frames", pictures.video.min_frames},
+      {"video_max_frames", pictures.video.max_frames},
+      {"video_target_frames", pictures.video.target_frames},
+      {"video_frames_sample", model::frames_sample_name(pictures.video.frames_sample)},
+      {"draw_on_frames", pictures.draw_on_frames}};
 }
 
 }  // namespace

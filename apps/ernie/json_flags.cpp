@@ -1,5 +1,7 @@
 #include "json_flags.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -27,6 +29,16 @@ int64_t integer(const std::string& flag, const std::string& key, const json::val
     throw StartError(flag + ": \"" + key + "\" must be an integer from " + std::to_string(low) +
                      " to " + std::to_string(high) + "; found " + json::serialize(value));
   return value.as_int64();
+}
+
+double number(const std::string& flag, const std::string& key, const json::value& value, double low,
+              double high) {
+  const bool is_number = value.is_number();
+  const double found = is_number ? value.to_number<double>() : 0;
+  if (!is_number || found < low || found > high)
+    throw StartError(flag + ": \"" + key + "\" must be a number from " + fmt::format("{}", low) +
+                     " to " + fmt::format("{}", high) + "; found " + json::serialize(value));
+  return found;
 }
 
 // FastDeploy's names of 8 bits without zero points. Scales are always made while serving.
@@ -98,17 +110,13 @@ MediaCounts parse_media_limits(const std::string& text) {
   return out;
 }
 
-model::PictureLimits parse_processor_kwargs(const std::string& text,
-                                            std::vector<std::string>& notes) {
+model::PictureLimits parse_processor_kwargs(const std::string& text) {
   const std::string flag = "--mm-processor-kwargs";
   constexpr int64_t kMaxPixels = int64_t{1} << 31;
   model::PictureLimits out;
   const auto fixed = [&](const std::string& key, const json::value& value) {
     if (integer(flag, key, value, 1, 16) != 2)
       throw StartError(flag + ": \"" + key + "\" is fixed by the model's weights; it must be 2");
-  };
-  const auto no_effect = [&](const std::string& key) {
-    notes.push_back(flag + ": \"" + key + "\" has no effect: videos come as lists of frames");
   };
   for (const auto& [name, value] : parse_object(flag, text)) {
     const std::string key(name);
@@ -124,19 +132,28 @@ model::PictureLimits parse_processor_kwargs(const std::string& text,
       out.video_max_frames = static_cast<int>(integer(flag, key, value, 1, 10'000));
     } else if (key == "spatial_conv_size" || key == "temporal_conv_size") {
       fixed(key, value);
-    } else if (key == "video_fps" || key == "video_min_frames" || key == "video_target_frames") {
-      integer(flag, key, value, -1, 10'000);
-      no_effect(key);
+    } else if (key == "video_min_frames") {
+      out.video_min_frames = static_cast<int>(integer(flag, key, value, -1, 10'000));
+    } else if (key == "video_target_frames") {
+      out.video_target_frames = static_cast<int>(integer(flag, key, value, -1, 10'000));
+    } else if (key == "video_fps") {
+      out.video_fps = number(flag, key, value, -1, 1'000);
     } else if (key == "video_frames_sample") {
-      if (value != "rand" && value != "middle" && value != "leading")
-        throw StartError(flag + ": \"" + key +
-                         "\" must be \"rand\", \"middle\" or \"leading\"; found " +
+      const auto sample = value.is_string()
+                              ? model::parse_frames_sample(std::string(value.as_string()))
+                              : model::parse_frames_sample(json::serialize(value));
+      if (!sample) throw StartError(flag + ": video_" + sample.error().message);
+      out.video_frames_sample = *sample;
+    } else if (key == "draw_on_frames") {
+      if (!value.is_bool())
+        throw StartError(flag + ": \"draw_on_frames\" must be true or false; found " +
                          json::serialize(value));
-      no_effect(key);
+      out.draw_on_frames = value.as_bool();
     } else {
       throw StartError(flag + ": unknown key \"" + key +
                        "\"; the keys are image_min_pixels, image_max_pixels, video_min_pixels, "
-                       "video_max_pixels, video_max_frames and FastDeploy's others");
+                       "video_max_pixels, video_fps, video_min_frames, video_max_frames, "
+                       "video_target_frames, video_frames_sample and draw_on_frames");
     }
   }
   return out;

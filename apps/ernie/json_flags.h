@@ -18,10 +18,8 @@ struct MediaCounts {
 // Throws StartError.
 MediaCounts parse_media_limits(const std::string& json);
 
-// --mm-processor-kwargs: a JSON object with FastDeploy's names. What has no effect is said in
-// `notes`. Throws StartError.
-model::PictureLimits parse_processor_kwargs(const std::string& json,
-                                            std::vector<std::string>& notes);
+// --mm-processor-kwargs: a JSON object with FastDeploy's names. Throws StartError.
+model::PictureLimits parse_processor_kwargs(const std::string& json);
 
 struct QuantizationFlag {
   std::optional<model::Quantization> weights;  // nothing: not said

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <limits>
 #include <sstream>
+#include <thread>
 
 #include "arguments.h"
 #include "base/ascii.h"
@@ -120,6 +121,9 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
               .c_str());
   out.server.memory = RequestMemory(static_cast<size_t>(inflight_mb) << 20);
   out.service.memory = out.server.memory;
+  require(f.max_grammar_mb >= 64 && f.max_grammar_mb <= kMaxInflightMb, "--max-grammar-mb",
+          f.max_grammar_mb, fmt::format("64 to {}", kMaxInflightMb).c_str());
+  out.service.grammar_bytes = static_cast<size_t>(f.max_grammar_mb) << 20;
   out.server.api_keys = f.api_keys;
   std::istringstream more(environment("FD_API_KEY").value_or(""));
   for (std::string key; std::getline(more, key, ',');)
@@ -244,8 +248,10 @@ void fill_requests(const ServeFlags& f, ServeOptions& out) {
   const MediaCounts counts = parse_media_limits(f.limit_mm_per_prompt);
   out.service.max_images_per_prompt = counts.images;
   out.service.max_videos_per_prompt = counts.videos;
+  out.service.decoder_threads =
+      std::clamp(static_cast<int>(std::thread::hardware_concurrency()), 2, 16);
   out.engine.text_only = counts.images == 0 && counts.videos == 0;
-  out.picture_limits = parse_processor_kwargs(f.mm_processor_kwargs, out.notes);
+  out.picture_limits = parse_processor_kwargs(f.mm_processor_kwargs);
 
   require(
       f.max_processor_cache == -1 || (f.max_processor_cache >= 0 && f.max_processor_cache <= 1024),

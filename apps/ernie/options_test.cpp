@@ -147,6 +147,7 @@ TEST(ServeOptions, MemoryOfRequestsGrowsWithTheLargestOne) {
   EXPECT_EQ(room({"m"}), 2048u);
   EXPECT_EQ(room({"m", "--max-request-mb", "1024"}), 8192u);
   EXPECT_EQ(room({"m", "--max-inflight-mb", "600"}), 600u);
+  EXPECT_EQ(parse({"m", "--max-grammar-mb", "100"}).service.grammar_bytes, size_t{100} << 20);
 }
 
 TEST(ServeOptions, WithoutPicturesAndVideosOnlyTextIsServed) {
@@ -259,6 +260,7 @@ TEST(ServeOptions, NameFlagValueAndLimitOfABadValue) {
       {{"--max-concurrency", "0"}, "--max-concurrency is 0"},
       {{"--max-inflight-mb", "511"}, "--max-inflight-mb is 511; it must be 512 (8 x"},
       {{"--max-inflight-mb", "1048577"}, "to 1048576"},
+      {{"--max-grammar-mb", "63"}, "--max-grammar-mb is 63; it must be 64 to 1048576"},
       {{"--timeout-graceful-shutdown", "-1"}, "--timeout-graceful-shutdown is -1"},
       {{"--dtype", "int8"}, "--dtype is int8; it must be bfloat16 or float32"},
       {{"--load-choices", "fast"}, "--load-choices is fast"},

@@ -162,6 +162,11 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
   app.add_option("--max-inflight-mb", f.max_inflight_mb,
                  "Memory of all requests under way together, in MiB; more get 429 (default 2048)")
       ->group(group);
+  app.add_option(
+         "--max-grammar-mb", f.max_grammar_mb,
+         "Memory of all compiled grammars together, in MiB: in use, being compiled and kept")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--timeout-graceful-shutdown", f.graceful_timeout,
                  "Seconds that running requests get after SIGTERM; 0: no limit")
       ->group(group)

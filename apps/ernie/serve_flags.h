@@ -35,6 +35,7 @@ struct ServeFlags {
   int max_connections = 4096;
   int max_request_mb = 64;
   std::optional<int> max_inflight_mb;
+  int max_grammar_mb = 1024;
   int graceful_timeout = 0;
 
   int tensor_parallel_size = 1;

@@ -62,6 +62,8 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
           engine_config.text_only ? model::without_vision(config) : config, tokenizer, processor_)),
       .defaults = take(serve::load_generation_defaults(folder, *tokenizer)),
       .vocab_size = config.vocab_size};
+  parts.media_decoder =
+      std::make_shared<media::MediaDecoder>(media::MediaDecoder::default_program());
   if (options.media_cache_bytes > 0) {
     parts.media_cache = std::make_shared<serve::MediaCache>(options.media_cache_bytes);
   }

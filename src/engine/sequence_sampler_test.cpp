@@ -164,7 +164,7 @@ std::shared_ptr<const grammar::CompiledGrammar> grammar_of(const std::string& re
   for (int t = 1; t < toy::kVocab; ++t) {
     vocabulary.bytes.emplace_back(1, static_cast<char>('0' + t));
   }
-  return *grammar::GrammarCompiler(vocabulary, 0)
+  return *grammar::GrammarCompiler(vocabulary, size_t{1} << 30)
               .compile({grammar::GrammarKind::kRegex, regex}, std::atomic<bool>{false});
 }
 

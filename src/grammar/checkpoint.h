@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstddef>
+
 // A hook that tools/install_xgrammar.sh puts into XGrammar.
 namespace xgrammar {
 
-// Called on the thread that compiles or follows a grammar: before each mask that the compiler
-// computes (true) and before each byte that a grammar is followed by (false), there and in a
-// matcher. An exception out of it ends what is being done. Null: nothing is called.
-extern thread_local void (*checkpoint)(bool mask);
+// Called on the thread that compiles or follows a grammar: after each mask that the compiler
+// computes, with its bytes, and before each byte that a grammar is followed by, there and in a
+// matcher, with 0. An exception out of it ends what is being done. Null: nothing is called.
+extern thread_local void (*checkpoint)(std::size_t mask_bytes);
 
 }  // namespace xgrammar

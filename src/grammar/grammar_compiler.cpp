@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/content_key.h"
+#include "base/limiter.h"
 #include "grammar/checkpoint.h"
 #include "grammar/compiled_grammar.h"
 #include "grammar/grammar_matcher.h"
@@ -34,26 +35,78 @@ struct CompilationEnded {
   Error error;
 };
 
-// What one compilation may still use.
-struct Budget {
-  const GrammarLimits& limits;
-  const std::atomic<bool>& cancelled;
-  Clock::time_point deadline = Clock::now() + limits.time;
-  size_t states = 0;
+// What one compilation may use, and what it holds of the memory of all.
+class Budget {
+ public:
+  Budget(const GrammarLimits& limits, const std::atomic<bool>& cancelled, Limiter& memory)
+      : limits_(limits),
+        cancelled_(cancelled),
+        memory_(memory),
+        deadline_(Clock::now() + limits.time),
+        grammar_(*memory.acquire(0)),
+        work_(*memory.acquire(0)) {}
 
-  void check(bool mask) {
-    if (cancelled) {
+  // Called often; with `mask_bytes` above 0 once for each state.
+  void check(size_t mask_bytes) {
+    if (cancelled_) {
       throw CompilationEnded{{ErrorKind::kTimeout, "the request was given up", {}, "cancelled"}};
     }
-    if (Clock::now() > deadline) {
+    if (Clock::now() > deadline_) {
       throw CompilationEnded{too_complex(
-          fmt::format("the grammar takes longer than {} ms to compile", limits.time.count()))};
+          fmt::format("the grammar takes longer than {} ms to compile", limits_.time.count()))};
     }
-    if (mask && ++states > limits.states) {
+    if (mask_bytes == 0) return;
+    if (++states_ > limits_.states) {
       throw CompilationEnded{
-          too_complex(fmt::format("the grammar has more than {} states", limits.states))};
+          too_complex(fmt::format("the grammar has more than {} states", limits_.states))};
     }
+    take(grammar_.amount() + mask_bytes);
   }
+
+  // What XGrammar takes of a text of this size until it has been compiled.
+  void take_work(size_t text_bytes) {
+    const size_t bytes = limits_.work_bytes * text_bytes;
+    if (bytes > memory_.limit()) {
+      throw CompilationEnded{
+          too_complex(fmt::format("the grammar has {} bytes; compiling it takes {} MiB, and "
+                                  "--max-grammar-mb is {}",
+                                  text_bytes, bytes >> 20, memory_.limit() >> 20))};
+    }
+    grow(work_, bytes);
+  }
+
+  // So many bytes for the grammar in all.
+  void take(size_t all) {
+    const size_t most = std::min(limits_.compiled_bytes, memory_.limit());
+    if (all > most) {
+      throw CompilationEnded{
+          too_complex(fmt::format("the compiled grammar takes more than {} bytes", most))};
+    }
+    grammar_.shrink_to(all);
+    grow(grammar_, all - grammar_.amount());
+  }
+
+  Limiter::Share take_grammar() { return std::move(grammar_); }
+
+ private:
+  void grow(Limiter::Share& share, size_t more) {
+    if (more == 0 || share.grow(more)) return;
+    throw CompilationEnded{
+        {ErrorKind::kRateLimited,
+         fmt::format("the grammars of requests under way fill the {} MiB that they may take "
+                     "together (--max-grammar-mb); try again later",
+                     memory_.limit() >> 20),
+         {},
+         "too_many_grammars"}};
+  }
+
+  const GrammarLimits& limits_;
+  const std::atomic<bool>& cancelled_;
+  Limiter& memory_;
+  const Clock::time_point deadline_;
+  size_t states_ = 0;
+  Limiter::Share grammar_;
+  Limiter::Share work_;
 };
 
 thread_local Budget* current_budget = nullptr;
@@ -63,7 +116,7 @@ class Checkpoints {
  public:
   explicit Checkpoints(Budget& budget) {
     current_budget = &budget;
-    xgrammar::checkpoint = [](bool mask) { current_budget->check(mask); };
+    xgrammar::checkpoint = [](size_t mask_bytes) { current_budget->check(mask_bytes); };
   }
   ~Checkpoints() {
     xgrammar::checkpoint = nullptr;
@@ -155,11 +208,9 @@ ContentKey key_of(const GrammarSpec& spec) {
 
 using Compiled = std::shared_ptr<const CompiledGrammar>;
 
-// Grammars by the content of their specs; the longest unused go first.
+// Grammars by the content of their specs.
 class Cache {
  public:
-  explicit Cache(size_t limit) : limit_(limit) {}
-
   Compiled find(const ContentKey& key) {
     std::lock_guard lock(mutex_);
     const auto found = places_.find(key);
@@ -170,20 +221,22 @@ class Cache {
 
   void insert(const ContentKey& key, Compiled grammar) {
     std::lock_guard lock(mutex_);
-    if (grammar->bytes() > limit_ || places_.contains(key)) return;
-    bytes_ += grammar->bytes();
+    if (places_.contains(key)) return;
     entries_.push_front({key, std::move(grammar)});
     places_[key] = entries_.begin();
-    while (bytes_ > limit_) {
-      bytes_ -= entries_.back().grammar->bytes();
-      places_.erase(entries_.back().key);
-      entries_.pop_back();
-    }
   }
 
-  size_t bytes() const {
+  // Drops the longest unused of those that no answer follows, if there is one.
+  bool forget() {
     std::lock_guard lock(mutex_);
-    return bytes_;
+    for (auto entry = entries_.end(); entry != entries_.begin();) {
+      --entry;
+      if (entry->grammar.use_count() > 1) continue;
+      places_.erase(entry->key);
+      entries_.erase(entry);
+      return true;
+    }
+    return false;
   }
 
  private:
@@ -192,9 +245,7 @@ class Cache {
     Compiled grammar;
   };
 
-  const size_t limit_;
-  mutable std::mutex mutex_;
-  size_t bytes_ = 0;
+  std::mutex mutex_;
   std::list<Entry> entries_;  // the last used first
   std::unordered_map<ContentKey, std::list<Entry>::iterator> places_;
 };
@@ -204,11 +255,15 @@ class Cache {
 struct GrammarCompiler::State {
   // One thread and no cache of its own: the checkpoints are those of the calling thread, and what
   // it would keep has no bound.
-  State(const Vocabulary& vocabulary, size_t cache_bytes, GrammarLimits grammar_limits)
+  State(const Vocabulary& vocabulary, size_t memory_bytes, GrammarLimits grammar_limits)
       : limits(grammar_limits),
         tokenizer(tokenizer_info(vocabulary)),
         compiler(tokenizer, 1, false),
-        cache(cache_bytes) {}
+        memory(std::make_shared<Limiter>(memory_bytes)) {
+    memory->set_reclaim([this] { return cache.forget(); });
+  }
+  // Grammars in use may live on.
+  ~State() { memory->set_reclaim(nullptr); }
 
   xgrammar::CompiledGrammar compile(const GrammarSpec& spec, Budget& budget) {
     const Checkpoints checkpoints(budget);
@@ -216,37 +271,37 @@ struct GrammarCompiler::State {
       Result<std::string> tag =
           spec.calls ? tool_calls_tag(spec, limits) : checked_structural_tag(spec, limits);
       if (!tag) throw CompilationEnded{tag.error()};
+      budget.take_work(tag->size());
       return compiler.CompileStructuralTag(*tag);
     }
     Result<std::string> ebnf = to_ebnf(spec, limits);
     if (!ebnf) throw CompilationEnded{ebnf.error()};
+    budget.take_work(ebnf->size());
     return compiler.CompileGrammar(*ebnf);
   }
 
   const GrammarLimits limits;
   xgrammar::TokenizerInfo tokenizer;
   xgrammar::GrammarCompiler compiler;
+  std::shared_ptr<Limiter> memory;
   Cache cache;
 };
 
-GrammarCompiler::GrammarCompiler(const Vocabulary& vocabulary, size_t cache_bytes,
+GrammarCompiler::GrammarCompiler(const Vocabulary& vocabulary, size_t memory_bytes,
                                  GrammarLimits limits)
-    : state_(std::make_unique<State>(vocabulary, cache_bytes, limits)) {}
+    : state_(std::make_unique<State>(vocabulary, memory_bytes, limits)) {}
 GrammarCompiler::~GrammarCompiler() = default;
 
 Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
     const GrammarSpec& spec, const std::atomic<bool>& cancelled) {
   const ContentKey key = key_of(spec);
   if (Compiled known = state_->cache.find(key)) return known;
-  Budget budget{state_->limits, cancelled};
+  Budget budget(state_->limits, cancelled, *state_->memory);
   try {
     xgrammar::CompiledGrammar grammar = state_->compile(spec, budget);
-    const size_t bytes = grammar.MemorySizeBytes();
-    if (bytes > state_->limits.compiled_bytes) {
-      return too_complex(fmt::format("the compiled grammar has {} bytes, at most {}", bytes,
-                                     state_->limits.compiled_bytes));
-    }
-    auto compiled = std::make_shared<const CompiledGrammar>(std::move(grammar), bytes);
+    budget.take(grammar.MemorySizeBytes());
+    auto compiled =
+        std::make_shared<const CompiledGrammar>(std::move(grammar), budget.take_grammar());
     const auto vocabulary = static_cast<size_t>(state_->tokenizer.GetVocabSize());
     if (Status status = try_out(compiled, vocabulary); !status) return status.error();
     state_->cache.insert(key, compiled);
@@ -260,6 +315,6 @@ Result<std::shared_ptr<const CompiledGrammar>> GrammarCompiler::compile(
   }
 }
 
-size_t GrammarCompiler::cached_bytes() const { return state_->cache.bytes(); }
+size_t GrammarCompiler::used_bytes() const { return state_->memory->used(); }
 
 }  // namespace ernie::grammar

@@ -11,7 +11,7 @@ namespace ernie::grammar {
 namespace {
 
 TEST(GrammarCompiler, KeepsGrammarsByTheirContent) {
-  GrammarCompiler compiler(byte_vocabulary(), 1 << 20);
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
   const auto first = compiler.compile(regex_spec("a+"), kNotCancelled);
   const auto again = compiler.compile(regex_spec("a+"), kNotCancelled);
   const auto other = compiler.compile({GrammarKind::kEbnf, "root ::= \"a\"+"}, kNotCancelled);
@@ -29,14 +29,16 @@ TEST(GrammarCompiler, TheCacheIsBoundedAndForgetsTheLongestUnused) {
   const auto spec = [](int i) { return regex_spec(fmt::format("x{}[a-z]*", i)); };
   size_t bytes = 0;
   {
-    GrammarCompiler measured(byte_vocabulary(), 1 << 20);
+    GrammarCompiler measured(byte_vocabulary(), kMemory);
     bytes = (*measured.compile(spec(0), kNotCancelled))->bytes();
   }
-  GrammarCompiler compiler(byte_vocabulary(), 4 * bytes + bytes / 2);
+  GrammarLimits limits;
+  limits.work_bytes = 0;
+  GrammarCompiler compiler(byte_vocabulary(), 4 * bytes + bytes / 2, limits);
   const auto kept = *compiler.compile(spec(0), kNotCancelled);
   for (int i = 1; i < 200; ++i) {
     ASSERT_TRUE(compiler.compile(spec(i), kNotCancelled));
-    EXPECT_LE(compiler.cached_bytes(), 4 * bytes + bytes / 2);
+    EXPECT_LE(compiler.used_bytes(), 4 * bytes + bytes / 2);
     EXPECT_EQ(*compiler.compile(spec(0), kNotCancelled), kept);  // used each time
   }
   const auto last = *compiler.compile(spec(199), kNotCancelled);
@@ -44,8 +46,46 @@ TEST(GrammarCompiler, TheCacheIsBoundedAndForgetsTheLongestUnused) {
   EXPECT_NE(*compiler.compile(spec(1), kNotCancelled), nullptr);
 }
 
+// A72
+TEST(GrammarCompiler, GrammarsInUseLeaveNoRoomForMore) {
+  const auto spec = [](char last) { return regex_spec(std::string("[a-z]{40}") + last); };
+  const size_t bytes =
+      (*GrammarCompiler(byte_vocabulary(), kMemory).compile(spec('0'), kNotCancelled))->bytes();
+  GrammarLimits limits;
+  limits.work_bytes = 0;
+  GrammarCompiler compiler(byte_vocabulary(), 2 * bytes + bytes / 2, limits);
+  auto first = compiler.compile(spec('0'), kNotCancelled);
+  const auto second = compiler.compile(spec('1'), kNotCancelled);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(compiler.used_bytes(), 2 * bytes);
+  const auto refused = compiler.compile(spec('2'), kNotCancelled);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kRateLimited);
+  EXPECT_EQ(refused.error().code, "too_many_grammars");
+  EXPECT_EQ(compiler.used_bytes(), 2 * bytes) << "what it took while it was compiled is given back";
+  EXPECT_TRUE(compiler.compile(spec('1'), kNotCancelled)) << "the same grammar takes no more room";
+  first = compiler.compile(spec('1'), kNotCancelled);  // lets the first one go
+  EXPECT_TRUE(compiler.compile(spec('2'), kNotCancelled));
+  GrammarCompiler small(byte_vocabulary(), bytes / 2, limits);
+  EXPECT_EQ(small.compile(spec('0'), kNotCancelled).error().code, "grammar_too_complex");
+}
+
+// A72
+TEST(GrammarCompiler, CompilingTakesItsShareToo) {
+  const GrammarSpec spec{GrammarKind::kEbnf, "root ::= \"a\""};
+  GrammarLimits limits;
+  limits.work_bytes = 1'000;
+  const size_t work = 1'000 * spec.text.size();
+  GrammarCompiler compiler(byte_vocabulary(), 2 * work, limits);
+  const auto compiled = compiler.compile(spec, kNotCancelled);
+  ASSERT_TRUE(compiled) << compiled.error().message;
+  EXPECT_EQ(compiler.used_bytes(), (*compiled)->bytes()) << "the rest is given back";
+  GrammarCompiler small(byte_vocabulary(), work - 1, limits);
+  EXPECT_EQ(small.compile(spec, kNotCancelled).error().code, "grammar_too_complex");
+}
+
 TEST(GrammarCompiler, ManyThreadsCompileAtOnce) {
-  GrammarCompiler compiler(byte_vocabulary(), 1 << 20);
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
   std::atomic<int> failures = 0;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
@@ -64,7 +104,7 @@ TEST(GrammarCompiler, ManyThreadsCompileAtOnce) {
 
 // A71
 TEST(GrammarCompiler, EndsWhenTheRequestIsGivenUp) {
-  GrammarCompiler compiler(byte_vocabulary(), 0);
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
   const std::atomic<bool> cancelled{true};
   const auto result = compiler.compile(regex_spec("abc"), cancelled);
   ASSERT_FALSE(result);
@@ -84,7 +124,8 @@ TEST(GrammarCompiler, EndsWhereALimitIsReached) {
   EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).code(), "grammar_too_complex");
   limits = {};
   limits.compiled_bytes = 100;
-  EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).code(), "grammar_too_complex");
+  EXPECT_EQ(Language(regex_spec("[a-z]{60}"), limits).error(),
+            "the compiled grammar takes more than 100 bytes");
   limits = {};
   limits.text_bytes = 10;
   EXPECT_EQ(Language(regex_spec("abcdefghijklm"), limits).code(), "grammar_too_complex");

@@ -10,7 +10,7 @@ namespace ernie::grammar {
 namespace {
 
 GrammarMatcher match(const Vocabulary& vocabulary, const GrammarSpec& spec) {
-  auto grammar = GrammarCompiler(vocabulary, 0).compile(spec, kNotCancelled);
+  auto grammar = GrammarCompiler(vocabulary, kMemory).compile(spec, kNotCancelled);
   EXPECT_TRUE(grammar) << grammar.error().message;
   return GrammarMatcher(*grammar);
 }

@@ -92,7 +92,7 @@ TEST(GrammarRobustness, WhatIsTooAmbiguousToBeFollowedIsRefused) {
                           repeated("xyz", 1 + i % 7) + std::to_string(i));
   }
   const auto compile = [&](const char* rules) {
-    return GrammarCompiler(words, 0).compile({GrammarKind::kEbnf, rules}, kNotCancelled);
+    return GrammarCompiler(words, kMemory).compile({GrammarKind::kEbnf, rules}, kNotCancelled);
   };
   const auto refused = compile("root ::= a\na ::= a a | [a-z0-9]");
   ASSERT_FALSE(refused);
@@ -103,7 +103,7 @@ TEST(GrammarRobustness, WhatIsTooAmbiguousToBeFollowedIsRefused) {
 // What is quick at first and slow later ends the answer, not the thread that follows it.
 TEST(GrammarRobustness, AnAnswerThatBecomesTooSlowEnds) {
   const auto compiled =
-      GrammarCompiler(byte_vocabulary(), 0)
+      GrammarCompiler(byte_vocabulary(), kMemory)
           .compile({GrammarKind::kEbnf, "root ::= [0-9]{60} a\na ::= a a | [a-z]"}, kNotCancelled);
   ASSERT_TRUE(compiled) << compiled.error().message;
   GrammarMatcher matcher(*compiled);
@@ -135,7 +135,8 @@ TEST(NumberRange, HoldsExactlyTheNumbersBetweenItsBounds) {
       for (int value = -2'600; value < 2'600; ++value) RC_ASSERT(!inside(value));
       return;
     }
-    const Language language({GrammarKind::kEbnf, "root ::= " + *range});
+    const Language language(
+        {GrammarKind::kEbnf, "root ::= " + range->expression + "\n" + digit_rules(range->digits)});
     RC_ASSERT(language.ok());
     for (int value = low - 20; value <= high + 20; value += 7) {
       if (value == 0) continue;

@@ -185,6 +185,32 @@ TEST(JsonSchema, Numbers) {
   EXPECT_NE(error_of(R"({"type": "integer", "multipleOf": 3, "minimum": 1})"), "");
 }
 
+// A69: doubles have up to 309 digits; what lies between costs as many states, not their square.
+TEST(JsonSchema, BoundsOfHundredsOfDigits) {
+  const std::string nines(308, '9');
+  const std::string zeros(308, '0');
+  GrammarLimits limits;
+  limits.states = 6'000;
+  const auto language = [&](const std::string& type, const std::string& bounds) {
+    return Language(schema_spec("{\"type\": \"" + type + "\", " + bounds + "}"), limits);
+  };
+  for (const char* type : {"integer", "number"}) {
+    const Language all = language(type, R"("minimum": -1e308, "maximum": 1e308)");
+    EXPECT_TRUE(all.has("0") && all.has("-1" + zeros) && all.has("1" + zeros)) << all.error();
+    EXPECT_TRUE(all.has(nines) && all.has("-123"));
+    EXPECT_FALSE(all.has("1" + nines) || all.has("-2" + zeros) || all.has("0" + nines));
+  }
+  const Language some = language("integer", R"("minimum": 1e7, "exclusiveMaximum": 1e308)");
+  EXPECT_TRUE(some.has("10000000") && some.has("123456789") && some.has(nines)) << some.error();
+  EXPECT_FALSE(some.has("9999999") || some.has("1" + zeros) || some.has("0"));
+  const Language large = language("integer", R"("minimum": 1e307, "maximum": 2e307)");
+  EXPECT_TRUE(large.has("1" + zeros.substr(1)) && large.has("1" + nines.substr(1)));
+  EXPECT_FALSE(large.has(nines) || large.has("1" + zeros));
+  const Language tiny = language("number", R"("exclusiveMinimum": 0, "maximum": 1e-300)");
+  EXPECT_TRUE(tiny.has("0." + zeros.substr(9) + "1")) << tiny.error();
+  EXPECT_FALSE(tiny.has("0") || tiny.has("0.1"));
+}
+
 TEST(JsonSchema, Combinations) {
   check({
       {R"({"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 5}]})", {"null", "5"}, {"4"}},

@@ -14,9 +14,7 @@ std::string digit(char c) { return fmt::format("\"{}\"", c); }
 std::string digits_from(char first, char last) {
   return first == last ? digit(first) : fmt::format("[{}-{}]", first, last);
 }
-std::string any_digits(size_t count) {
-  return count == 0 ? "" : count == 1 ? "[0-9]" : fmt::format("[0-9]{{{}}}", count);
-}
+std::string any_digits(size_t count) { return count == 0 ? "" : fmt::format("digits-{}", count); }
 bool all(std::string_view digits, char c) {
   return digits.find_first_not_of(c) == std::string_view::npos;
 }
@@ -62,18 +60,17 @@ bool whole_less(std::string_view a, std::string_view b) {
 // Whole numbers without leading zeros; none if the bounds are in the wrong order.
 std::string whole_range(const std::string& low, const std::optional<std::string>& high) {
   if (high && whole_less(*high, low)) return "";
-  std::string out;
-  const size_t longest = high ? high->size() : low.size() + 1;
-  for (size_t length = low.size(); length <= longest; ++length) {
-    if (!high && length == longest) {
-      out = either(out, "[1-9] " + any_digits(length - 1) + " [0-9]*");
-      break;
-    }
-    const std::string first = length == low.size() ? low : "1" + std::string(length - 1, '0');
-    const std::string last = high && length == high->size() ? *high : std::string(length, '9');
-    out = either(out, between(first, last));
+  if (!high) {
+    return between(low, std::string(low.size(), '9')) +
+           fmt::format(" | [1-9] {} [0-9]*", any_digits(low.size()));
   }
-  return out;
+  if (low.size() == high->size()) return between(low, *high);
+  std::string out = between(low, std::string(low.size(), '9'));
+  if (low.size() + 1 < high->size()) {
+    out += fmt::format(" | [1-9] {} digits-to-{}", any_digits(low.size()),
+                       high->size() - low.size() - 2);
+  }
+  return out + " | " + between("1" + std::string(high->size() - 1, '0'), *high);
 }
 
 std::string plus_one(std::string digits) {
@@ -235,7 +232,7 @@ bool less(const Decimal& a, const Decimal& b) {
   return small.fraction < large.fraction;
 }
 
-std::optional<std::string> number_range(const std::optional<NumberBound>& low,
+std::optional<NumberRange> number_range(const std::optional<NumberBound>& low,
                                         const std::optional<NumberBound>& high, bool integer) {
   std::string out;
   const NumberBound zero{};
@@ -254,7 +251,21 @@ std::optional<std::string> number_range(const std::optional<NumberBound>& low,
     if (!negative.empty()) out = either(out, "\"-\" (" + negative + ")");
   }
   if (out.empty()) return std::nullopt;
-  return "(" + out + ")";
+  // A range without an upper bound counts the digits of the lower one, or of the number after it.
+  size_t digits = 1;
+  for (const auto& bound : {low, high}) {
+    if (bound) digits = std::max(digits, bound->value.whole.size() + 1);
+  }
+  return NumberRange{"(" + out + ")", digits};
+}
+
+std::string digit_rules(size_t digits) {
+  std::string rules = "digits-to-0 ::= \"\"\ndigits-1 ::= [0-9]\n";
+  for (size_t count = 1; count <= digits; ++count) {
+    if (count > 1) rules += fmt::format("digits-{} ::= [0-9] digits-{}\n", count, count - 1);
+    rules += fmt::format("digits-to-{} ::= \"\" | [0-9] digits-to-{}\n", count, count - 1);
+  }
+  return rules;
 }
 
 }  // namespace ernie::grammar

@@ -8,6 +8,7 @@
 #include "grammar/ebnf_text.h"
 #include "grammar/json_schema.h"
 #include "grammar/json_text.h"
+#include "grammar/number_range.h"
 #include "grammar/regex.h"
 #include "grammar/to_ebnf.h"
 
@@ -43,6 +44,7 @@ Result<std::string> SchemaConverter::convert() {
   const Expression root = value({root_});
   if (reader_.failed()) return reader_.error();
   if (!root) return invalid_argument("schema at /: no value satisfies it");
+  if (digits_ > 0) rules_ += digit_rules(digits_);
   return "root ::= " + *root + "\n" + rules_;
 }
 

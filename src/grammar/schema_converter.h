@@ -74,6 +74,7 @@ class SchemaConverter {
   size_t rule_count_ = 0;
   size_t depth_ = 0;
   size_t enumerated_ = 0;
+  size_t digits_ = 0;  // the rules of digit_rules() that are referred to
   // What a set of schemas became.
   struct Known {
     Expression expression;

@@ -165,7 +165,10 @@ SchemaConverter::Expression SchemaConverter::number(const SchemaSet& flat, bool 
     return "\"0\" | \"-\"? (" + first + ")";
   }
   if (!bounds.low && !bounds.high) return integer ? "json-integer" : "json-number";
-  return number_range(bounds.low, bounds.high, integer);
+  const auto range = number_range(bounds.low, bounds.high, integer);
+  if (!range) return std::nullopt;
+  digits_ = std::max(digits_, range->digits);
+  return range->expression;
 }
 
 }  // namespace ernie::grammar

@@ -22,7 +22,7 @@ StepBudget::Charge::Charge(StepBudget& budget) : budget_(budget), start_(process
   if (budget.left_ <= 0) throw StepsEnded();
   CHECK(current_charge == nullptr, "a thread follows one grammar at a time");
   current_charge = this;
-  xgrammar::checkpoint = [](bool) { current_charge->check(); };
+  xgrammar::checkpoint = [](size_t) { current_charge->check(); };
 }
 
 StepBudget::Charge::~Charge() {

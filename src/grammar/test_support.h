@@ -15,6 +15,7 @@
 namespace ernie::grammar {
 
 inline const std::atomic<bool> kNotCancelled{false};
+inline constexpr size_t kMemory = size_t{1} << 30;
 
 // Token 0 ends the answer; token 1 + b is the byte b.
 inline const Vocabulary& byte_vocabulary() {
@@ -32,7 +33,8 @@ inline int32_t byte_token(char byte) { return 1 + static_cast<unsigned char>(byt
 class Language {
  public:
   explicit Language(const GrammarSpec& spec, GrammarLimits limits = {})
-      : compiled_(GrammarCompiler(byte_vocabulary(), 0, limits).compile(spec, kNotCancelled)) {}
+      : compiled_(
+            GrammarCompiler(byte_vocabulary(), kMemory, limits).compile(spec, kNotCancelled)) {}
 
   bool ok() const { return compiled_.ok(); }
   std::string error() const { return ok() ? "" : compiled_.error().message; }

@@ -68,7 +68,7 @@ TEST(ToolCalls, TagsMayBeTokens) {
     GrammarSpec spec = calls(required);
     spec.calls->begin_token = 257;
     spec.calls->end_token = 258;
-    GrammarCompiler compiler(vocabulary, 0);
+    GrammarCompiler compiler(vocabulary, kMemory);
     const auto compiled = compiler.compile(spec, kNotCancelled);
     ASSERT_TRUE(compiled) << compiled.error().message;
     GrammarMatcher matcher(*compiled);
@@ -92,7 +92,7 @@ TEST(ToolCalls, TagsThatAreTokensStandInNoText) {
   GrammarSpec required = calls(true);
   required.calls->begin_token = 257;
   required.calls->end_token = 258;
-  GrammarCompiler compiler(vocabulary, 0);
+  GrammarCompiler compiler(vocabulary, kMemory);
   for (const GrammarSpec& spec : {required, schema_spec(R"({"type": "string"})"), regex_spec(".*"),
                                   GrammarSpec{GrammarKind::kEbnf, "root ::= [^a]*"}}) {
     // Within a character, too, of which some bytes are there.
@@ -116,7 +116,7 @@ TEST(ToolCalls, TagsThatAreTokensStandInNoText) {
 TEST(ToolCalls, ErrorsNameTheToolAndItsField) {
   GrammarSpec spec = calls(true);
   spec.calls->tools[1].parameters = R"({"properties": {"a": {"not": {}}}})";
-  const auto compiled = GrammarCompiler(byte_vocabulary(), 0).compile(spec, kNotCancelled);
+  const auto compiled = GrammarCompiler(byte_vocabulary(), kMemory).compile(spec, kNotCancelled);
   ASSERT_FALSE(compiled);
   EXPECT_EQ(compiled.error().param, "tools[1].function.parameters");
   EXPECT_EQ(compiled.error().message,

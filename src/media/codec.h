@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "media/image.h"
+#include "media/over_white.h"
 
 // What image.cpp and the four decoders share; not for use outside this folder.
 namespace ernie::media {
@@ -35,14 +36,5 @@ size_t webp_table_bytes(Bytes bytes);
 
 Error invalid_image(ImageFormat format, std::string_view detail);
 Error image_too_large(std::string_view detail);
-
-// One channel of a pixel with opacity `alpha` over white, rounded as Pillow's paste with a mask.
-inline uint8_t over_white(uint8_t value, uint8_t alpha) {
-  const unsigned t = value * alpha + 255u * (255u - alpha) + 128u;
-  return static_cast<uint8_t>((t + (t >> 8)) >> 8);
-}
-
-// Turns `count` RGBA pixels into RGB over white. `rgb` may be the same memory as `rgba`.
-void flatten_over_white(const uint8_t* rgba, size_t count, uint8_t* rgb);
 
 }  // namespace ernie::media

@@ -30,11 +30,6 @@ std::vector<Expected> read_expected() {
   return lines;
 }
 
-std::string hash_of(const Image& image) {
-  const Hash128 hash = hash_bytes(image.rgb.data(), image.rgb.size());
-  return fmt::format("{:016x}{:016x}", hash.high, hash.low);
-}
-
 // A57
 TEST(Golden, DecodedPixelsAndSizesEqualPillow) {
   int pictures = 0;

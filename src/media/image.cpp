@@ -121,15 +121,6 @@ Error image_too_large(std::string_view detail) {
                           "image_too_large");
 }
 
-void flatten_over_white(const uint8_t* rgba, size_t count, uint8_t* rgb) {
-  for (size_t i = 0; i < count; ++i, rgba += 4, rgb += 3) {
-    const uint8_t alpha = rgba[3];
-    rgb[0] = over_white(rgba[0], alpha);
-    rgb[1] = over_white(rgba[1], alpha);
-    rgb[2] = over_white(rgba[2], alpha);
-  }
-}
-
 Result<ImageInfo> probe_image(Bytes bytes, const DecodeLimits& limits) {
   const Result<Header> header = check_header(bytes, limits);
   if (!header) return header.error();

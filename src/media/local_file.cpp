@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/percent.h"
+#include "media/file_descriptor.h"
 #include "media/http_url.h"
 
 namespace ernie::media {
@@ -21,24 +22,6 @@ namespace {
 
 // O_NONBLOCK: opening a FIFO must not wait for a writer.
 constexpr int kFileFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() { reset(-1); }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-
-  void reset(int fd) {
-    if (fd_ >= 0) close(fd_);
-    fd_ = fd;
-  }
-  int get() const { return fd_; }
-  int release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 Error unreadable(const char* detail) {
   return invalid_argument(fmt::format("the local media file could not be read: {}", detail), {},

@@ -1,5 +1,6 @@
 #include "model/picture_limits.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "model/config_reader.h"
@@ -15,6 +16,12 @@ void read_limit(ConfigReader& reader, const std::string& key, std::optional<int6
   if (!reader.has(key.c_str())) return;
   const int pixels = reader.integer(key.c_str(), 1, kMostPixels);
   if (!limit) limit = pixels;
+}
+
+void read_draws(ConfigReader& reader, std::optional<bool>& draws) {
+  if (!reader.has("draw_on_frames")) return;
+  const bool found = reader.boolean("draw_on_frames", true);
+  if (!draws) draws = found;
 }
 
 // The limits of the image processor or the video processor that wrote the object: min_pixels and
@@ -41,10 +48,39 @@ void read_image_processor(ConfigReader& reader, PictureLimits& limits) {
   read_limit(reader, "video_min_pixels", limits.video_min_pixels);
   read_limit(reader, "video_max_pixels", limits.video_max_pixels);
   read_bare_limits(reader, limits.image_min_pixels, limits.image_max_pixels);
+  read_draws(reader, limits.draw_on_frames);
+}
+
+void read_frames(ConfigReader& reader, const char* key, std::optional<int>& limit) {
+  if (!reader.has(key)) return;
+  const int frames = reader.integer(key, -1, 10'000);
+  if (!limit) limit = frames;
 }
 
 void read_video_processor(ConfigReader& reader, PictureLimits& limits) {
+  read_frames(reader, "min_frames", limits.video_min_frames);
+  read_frames(reader, "max_frames", limits.video_max_frames);
   read_bare_limits(reader, limits.video_min_pixels, limits.video_max_pixels);
+  read_draws(reader, limits.draw_on_frames);
+}
+
+// A target makes fps void and the other way round; limits that are not given follow a target.
+VideoSampling choose(const PictureLimits& limits, const VideoSampling& usual) {
+  VideoSampling out = usual;
+  out.fps = limits.video_fps.value_or(usual.fps);
+  out.target_frames = limits.video_target_frames.value_or(usual.target_frames);
+  out.min_frames = limits.video_min_frames.value_or(usual.min_frames);
+  out.max_frames = limits.video_max_frames.value_or(usual.max_frames);
+  if (!limits.video_min_frames) {
+    const int most =
+        out.target_frames > 0 ? std::min(out.target_frames, out.max_frames) : out.max_frames;
+    out.min_frames = std::min(out.min_frames, most);
+  }
+  if (!limits.video_max_frames) {
+    out.max_frames = std::max({out.max_frames, out.min_frames, out.target_frames});
+  }
+  out.frames_sample = limits.video_frames_sample.value_or(usual.frames_sample);
+  return out;
 }
 
 struct LimitFile {
@@ -90,7 +126,8 @@ Result<ProcessorOptions> load_processor_options(const ModelConfig& config,
       .image_max_pixels = limits.image_max_pixels.value_or(usual.image_max_pixels),
       .video_min_pixels = limits.video_min_pixels.value_or(usual.video_min_pixels),
       .video_max_pixels = limits.video_max_pixels.value_or(usual.video_max_pixels),
-      .video_max_frames = limits.video_max_frames.value_or(usual.video_max_frames)};
+      .video = choose(limits, usual.video),
+      .draw_on_frames = limits.draw_on_frames.value_or(usual.draw_on_frames)};
   const Status sane = check_options(options);
   if (!sane) return sane.error();
   return options;

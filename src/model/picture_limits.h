@@ -15,7 +15,12 @@ struct PictureLimits {
   std::optional<int64_t> image_max_pixels;
   std::optional<int64_t> video_min_pixels;
   std::optional<int64_t> video_max_pixels;
+  std::optional<double> video_fps;
+  std::optional<int> video_min_frames;
   std::optional<int> video_max_frames;
+  std::optional<int> video_target_frames;
+  std::optional<FramesSample> video_frames_sample;
+  std::optional<bool> draw_on_frames;
 };
 
 // A limit is the given one, else that of the model's folder (processor_config.json,

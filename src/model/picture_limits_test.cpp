@@ -88,7 +88,32 @@ TEST(PictureLimits, FlagsGoBeforeTheProcessorsFileAndThatBeforeThePreprocessors)
   EXPECT_EQ(options.image_max_pixels, 6000);
   EXPECT_EQ(options.image_min_pixels, 4);
   EXPECT_EQ(options.video_min_pixels, 3);
-  EXPECT_EQ(options.video_max_frames, 7);
+  EXPECT_EQ(options.video.max_frames, 7);
+}
+
+TEST(PictureLimits, OfVideosTheFilesSayFramesAndWhetherTimesAreDrawn) {
+  const auto usual = *load({});
+  EXPECT_TRUE(usual.draw_on_frames);
+  EXPECT_EQ(usual.video.fps, 2);
+  EXPECT_EQ(usual.video.min_frames, 16);
+  EXPECT_EQ(usual.video.max_frames, 180);
+  const std::vector<File> files{{"video_preprocessor_config.json",
+                                 R"({"min_frames": 4, "max_frames": 32, "draw_on_frames": false})"}};
+  const auto own = *load(files);
+  EXPECT_FALSE(own.draw_on_frames);
+  EXPECT_EQ(own.video.min_frames, 4);
+  EXPECT_EQ(own.video.max_frames, 32);
+  EXPECT_TRUE(load(files, {.draw_on_frames = true})->draw_on_frames);
+}
+
+TEST(PictureLimits, ATargetOfFramesMovesOnlyLimitsThatNobodyGave) {
+  const auto few = *load({}, {.video_target_frames = 4});
+  EXPECT_EQ(few.video.min_frames, 4);
+  const auto many = *load({}, {.video_target_frames = 300});
+  EXPECT_EQ(many.video.max_frames, 300);
+  const auto bad = load({}, {.video_min_frames = 8, .video_target_frames = 4});
+  ASSERT_FALSE(bad);
+  EXPECT_THAT(bad.error().message, AllOf(HasSubstr("video_target_frames"), HasSubstr("8 to")));
 }
 
 // The size to which CLIP's processor cuts stands in the published files and means nothing.

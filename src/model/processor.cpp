@@ -41,9 +41,11 @@ class ErnieProcessor : public Processor {
         options_(options),
         ids_(ids) {}
 
+  const ProcessorOptions& options() const override { return options_; }
+
   Status check_frames(bool is_video, size_t frames) const override {
     if (patch_size_ == 0) return no_vision();
-    const size_t limit = is_video ? static_cast<size_t>(options_.video_max_frames) : 1;
+    const size_t limit = is_video ? static_cast<size_t>(options_.video.max_frames) : 1;
     if (frames >= 1 && frames <= limit) return {};
     return invalid_argument(
         "expected 1 to " + std::to_string(limit) + " frames, found " + std::to_string(frames),
@@ -116,10 +118,10 @@ class ErnieProcessor : public Processor {
                                     std::to_string(token),
                                 "prompt");
       }
-      if (token == ids_.placeholder) {
+      if (token == ids_.placeholder || token == ids_.video_placeholder) {
         return invalid_argument("prompt: token id " + std::to_string(token) +
-                                    " stands for a part of a picture and cannot be given here; "
-                                    "send pictures through /v1/chat/completions",
+                                    " stands for a part of a picture or video and cannot be given "
+                                    "here; send these through /v1/chat/completions",
                                 "prompt");
       }
     }
@@ -140,7 +142,7 @@ class ErnieProcessor : public Processor {
   static size_t units(const MediaShape& shape) { return (shape.frames + 1) / 2; }
 
   Result<ResizedSize> resized(const MediaShape& shape) const {
-    if (auto s = check_frames(shape.is_video, shape.frames); !s) return s.error();
+    if (patch_size_ == 0) return no_vision();
     return smart_resize(shape.height, shape.width, window(),
                         shape.is_video ? options_.video_min_pixels : options_.image_min_pixels,
                         shape.is_video ? options_.video_max_pixels : options_.image_max_pixels);
@@ -200,8 +202,8 @@ Result<MediaTokens> media_tokens(const ModelConfig& config, const text::Tokenize
   if (!config.vision) return ids;
   const auto id = [&](const char* token) { return tokenizer.id_of(token).value_or(-1); };
   const int32_t named = id("<|IMAGE_PLACEHOLDER|>");
-  ids = {config.image_token_id, id("<|IMAGE_START|>"), id("<|IMAGE_END|>"), id("<|VIDEO_START|>"),
-         id("<|VIDEO_END|>")};
+  ids = {config.image_token_id, id("<|IMAGE_START|>"), id("<|IMAGE_END|>"),
+         id("<|VIDEO_START|>"), id("<|VIDEO_END|>"),   id("<|VIDEO_PLACEHOLDER|>")};
   if (ids.placeholder < 0) ids.placeholder = named;
   if (ids.placeholder < 0 || ids.image_start < 0 || ids.image_end < 0) {
     return invalid_argument(
@@ -241,8 +243,10 @@ Status check_options(const ProcessorOptions& options) {
     return bad("video_max_pixels", options.video_max_pixels,
                "at least video_min_pixels, " + std::to_string(options.video_min_pixels));
   }
-  if (options.video_max_frames < 1) {
-    return bad("video_max_frames", options.video_max_frames, "at least 1");
+  if (auto sampling = check_sampling(options.video); !sampling) {
+    return invalid_argument(
+        "video_" + sampling.error().message + "; set it with --mm-processor-kwargs",
+        "mm_processor_kwargs");
   }
   return {};
 }

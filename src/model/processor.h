@@ -11,6 +11,7 @@
 #include "media/image.h"
 #include "model/config.h"
 #include "model/prompt.h"
+#include "model/video_sampling.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -41,7 +42,8 @@ struct ProcessorOptions {
   int64_t image_max_pixels = 6177 * 28 * 28;
   int64_t video_min_pixels = 299 * 28 * 28;
   int64_t video_max_pixels = 1196 * 28 * 28;
-  int video_max_frames = 180;
+  VideoSampling video;         // its max_frames also holds for videos that come as frames
+  bool draw_on_frames = true;  // the time of each frame of a video
 };
 
 // An error names the limit, its value and what was expected.
@@ -86,7 +88,9 @@ class Processor {
                                                    const ProcessorOptions& options);
   virtual ~Processor() = default;
 
-  // Whether an item of this kind with so many frames can be taken at all.
+  virtual const ProcessorOptions& options() const = 0;
+
+  // Whether a picture, or a video that comes as frames, may have so many of them.
   virtual Status check_frames(bool is_video, size_t frames) const = 0;
 
   virtual Result<MediaCost> cost(const MediaShape& shape) const = 0;

@@ -151,14 +151,16 @@ TEST(Processor, FramesAreAskedForOnceInOrderAndErrorsEndThat) {
 }
 
 TEST(Processor, LimitsAreErrorsThatNameThem) {
-  const auto processor = make_processor({.video_max_frames = 2});
+  const auto processor = make_processor({.video = {.min_frames = 1, .max_frames = 2}});
   const auto message = [](const auto& result) {
     return result.ok() ? std::string("no error") : result.error().message;
   };
-  EXPECT_THAT(
-      message(testing::prepare(*processor, true, {picture(8, 8), picture(8, 8), picture(8, 8)})),
-      HasSubstr("1 to 2 frames, found 3"));
-  EXPECT_THAT(message(testing::prepare(*processor, false, {})), HasSubstr("found 0"));
+  const auto frames = [&](bool is_video, size_t count) {
+    const Status taken = processor->check_frames(is_video, count);
+    return taken ? std::string("no error") : taken.error().message;
+  };
+  EXPECT_THAT(frames(true, 3), HasSubstr("1 to 2 frames, found 3"));
+  EXPECT_THAT(frames(false, 0), HasSubstr("found 0"));
   EXPECT_THAT(message(processor->cost({.height = 0, .width = 5})), HasSubstr("at least 1 pixel"));
 
   const std::vector<PromptSegment> image{{SegmentKind::kImage, "", 0}};

@@ -15,6 +15,8 @@ struct MediaTokens {
   int32_t image_end = -1;
   int32_t video_start = -1;
   int32_t video_end = -1;
+  int32_t video_placeholder =
+      -1;  // of transformers' form; prompts here have the other in its place
 
   bool is_marker(int32_t token) const {
     return token >= 0 && (token == image_start || token == image_end || token == video_start ||

@@ -2,55 +2,23 @@
 
 #include <algorithm>
 #include <functional>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/failure.h"
-#include "base/fair_queue.h"
-#include "base/log.h"
 #include "grammar/grammar_compiler.h"
 #include "media/fetcher.h"
 #include "serve/client_quota.h"
 #include "serve/generation.h"
 #include "serve/prompt_builder.h"
 #include "serve/sampling.h"
+#include "serve/task_pool.h"
 #include "serve/tool_use.h"
 
 namespace ernie::serve {
 namespace {
 
 using PromptPtr = std::shared_ptr<const model::Prompt>;
-
-class TaskPool {
- public:
-  explicit TaskPool(int threads) {
-    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
-  }
-  ~TaskPool() {
-    tasks_.close();
-    for (auto& thread : threads_) thread.join();
-  }
-
-  bool post(ClientId client, std::function<void()> task) {
-    return tasks_.push(client, std::move(task));
-  }
-
- private:
-  // What fails in a task ends that task alone.
-  void work() {
-    while (auto task = tasks_.pop()) {
-      try {
-        (*task)();
-      } catch (const std::exception& e) {
-        log::error("a task of the service failed: {}", e.what());
-      }
-    }
-  }
-
-  FairQueue<std::function<void()>> tasks_;
-  std::vector<std::thread> threads_;
-};
 
 bool has_media(const ChatRequest& request) {
   return std::ranges::any_of(request.chat.messages, [](const text::ChatMessage& message) {
@@ -98,11 +66,13 @@ class ChatServiceImpl : public ChatService {
         grammars_(
             grammar::make_vocabulary(*parts_.tokenizer, static_cast<size_t>(parts_.vocab_size),
                                      parts_.defaults.eos_token_ids),
-            config_.grammar_cache_bytes),
+            config_.grammar_bytes),
         fetcher_(config_.fetch, config_.memory),
-        media_(config_.media_threads),
-        text_(config_.threads),
-        compilers_(config_.grammar_threads) {}
+        decoders_(config_.decoder_threads, config_.decoder_threads),
+        media_(config_.media_threads, config_.media_threads),
+        text_(config_.threads, config_.threads),
+        // A thread is left for others, whose grammars wait for one of this client at most.
+        compilers_(config_.grammar_threads, std::max(1, config_.grammar_threads - 1)) {}
 
   ~ChatServiceImpl() override { fetcher_.stop(); }  // it posts to a pool that goes before it
 
@@ -176,6 +146,7 @@ class ChatServiceImpl : public ChatService {
     return {text(all.bos_id()), text(all.eos_id()), text(all.pad_id()),
             text(all.unk_id()), text(all.cls_id()), text(all.sep_id())};
   }
+  std::string_view chat_template() const override { return parts_.chat_template->source(); }
 
  private:
   struct Begun {
@@ -250,7 +221,7 @@ class ChatServiceImpl : public ChatService {
   void fetch_then_build(const std::shared_ptr<ChatRequest>& request,
                         const std::shared_ptr<ChatPromptBuilder>& builder,
                         const GenerationPtr& generation, Then then) {
-    auto url = builder->next_url();
+    auto url = builder->next_url(generation->cancelled());
     if (!url) return generation->fail(url.error());
     if (*url) {
       const auto go_on = [this, request, builder, generation, then] {
@@ -263,7 +234,7 @@ class ChatServiceImpl : public ChatService {
             guard(generation, [&] { enqueue(media_, request->options.client, generation, go_on); });
           });
     }
-    auto prompt = builder->build(generation->cancelled());
+    auto prompt = builder->build(generation->cancelled(), decoders_);
     if (!prompt) return generation->fail(prompt.error());
     then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}));
   }
@@ -407,9 +378,10 @@ class ChatServiceImpl : public ChatService {
   const ClientQuota quota_;
   grammar::GrammarCompiler grammars_;
   media::Fetcher fetcher_;
-  TaskPool media_;
-  TaskPool text_;       // goes before the other, because its tasks post to that
-  TaskPool compilers_;  // likewise, before both
+  TaskPool decoders_;
+  TaskPool media_;      // goes before that, because its tasks post to it
+  TaskPool text_;       // goes before those, because its tasks post to them
+  TaskPool compilers_;  // likewise, before all
 };
 
 }  // namespace

@@ -12,6 +12,8 @@
 #include "engine/engine.h"
 #include "media/fetch.h"
 #include "media/image.h"
+#include "media/media_decoder.h"
+#include "media/video.h"
 #include "model/processor.h"
 #include "serve/media_cache.h"
 #include "serve/output.h"
@@ -54,13 +56,14 @@ struct ServiceConfig {
   size_t max_tokens_per_client = 0;
   media::FetchPolicy fetch;
   media::DecodeLimits decode;
+  media::VideoLimits video;
   size_t max_media_bytes = size_t{256} << 20;   // files of one request, before they are decoded
   RequestMemory memory;                         // of all requests of the process
   size_t max_output_bytes = size_t{256} << 20;  // predicted size of one answer
   int threads = 8;                              // for parsing, templates and tokenising
   int grammar_threads = 2;                      // for compiling grammars
-  size_t grammar_cache_bytes = size_t{256} << 20;
-  int media_threads = 8;  // for requests with media, but for fetching these
+  size_t grammar_bytes = size_t{1} << 30;       // of all compiled grammars
+  int media_threads = 8;                        // for requests with media, but for fetching these
 };
 
 // The tokens with a role, by their names in tokenizer_config.json; empty: the vocabulary has none.
@@ -83,6 +86,7 @@ class ChatService {
     std::shared_ptr<const text::ChatTemplate> chat_template;
     std::shared_ptr<const model::Processor> processor;
     std::shared_ptr<MediaCache> media_cache;  // of that processor; may be null
+    std::shared_ptr<media::MediaDecoder> media_decoder;
     GenerationDefaults defaults;
     int vocab_size = 0;                                     // rows of the embedding
     std::function<void(const RequestRecord&)> on_finished;  // per choice, for metrics; may be empty
@@ -111,6 +115,7 @@ class ChatService {
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   virtual int vocab_size() const = 0;
   virtual SpecialTokens special_tokens() const = 0;
+  virtual std::string_view chat_template() const = 0;  // Jinja; empty if it is built in
 
   virtual const ServiceConfig& config() const = 0;
 };

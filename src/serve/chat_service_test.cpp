@@ -338,6 +338,35 @@ TEST(ChatService, A87AClientThatLeavesWhileTokensComeFreesAllItsChoices) {
   EXPECT_FALSE(sink->ended()) << "nobody is there to be told";
 }
 
+// A71: other clients, and whoever asks for no format, wait for no slow grammar.
+TEST(ChatService, SlowGrammarsOfOneClientHoldUpNobodyElse) {
+  TestService service(always(text_script("a")));
+  const auto ask = [&](ClientId client, std::string grammar, const auto& sink) {
+    ChatRequest request = say("Hi");
+    request.options.client = client;
+    if (!grammar.empty()) {
+      request.options.format = {{grammar::GrammarKind::kEbnf, std::move(grammar)}, "grammar"};
+    }
+    return service.service->chat(std::move(request), sink);
+  };
+  std::vector<std::shared_ptr<RecordingSink>> slow_sinks;
+  std::vector<std::shared_ptr<Generation>> slow;
+  for (const char* last : {"x", "y", "z"}) {
+    std::string grammar = "root ::= ";
+    for (int i = 0; i < 40'000; ++i) grammar += "[a-z ] ";
+    slow_sinks.push_back(new_sink());
+    slow.push_back(ask(1, grammar + '"' + last + '"', slow_sinks.back()));
+  }
+  const auto plain = new_sink();
+  ask(1, "", plain);
+  EXPECT_TRUE(plain->usage());
+  const auto other = new_sink();
+  ask(2, "root ::= \"a\"", other);
+  EXPECT_TRUE(other->usage());
+  for (const auto& sink : slow_sinks) EXPECT_FALSE(sink->ended());
+  for (const auto& generation : slow) generation->cancel();
+}
+
 TEST(ChatService, A46AnswersTooLargeForMemoryAreRefused) {
   TestService service(always(text_script("a")), {.max_output_bytes = 1'000'000});
   const auto request_of = [](int top_logprobs) {

@@ -14,7 +14,7 @@ TokenProbability probability(const text::Tokenizer& tokenizer, int32_t token, fl
 
 TokenLogprobs token_logprobs(const text::Tokenizer& tokenizer, int32_t token, float logprob,
                              const std::vector<ops::TokenLogprob>& top) {
-  TokenLogprobs entry{probability(tokenizer, token, logprob), {}};
+  TokenLogprobs entry{.token = probability(tokenizer, token, logprob)};
   for (const auto& other : top) {
     entry.top.push_back(probability(tokenizer, other.token, other.logprob));
   }
@@ -59,6 +59,8 @@ std::optional<Delta> ChoiceStream::push(const engine::TokenEvent& event) {
   if (options_.want_token_ids) pending_.token_ids.push_back(event.token);
   if (options_.want_logprobs) {
     pending_.logprobs.push_back(token_logprobs(*tokenizer_, event.token, event.logprob, event.top));
+    pending_.logprobs.back().is_content =
+        !event.is_stop && !parser_.is_thinking() && !parser_.is_tag(event.token);
   }
   if (event.is_stop) return std::nullopt;  // finish() follows
 
@@ -105,7 +107,9 @@ Delta ChoiceStream::end(engine::FinishReason reason) {
   finished_ = true;
   Delta out = *take(true);
   out.stop_string = parser_.stop_string();
-  if (reason != engine::FinishReason::kStop) {
+  if (reason == engine::FinishReason::kCancelled) {
+    out.finish_reason = "abort";
+  } else if (reason != engine::FinishReason::kStop) {
     out.finish_reason = "length";
   } else {
     out.finish_reason = parser_.has_calls() ? "tool_calls" : "stop";

@@ -91,6 +91,24 @@ void GenerationState::fail(const Error& error) {
   }
 }
 
+void GenerationState::abort(const Error& error) {
+  std::lock_guard lock(mutex_);
+  if (ended_) return;
+  try {
+    if (choices_.empty()) return fail_locked(error);
+    aborted_ = true;
+    cancel_choices_locked();
+    for (Choice& choice : choices_) {
+      if (auto delta = choice.stream.finish(engine::FinishReason::kCancelled)) deliver(*delta);
+    }
+    ended_ = true;
+    sink_->on_done(usage_locked());
+  } catch (const std::exception& e) {
+    ended_ = true;
+    log::error("an ended request could not be answered: {}", e.what());
+  }
+}
+
 bool GenerationState::finish() {
   std::lock_guard lock(mutex_);
   return !std::exchange(ended_, true);
@@ -121,7 +139,7 @@ void GenerationState::on_finish(int index, int max_tokens, engine::FinishReason 
   {
     std::lock_guard lock(mutex_);
     Choice& choice = choices_[index];
-    if (choice.stream.finished()) {
+    if (choice.stream.finished() && !aborted_) {
       record.finish_reason = "stop";
     } else if (reason == engine::FinishReason::kCancelled) {
       record.finish_reason = "cancelled";

@@ -32,6 +32,7 @@ class GenerationState : public Generation, public std::enable_shared_from_this<G
   bool submit(int index, engine::GenerationRequest request, ClientQuota::Share quota);
 
   void fail(const Error& error) override;
+  void abort(const Error& error) override;
 
   // Ends it without any choice; false if it has ended already.
   bool finish();
@@ -65,6 +66,7 @@ class GenerationState : public Generation, public std::enable_shared_from_this<G
   int choices_per_prompt_ = 1;
   size_t open_ = 0;  // choices without a finish
   bool ended_ = false;
+  bool aborted_ = false;
 };
 
 }  // namespace ernie::serve

@@ -1,8 +1,14 @@
 #include "serve/media_items.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <span>
 #include <utility>
+
+#include "media/time_stamp.h"
+#include "media/video.h"
+#include "model/video_sampling.h"
 
 namespace ernie::serve {
 namespace {
@@ -47,6 +53,23 @@ bool find_known(MediaItem& item, std::span<const uint8_t> file, const ContentKey
   return true;
 }
 
+Status check_memory(const MediaItem& item, size_t bytes, const ServiceConfig& config) {
+  const size_t limit = config.memory.decoding->limit();
+  if (bytes <= limit) return {};
+  const char* kind = item.shape.is_video ? "video" : "image";
+  return invalid_argument(
+      fmt::format("the {} is too large: decoding it takes {} bytes, the limit is {} bytes (half of "
+                  "--max-inflight-mb); send a smaller one",
+                  kind, bytes, limit),
+      item.param, fmt::format("{}_too_large", kind));
+}
+
+// What is needed beside the decoder to resize one frame.
+size_t resizing_bytes(const MediaItem& item) {
+  return size_t{3} * static_cast<size_t>(item.cost.resized_width) *
+         static_cast<size_t>(item.shape.height);
+}
+
 // Reads the header of the item's next file and holds it against the limits.
 Status add_file(MediaItem& item, media::FetchedMedia file, const ChatService::Parts& parts,
                 const ServiceConfig& config) {
@@ -61,15 +84,117 @@ Status add_file(MediaItem& item, media::FetchedMedia file, const ChatService::Pa
   }
   const size_t bytes =
       header->decoding_bytes + size_t{3} * item.cost.resized_width * header->height;
-  const size_t limit = config.memory.decoding->limit();
-  if (bytes > limit) {
-    return invalid_argument("the image is too large: decoding it takes " + std::to_string(bytes) +
-                                " bytes, the limit is " + std::to_string(limit) +
-                                " bytes (half of --max-inflight-mb); send a smaller one",
-                            item.param, "image_too_large");
-  }
+  if (auto s = check_memory(item, bytes, config); !s) return s;
   item.files.push_back({std::move(file), bytes});
   return {};
+}
+
+Error was_cancelled() {
+  return {ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
+}
+
+// Chooses the frames of a video file and holds them against the limits.
+Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::Parts& parts,
+                 const ServiceConfig& config, const std::atomic<bool>& cancelled) {
+  auto sampling = model::choose_sampling(parts.processor->options().video, item.part->frames);
+  if (!sampling) {
+    Error error = sampling.error();
+    error.param = fmt::format("{}.video_url.{}", item.param, error.param);
+    return error;
+  }
+  const uint64_t seed = content_key(file.bytes.data(), file.bytes.size()).words[0];
+  {
+    const auto share = config.memory.decoding->wait(media::kVideoOpenBytes, cancelled);
+    if (!share) return was_cancelled();
+    auto video =
+        media::VideoFile::open(std::move(file), *parts.media_decoder, config.video, cancelled);
+    if (!video) return at(item, video.error());
+    item.video = std::move(*video);
+  }
+  const media::VideoInfo& info = item.video->info();
+  item.numbers = model::sample_frames(*sampling, info.frames, info.fps, seed);
+  const double duration = info.frames / info.fps;
+  for (const uint32_t number : item.numbers) {
+    item.seconds.push_back(number * duration / info.frames);
+  }
+  item.shape.frames = item.numbers.size();
+  item.shape.height = info.height;
+  item.shape.width = info.width;
+  const auto cost = parts.processor->cost(item.shape);
+  if (!cost) return at(item, cost.error());
+  item.cost = *cost;
+  return check_memory(item, info.decoding_bytes + resizing_bytes(item), config);
+}
+
+// Frames that come without a file are as far apart as the request says.
+void set_seconds(MediaItem& item) {
+  constexpr double kUsualFps = 2;
+  const double fps = item.part->frames.fps.value_or(kUsualFps);
+  for (size_t i = 0; i < item.shape.frames; ++i) {
+    item.seconds.push_back(static_cast<double>(i) / (fps > 0 ? fps : kUsualFps));
+  }
+}
+
+// Draws the time on each frame of a video, in a size that the first one decides.
+class FrameMarker {
+ public:
+  FrameMarker(const MediaItem& item, const model::ProcessorOptions& options)
+      : seconds_(options.draw_on_frames ? item.seconds : std::vector<double>()),
+        stamper_(item.shape.width, item.shape.height) {}
+
+  Result<media::Image> mark(size_t i, Result<media::Image> frame) {
+    if (frame && !seconds_.empty()) stamper_.draw(*frame, seconds_[i]);
+    return frame;
+  }
+
+ private:
+  const std::vector<double> seconds_;
+  media::TimeStamper stamper_;
+};
+
+// The frames of a video file, one after the other.
+class VideoFrames {
+ public:
+  VideoFrames(media::VideoFile& video, std::span<const uint32_t> numbers)
+      : video_(video), numbers_(numbers) {}
+
+  Status start() {
+    std::vector<uint32_t> distinct(numbers_.begin(), numbers_.end());
+    distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
+    return video_.start(distinct);
+  }
+
+  Result<media::Image> next(size_t i, const std::atomic<bool>& cancelled) {
+    const bool is_again = i > 0 && numbers_[i] == numbers_[i - 1];
+    const bool comes_again = i + 1 < numbers_.size() && numbers_[i] == numbers_[i + 1];
+    if (is_again) return comes_again ? last_ : std::move(last_);
+    auto image = video_.next(cancelled);
+    if (image && comes_again) last_ = *image;
+    return image;
+  }
+
+ private:
+  media::VideoFile& video_;
+  std::span<const uint32_t> numbers_;
+  media::Image last_;
+};
+
+Result<model::PreparedMedia> decode_video(MediaItem item, const ChatService::Parts& parts,
+                                          const ServiceConfig& config,
+                                          const std::atomic<bool>& cancelled) {
+  const size_t pixels =
+      static_cast<size_t>(item.shape.width) * static_cast<size_t>(item.shape.height);
+  const auto share = config.memory.decoding->wait(
+      item.video->info().decoding_bytes + resizing_bytes(item) + 3 * pixels, cancelled);
+  if (!share) return was_cancelled();
+  VideoFrames frames(*item.video, item.numbers);
+  if (auto s = frames.start(); !s) return at(item, s.error());
+  FrameMarker marker(item, parts.processor->options());
+  auto prepared = parts.processor->prepare(item.shape, [&](size_t i) -> Result<media::Image> {
+    return marker.mark(i, frames.next(i, cancelled));
+  });
+  if (!prepared) return at(item, prepared.error());
+  return prepared;
 }
 
 }  // namespace
@@ -88,6 +213,7 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
       item.param = "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]";
       item.shape.is_video = content[p].kind == text::PartKind::kVideo;
       item.shape.frames = content[p].urls.size();
+      if (item.shape.is_video && !content[p].is_video_file) set_seconds(item);
       items.push_back(std::move(item));
       (content[p].kind == text::PartKind::kImage ? images : videos)++;
     }
@@ -103,18 +229,22 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
 
 const std::string* next_url(const MediaItem& item) {
   const std::vector<std::string>& urls = item.part->urls;
-  return item.known || item.files.size() == urls.size() ? nullptr : &urls[item.files.size()];
+  const bool is_complete = item.known || item.video || item.files.size() == urls.size();
+  return is_complete ? nullptr : &urls[item.files.size()];
 }
 
 Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatService::Parts& parts,
                  const ServiceConfig& config, const ContentKey& cache_salt, Limiter::Share& urls,
-                 size_t& room) {
+                 size_t& room, const std::atomic<bool>& cancelled) {
   if (!file) return at(item, file.error());
   std::string& url = item.part->urls[item.files.size()];
   urls.shrink_to(urls.amount() - std::min(urls.amount(), url.size()));
   std::string().swap(url);
   if (find_known(item, file->bytes, cache_salt, parts)) return {};
   if (auto s = take_room(item, file->bytes.size(), room, config); !s) return s;
+  if (item.part->is_video_file && media::is_video_file(file->bytes)) {
+    return add_video(item, std::move(*file), parts, config, cancelled);
+  }
   return add_file(item, std::move(*file), parts, config);
 }
 
@@ -122,15 +252,15 @@ Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Par
                                           const ServiceConfig& config,
                                           const std::atomic<bool>& cancelled) {
   if (item.known) return std::move(*item.known);
+  if (item.video) return decode_video(std::move(item), parts, config, cancelled);
+  FrameMarker marker(item, parts.processor->options());
   std::optional<Limiter::Share> frame;  // of the one that is decoded and resized
   const auto decode = [&](size_t i) -> Result<media::Image> {
     const MediaItem::File file = std::move(item.files[i]);
     frame.reset();
     frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
-    if (!frame) {
-      return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
-    }
-    return media::decode_image(file.media.bytes, config.decode);
+    if (!frame) return was_cancelled();
+    return marker.mark(i, media::decode_image(file.media.bytes, config.decode));
   };
   auto prepared = parts.processor->prepare(item.shape, decode);
   if (!prepared) return at(item, prepared.error());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "media/video.h"
 #include "model/processor.h"
 #include "serve/chat_service.h"
 #include "serve/request.h"
@@ -27,6 +28,9 @@ struct MediaItem {
   model::MediaShape shape;
   model::MediaCost cost;
   std::vector<File> files;
+  std::optional<media::VideoFile> video;      // in place of files
+  std::vector<uint32_t> numbers;              // of its frames, never falling
+  std::vector<double> seconds;                // when each frame of a video is shown
   ContentKey key;                             // of a picture, in the cache
   std::optional<model::PreparedMedia> known;  // from the cache; it needs no files
 };
@@ -44,7 +48,7 @@ const std::string* next_url(const MediaItem& item);
 // take, and becomes less.
 Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatService::Parts& parts,
                  const ServiceConfig& config, const ContentKey& cache_salt, Limiter::Share& urls,
-                 size_t& room);
+                 size_t& room, const std::atomic<bool>& cancelled);
 
 // Decodes one frame at a time, when there is room; each file and frame is dropped before the next
 // is decoded.

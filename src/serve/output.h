@@ -20,6 +20,7 @@ struct TokenProbability {
 struct TokenLogprobs {
   TokenProbability token;
   std::vector<TokenProbability> top;  // by falling probability
+  bool is_content = true;             // neither thinking, nor a tag or an end
 };
 
 // A token of the prompt. The first has no log-probability, nor have placeholders of pictures.
@@ -49,8 +50,9 @@ struct Delta {
   std::vector<TokenLogprobs> logprobs;  // one for each of token_ids, when asked for
   // The next tokens of the prompt, when asked for: in deltas of their own before all others.
   std::vector<PromptLogprobs> prompt;
-  std::optional<std::string> finish_reason;  // "stop", "length" or "tool_calls": the choice ends
-  std::string stop_string;                   // that ended it, if one did
+  // "stop", "length", "tool_calls" or "abort": the choice ends.
+  std::optional<std::string> finish_reason;
+  std::string stop_string;  // that ended it, if one did
 };
 
 struct Usage {
@@ -86,6 +88,9 @@ class Generation {
   virtual ~Generation() = default;
   virtual void cancel() = 0;                  // from any thread, any number of times
   virtual void fail(const Error& error) = 0;  // the same, and the sink gets the error
+  // The same; the sink gets what there is, with finish_reason "abort", or the error if the prompt
+  // is not ready yet.
+  virtual void abort(const Error& error) = 0;
 };
 
 }  // namespace ernie::serve

@@ -1,7 +1,11 @@
 #include "serve/prompt_builder.h"
 
+#include <atomic>
+#include <exception>
+#include <latch>
 #include <utility>
 
+#include "base/failure.h"
 #include "model/processor.h"
 #include "serve/media_items.h"
 
@@ -41,6 +45,61 @@ Result<std::shared_ptr<const model::Prompt>> hold(model::Prompt prompt, Limiter:
   return std::shared_ptr<const model::Prompt>(held, &held->prompt);
 }
 
+// The media of one request while they are decoded. Those who help may come late, after its end.
+class DecodeWork {
+ public:
+  DecodeWork(std::vector<MediaItem> items, const ChatService::Parts& parts,
+             const ServiceConfig& config, const std::atomic<bool>& cancelled)
+      : items_(std::move(items)),
+        results_(items_.size()),
+        undone_(static_cast<ptrdiff_t>(items_.size())),
+        parts_(parts),
+        config_(config),
+        cancelled_(cancelled) {}
+
+  size_t size() const { return results_.size(); }
+
+  // Decodes items that nobody has taken, until there are none. After a failure they are only
+  // dropped.
+  void run() {
+    for (size_t i = next_++; i < size(); i = next_++) {
+      MediaItem item = std::move(items_[i]);
+      if (!has_failed_) results_[i] = decode(std::move(item));
+      if (!results_[i] || !*results_[i]) has_failed_ = true;
+      undone_.count_down();
+    }
+  }
+
+  // The results in order, or the first failure.
+  Result<std::vector<model::PreparedMedia>> wait() {
+    undone_.wait();
+    for (const auto& result : results_) {
+      if (result && !*result) return result->error();
+    }
+    std::vector<model::PreparedMedia> out;
+    for (auto& result : results_) out.push_back(std::move(**result));
+    return out;
+  }
+
+ private:
+  Result<model::PreparedMedia> decode(MediaItem item) const {
+    try {
+      return decode_media(std::move(item), parts_, config_, cancelled_);
+    } catch (const std::exception& e) {
+      return failure_of_request(e);
+    }
+  }
+
+  std::vector<MediaItem> items_;
+  std::vector<std::optional<Result<model::PreparedMedia>>> results_;
+  std::atomic<size_t> next_{0};
+  std::atomic<bool> has_failed_{false};
+  std::latch undone_;
+  const ChatService::Parts& parts_;
+  const ServiceConfig& config_;
+  const std::atomic<bool>& cancelled_;
+};
+
 }  // namespace
 
 ChatPromptBuilder::ChatPromptBuilder(ChatRequest& request, const ChatService::Parts& parts,
@@ -70,7 +129,7 @@ Status ChatPromptBuilder::begin() {
   return count_tokens(tokens, "messages");
 }
 
-Result<std::optional<std::string>> ChatPromptBuilder::next_url() {
+Result<std::optional<std::string>> ChatPromptBuilder::next_url(const std::atomic<bool>& cancelled) {
   if (!segments_) {
     if (auto s = begin(); !s) return s.error();
   }
@@ -81,8 +140,8 @@ Result<std::optional<std::string>> ChatPromptBuilder::next_url() {
       auto file =
           fetched_ ? std::move(*fetched_) : media::read_media(*url, config_.fetch, config_.memory);
       fetched_.reset();
-      auto added =
-          add_media(item, std::move(file), parts_, config_, cache_salt_, request_.bytes, room_);
+      auto added = add_media(item, std::move(file), parts_, config_, cache_salt_, request_.bytes,
+                             room_, cancelled);
       if (!added) return added.error();
     }
     if (auto s = count_tokens(item.cost.tokens, item.param); !s) return s.error();
@@ -92,18 +151,25 @@ Result<std::optional<std::string>> ChatPromptBuilder::next_url() {
 
 void ChatPromptBuilder::put(Result<media::FetchedMedia> fetched) { fetched_ = std::move(fetched); }
 
+Result<std::vector<model::PreparedMedia>> ChatPromptBuilder::decode(
+    const std::atomic<bool>& cancelled, TaskPool& decoders) {
+  const auto work = std::make_shared<DecodeWork>(std::move(items_), parts_, config_, cancelled);
+  for (size_t i = 1; i < work->size(); ++i) {
+    decoders.post(request_.options.client, [work] { work->run(); });
+  }
+  work->run();
+  return work->wait();
+}
+
 Result<std::shared_ptr<const model::Prompt>> ChatPromptBuilder::build(
-    const std::atomic<bool>& cancelled) {
+    const std::atomic<bool>& cancelled, TaskPool& decoders) {
   size_t patch_bytes = 0;
   for (const MediaItem& item : items_) patch_bytes += item.cost.patch_bytes;
   auto share = config_.memory.held->acquire(patch_bytes);
   if (!share) return config_.memory.exhausted();
-  std::vector<model::PreparedMedia> media;
-  for (MediaItem& item : items_) {
-    auto prepared = decode_media(std::move(item), parts_, config_, cancelled);
-    if (!prepared) return prepared.error();
-    media.push_back(std::move(*prepared));
-  }
+  auto decoded = decode(cancelled, decoders);
+  if (!decoded) return decoded.error();
+  const std::vector<model::PreparedMedia>& media = *decoded;
 
   auto prompt = parts_.processor->process(*segments_, media, parts_.engine->config().max_model_len);
   if (!prompt) return prompt.error();

@@ -15,6 +15,7 @@
 #include "serve/chat_service.h"
 #include "serve/media_items.h"
 #include "serve/request.h"
+#include "serve/task_pool.h"
 #include "text/chat_template.h"
 
 namespace ernie::serve {
@@ -30,15 +31,19 @@ class ChatPromptBuilder {
 
   // Reads files up to the one that a media::Fetcher must get: put() what comes of this URL, then
   // call again. None: all files are there, build().
-  Result<std::optional<std::string>> next_url();
+  Result<std::optional<std::string>> next_url(const std::atomic<bool>& cancelled);
   void put(Result<media::FetchedMedia> fetched);
 
-  // Decodes one frame at a time, cuts it into patches and drops it; a true `cancelled` ends that
-  // early. The prompt holds its share of `config.memory` as long as it lives.
-  Result<std::shared_ptr<const model::Prompt>> build(const std::atomic<bool>& cancelled);
+  // Decodes the media, with the help of `decoders` several at once: of each one frame at a time,
+  // which is cut into patches and dropped. A true `cancelled` ends that early. The prompt holds its
+  // share of `config.memory` as long as it lives.
+  Result<std::shared_ptr<const model::Prompt>> build(const std::atomic<bool>& cancelled,
+                                                     TaskPool& decoders);
 
  private:
   Status begin();
+  Result<std::vector<model::PreparedMedia>> decode(const std::atomic<bool>& cancelled,
+                                                   TaskPool& decoders);
   Status count_tokens(size_t more, const std::string& param);
 
   ChatRequest& request_;

@@ -57,10 +57,10 @@ class PromptBuilderTest : public testing::Test {
     request.options.cache_salt = cache_salt_;
     request.chat.messages.push_back(user(std::move(content)));
     ChatPromptBuilder builder(request, parts_, config_);
-    auto url = builder.next_url();
-    for (; url && *url; url = builder.next_url()) builder.put(fetch(**url));
+    auto url = builder.next_url(cancelled_);
+    for (; url && *url; url = builder.next_url(cancelled_)) builder.put(fetch(**url));
     if (!url) return url.error();
-    return builder.build(cancelled_);
+    return builder.build(cancelled_, decoders_);
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
       const std::variant<std::string, std::vector<int32_t>>& prompt) const {
@@ -89,6 +89,7 @@ class PromptBuilderTest : public testing::Test {
   ServiceConfig config_;
   std::string cache_salt_;
   std::atomic<bool> cancelled_ = false;
+  mutable TaskPool decoders_{2, 2};
 };
 
 TEST_F(PromptBuilderTest, APictureTakesItsPlace) {
@@ -214,6 +215,16 @@ TEST_F(PromptBuilderTest, A62DecodingWaitsForRoomAndCanBeGivenUp) {
   EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   cancelled_ = true;
   EXPECT_EQ(waiting.get(), "cancelled");
+}
+
+TEST_F(PromptBuilderTest, OneBadPictureOfManyIsTheAnswer) {
+  config_.max_images_per_prompt = 12;
+  std::vector<text::ChatPart> parts(12, image(picture("png_rgb.png")));
+  parts[7] = image(hollow_png(56));
+  const auto prompt = chat(parts);
+  ASSERT_FALSE(prompt);
+  EXPECT_EQ(prompt.error().param, "messages[0].content[7]");
+  EXPECT_EQ(prompt.error().code, "invalid_image");
 }
 
 TEST_F(PromptBuilderTest, A62APictureThatNeverFitsSaysSo) {
@@ -345,6 +356,20 @@ TEST_F(PromptBuilderTest, A42PromptsOfIdsAreHeldAgainstTheVocabulary) {
 
 TEST_F(PromptBuilderTest, SpecialTokensCountInCompletions) {
   EXPECT_EQ((*complete(std::string("<think>")))->tokens, (std::vector<int32_t>{id("<think>")}));
+  const auto prompt = *complete(std::string("<|IMAGE_START|>a</s>"));
+  EXPECT_EQ(prompt->tokens.front(), id("<|IMAGE_START|>"));
+  EXPECT_EQ(prompt->tokens.back(), id("</s>"));
+  EXPECT_TRUE(prompt->media.empty());
+  EXPECT_EQ(prompt->is_vision.front(), 1) << "routed as in the checkpoint's own code";
+}
+
+// A75: a picture's place is nothing that can be typed.
+TEST_F(PromptBuilderTest, PlaceholdersTypedIntoCompletionsAreRefused) {
+  for (const std::string text : {"a<|IMAGE_PLACEHOLDER|>", "<|VIDEO_PLACEHOLDER|>"}) {
+    const auto prompt = complete(text);
+    ASSERT_FALSE(prompt) << text;
+    EXPECT_EQ(prompt.error().param, "prompt");
+  }
 }
 
 TEST_F(PromptBuilderTest, A43PromptsOverTheContextNameBothNumbers) {

@@ -47,7 +47,10 @@ class Reader {
              "\"");
         return;
       }
-      if (auto text = content(entry)) add(*text, id, is_special(entry));
+      if (auto text = content(entry)) {
+        add(*text, id, is_special(entry));
+        surroundings(*text, entry);
+      }
     }
   }
 
@@ -61,6 +64,7 @@ class Reader {
         return;
       }
       if (auto number = as_id(*id)) add(*text, *number, is_special(entry));
+      surroundings(*text, entry);
     }
   }
 
@@ -70,6 +74,7 @@ class Reader {
       if (!value) continue;
       if (auto text = content(*value)) {
         add(*text, AddedTokens::kNoId, true);
+        surroundings(*text, *value);
         added_.roles.emplace(role, *text);
       }
     }
@@ -78,7 +83,10 @@ class Reader {
       const json::value* more = object.if_contains(key);
       if (!more) continue;
       const auto add_special = [&](const json::value& value) {
-        if (auto text = content(value)) add(*text, AddedTokens::kNoId, true);
+        if (auto text = content(value)) {
+          add(*text, AddedTokens::kNoId, true);
+          surroundings(*text, value);
+        }
       };
       if (more->is_array()) {
         for (const json::value& value : more->get_array()) add_special(value);
@@ -91,11 +99,21 @@ class Reader {
   const std::string& error() const { return error_; }
 
  private:
-  static std::optional<bool> is_special(const json::value& entry) {
-    const json::value* special =
-        entry.is_object() ? entry.get_object().if_contains("special") : nullptr;
-    if (!special || !special->is_bool()) return std::nullopt;
-    return special->get_bool();
+  static std::optional<bool> flag(const json::value& entry, const char* name) {
+    const json::value* value = entry.is_object() ? entry.get_object().if_contains(name) : nullptr;
+    if (!value || !value->is_bool()) return std::nullopt;
+    return value->get_bool();
+  }
+  static std::optional<bool> is_special(const json::value& entry) { return flag(entry, "special"); }
+
+  // How the token takes what stands around it.
+  void surroundings(const std::string& text, const json::value& entry) {
+    AddedTokens::Token& token = added_.tokens[text];
+    token.lstrip = flag(entry, "lstrip").value_or(token.lstrip);
+    token.rstrip = flag(entry, "rstrip").value_or(token.rstrip);
+    if (flag(entry, "single_word").value_or(false)) {
+      fail("gives the token \"" + text + "\" \"single_word\": true, which is not supported");
+    }
   }
 
   // A token is written as a string or as {"content": string, ...}.

@@ -16,6 +16,8 @@ struct AddedTokens {
   struct Token {
     int32_t id = kNoId;   // kNoId: named without an id, which the SentencePiece model must give
     bool special = true;  // left out of decoded text on request
+    bool lstrip = false;  // takes the whitespace before it, too
+    bool rstrip = false;  // and that behind it
   };
   std::map<std::string, Token> tokens;
   std::map<std::string, std::string> roles;  // "bos_token", "cls_token", ... -> the token's text

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -15,10 +16,21 @@ namespace ernie::text {
 
 enum class PartKind { kText, kImage, kVideo };
 
+// What a request says of the frames of a video; see model/video_sampling.h.
+struct FrameChoice {
+  std::optional<double> fps;
+  std::optional<int> min_frames;
+  std::optional<int> max_frames;
+  std::optional<int> target_frames;
+  std::optional<std::string> frames_sample;
+};
+
 struct ChatPart {
   PartKind kind = PartKind::kText;
   std::string text;               // of a text part
-  std::vector<std::string> urls;  // one of an image; one per frame of a video
+  std::vector<std::string> urls;  // of an image or a video file one; else one per frame of a video
+  bool is_video_file = false;
+  FrameChoice frames;  // of a video; of one that comes as frames only fps is taken
 };
 
 struct ChatMessage {
@@ -71,6 +83,9 @@ class ChatTemplate {
   // The parser (see answer_syntax.h) of the tool calls that it teaches; empty if it has no place
   // for tools, and then rendering them is an error.
   virtual std::string tool_parser() const = 0;
+
+  // Its Jinja text; empty if it is built in.
+  virtual std::string_view source() const { return {}; }
 
   static std::unique_ptr<const ChatTemplate> builtin(BuiltinTemplate which);
 

@@ -35,7 +35,8 @@ struct ContentForm {
 
 class JinjaTemplate : public ChatTemplate {
  public:
-  JinjaTemplate(jinja::Template parsed, const json::object& tokens) : template_(std::move(parsed)) {
+  JinjaTemplate(jinja::Template parsed, std::string source, const json::object& tokens)
+      : template_(std::move(parsed)), source_(std::move(source)) {
     for (const auto& [name, value] : tokens) {
       const json::value* text = &value;
       if (value.is_object()) text = value.get_object().if_contains("content");
@@ -44,6 +45,8 @@ class JinjaTemplate : public ChatTemplate {
       }
     }
   }
+
+  std::string_view source() const override { return source_; }
 
   // Finds out by rendering small conversations which forms of content the template takes.
   Status probe() {
@@ -290,6 +293,7 @@ class JinjaTemplate : public ChatTemplate {
   }
 
   jinja::Template template_;
+  std::string source_;
   Dict tokens_;
   std::map<std::string, ContentForm> forms_;  // by role
   std::map<PartKind, Value> media_parts_;     // a content part for which it writes a placeholder
@@ -334,7 +338,7 @@ Result<std::unique_ptr<const ChatTemplate>> ChatTemplate::from_jinja(std::string
                                                                      json::object tokens) {
   Result<jinja::Template> parsed = jinja::Template::parse(source);
   if (!parsed) return parsed.error();
-  auto chat = std::make_unique<JinjaTemplate>(std::move(*parsed), tokens);
+  auto chat = std::make_unique<JinjaTemplate>(std::move(*parsed), std::move(source), tokens);
   if (Status status = chat->probe(); !status) return status.error();
   return std::unique_ptr<const ChatTemplate>(std::move(chat));
 }

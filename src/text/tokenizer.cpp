@@ -61,7 +61,8 @@ struct Tokenizer::State {
   explicit State(Bpe model) : bpe(std::move(model)) {}
 
   Status add(const std::string& text, const AddedTokens::Token& token, const std::string& folder);
-  void set_added(int32_t id, const std::string& text, bool special);
+  void set_added(int32_t id, const std::string& text, const AddedTokens::Token& token);
+  void take_whitespace(std::string_view text, size_t done, SpecialMatcher::Match& match) const;
   int32_t role(const AddedTokens& added, const std::string& name, int32_t otherwise) const;
   std::optional<int32_t> id_of(std::string_view token) const;
   void encode_plain(std::string_view text, size_t max_tokens, std::vector<int32_t>& out) const;
@@ -72,6 +73,10 @@ struct Tokenizer::State {
   std::vector<bool> special;       // by id
   std::vector<bool> added;         // by id
   std::unordered_map<std::string, int32_t> added_ids;
+  struct Strips {
+    bool left = false, right = false;
+  };
+  std::unordered_map<int32_t, Strips> strips;  // by the id of an added token
   SpecialMatcher matcher;
   size_t longest_token = 1;  // bytes of text
   int32_t bos = -1, eos = -1, pad = -1, unk = -1;
@@ -85,7 +90,7 @@ Status Tokenizer::State::add(const std::string& text, const AddedTokens::Token& 
   const int32_t piece = model.PieceToId(text);
   if (piece != model.unk_id() || text == model.IdToPiece(model.unk_id())) {
     // Some files list the digits too; one character is ordinary text and cannot be taken apart.
-    if (text.size() != utf8_step(text).bytes) set_added(piece, text, token.special);
+    if (text.size() != utf8_step(text).bytes) set_added(piece, text, token);
   } else if (token.id == AddedTokens::kNoId) {
     // Named as special, but no file gives it an id: it is text like any other.
   } else if (token.id < pieces) {
@@ -94,20 +99,33 @@ Status Tokenizer::State::add(const std::string& text, const AddedTokens::Token& 
                           text + "\" with id " + std::to_string(token.id) +
                           "; the tokenizer's files are not of one checkpoint");
   } else {
-    set_added(token.id, text, token.special);
+    set_added(token.id, text, token);
   }
   return {};
 }
 
-void Tokenizer::State::set_added(int32_t id, const std::string& text, bool is_special) {
+void Tokenizer::State::set_added(int32_t id, const std::string& text,
+                                 const AddedTokens::Token& token) {
   if (bytes.size() <= static_cast<size_t>(id)) bytes.resize(id + 1);
   special.resize(bytes.size());
   added.resize(bytes.size());
   bytes[id] = text;
-  special[id] = is_special;
+  special[id] = token.special;
+  strips[id] = {token.lstrip, token.rstrip};
   added[id] = true;
   added_ids[text] = id;
   matcher.add(text, id);
+}
+
+// As transformers does: the whitespace around some tokens belongs to them. `done` bytes of the text
+// belong to what stands before.
+void Tokenizer::State::take_whitespace(std::string_view text, size_t done,
+                                       SpecialMatcher::Match& match) const {
+  constexpr std::string_view kWhitespace = " \t\n\v\f\r";
+  const Strips& strip = strips.at(match.id);
+  const auto is_space = [&](size_t at) { return kWhitespace.find(text[at]) != std::string::npos; };
+  while (strip.left && match.begin > done && is_space(match.begin - 1)) --match.begin;
+  while (strip.right && match.end < text.size() && is_space(match.end)) ++match.end;
 }
 
 int32_t Tokenizer::State::role(const AddedTokens& tokens, const std::string& name,
@@ -197,7 +215,7 @@ Result<Tokenizer> Tokenizer::load(const std::filesystem::path& checkpoint) {
     } else {
       state->bytes[id] = with_spaces(piece);
     }
-    if (is_marker(model, id)) state->set_added(id, piece, true);
+    if (is_marker(model, id)) state->set_added(id, piece, {});
   }
   for (const auto& [text, token] : added->tokens) {
     if (Status status = state->add(text, token, checkpoint.string()); !status) {
@@ -239,8 +257,9 @@ std::vector<int32_t> Tokenizer::encode_segments(std::span<const TextSegment> seg
       append_valid_utf8(segments[i].text, /*more_follows=*/false, text);
     }
     while (trusted) {
-      const auto match = state_->matcher.find(text, begin);
+      auto match = state_->matcher.find(text, begin);
       if (!match) break;
+      state_->take_whitespace(text, begin, *match);
       matches.push_back(*match);
       begin = match->end;
     }

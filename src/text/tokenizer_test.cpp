@@ -22,23 +22,34 @@ std::vector<int32_t> ids_of(const json::value& value) {
   return json::value_to<std::vector<int32_t>>(value);
 }
 
+// Of a file of tests/golden/text.
 template <typename Visit>
 void for_each_line(const std::string& file, Visit visit) {
-  std::ifstream lines(std::string(kToyTokenizer) + "/" + file);
+  std::ifstream lines("tests/golden/text/" + file);
   int count = 0;
   for (std::string line; std::getline(lines, line); ++count) visit(json::parse(line).get_object());
   ASSERT_GE(count, 200) << file;
 }
 
 TEST(Tokenizer, EncodesLikeSentencePieceWithSpecialTokensSplitOff) {
-  for_each_line("encode.jsonl", [](const json::object& line) {
+  for_each_line("tokenizer/encode.jsonl", [](const json::object& line) {
     const std::string text(line.at("text").get_string());
     EXPECT_EQ(toy_tokenizer().encode(text), ids_of(line.at("ids"))) << text;
   });
 }
 
+// What is typed into a plain prompt is what transformers' tokenizer of the checkpoint takes it for.
+TEST(Tokenizer, EncodesTypedMarkersLikeTransformers) {
+  const auto tokenizer = Tokenizer::load("tests/golden/model/tiny-a");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  for_each_line("typed.jsonl", [&](const json::object& line) {
+    const std::string text(line.at("text").get_string());
+    EXPECT_EQ(tokenizer->encode(text), ids_of(line.at("ids"))) << text;
+  });
+}
+
 TEST(Tokenizer, EncodesSpecialTokensOfUsersLikeOrdinaryText) {
-  for_each_line("encode.jsonl", [](const json::object& line) {
+  for_each_line("tokenizer/encode.jsonl", [](const json::object& line) {
     const std::string text(line.at("text").get_string());
     const json::value& plain = line.contains("plain") ? line.at("plain") : line.at("ids");
     EXPECT_EQ(toy_tokenizer().encode(text, {.parse_special = false}), ids_of(plain)) << text;
@@ -46,7 +57,7 @@ TEST(Tokenizer, EncodesSpecialTokensOfUsersLikeOrdinaryText) {
 }
 
 TEST(Tokenizer, DecodesByteTokensLikeSentencePiece) {
-  for_each_line("decode.jsonl", [](const json::object& line) {
+  for_each_line("tokenizer/decode.jsonl", [](const json::object& line) {
     EXPECT_EQ(toy_tokenizer().decode(ids_of(line.at("ids"))), line.at("text").get_string());
   });
 }
@@ -206,6 +217,29 @@ TEST(TokenizerLoad, ExtraSpecialTokensAreAListOrNamed) {
   }
 }
 
+// As transformers takes them.
+TEST(TokenizerLoad, SomeTokensTakeTheWhitespaceAroundThem) {
+  const TempFolder folder;
+  std::filesystem::copy(kToyTokenizer, folder.path());
+  folder.write("added_tokens.json", R"({"<|LEFT|>": 3026, "<|RIGHT|>": 3027, "<|NONE|>": 3028})");
+  folder.write("tokenizer_config.json", R"({"added_tokens_decoder": {
+                   "3026": {"content": "<|LEFT|>", "lstrip": true, "rstrip": false},
+                   "3028": {"content": "<|NONE|>", "lstrip": false}},
+                   "extra_special_tokens": [{"content": "<|RIGHT|>", "rstrip": true}]})");
+  const auto tokenizer = Tokenizer::load(folder.path());
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  const auto same = [&](const std::string& text, const std::string& stripped) {
+    EXPECT_EQ(tokenizer->encode(text), tokenizer->encode(stripped)) << text;
+  };
+  same("a \n<|LEFT|>b", "a<|LEFT|>b");
+  same("a<|RIGHT|> \t b", "a<|RIGHT|>b");
+  same("<|RIGHT|>  <|LEFT|>", "<|RIGHT|><|LEFT|>");
+  EXPECT_NE(tokenizer->encode("a<|LEFT|> b"), tokenizer->encode("a<|LEFT|>b"));
+  EXPECT_NE(tokenizer->encode("a <|NONE|>"), tokenizer->encode("a<|NONE|>"));
+  EXPECT_EQ(tokenizer->encode("a <|LEFT|>", {.parse_special = false}).front(),
+            tokenizer->encode("a ").front());
+}
+
 // A80
 TEST(TokenizerLoad, NamesTheMissingFile) {
   const TempFolder folder;
@@ -250,7 +284,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadJson{"added_tokens.json", R"({"<x>": 5})", "ids from 3026"},
         BadJson{"added_tokens.json", R"({"</think>": 4000})", "\"</think>\" id 3045, another file"},
         BadJson{"tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "<x>"}}})",
-                "expected a token id as key"}));
+                "expected a token id as key"},
+        BadJson{
+            "tokenizer_config.json",
+            R"({"added_tokens_decoder": {"3045": {"content": "</think>", "single_word": true}}})",
+            "single_word"}));
 
 }  // namespace
 }  // namespace ernie::text

@@ -138,7 +138,7 @@ def test_interrupted_pack_leaves_nothing(tmp_path):
 NUMBERS = {
     "--max-concurrency": 2**31 - 1, "--max-requests-per-client": 2**31 - 1, "--max-sequences-per-client": 2**31 - 1,
     "--max-tokens-per-client": 2**31 - 1, "--max-connections": 2**31 - 1, "--max-request-mb": 1024, "--max-inflight-mb": 2**20,
-    "--timeout-graceful-shutdown": 2**31 - 1, "--max-num-seqs": 256, "--cpu-threads": 1024, "--block-size": 1024,
+    "--max-grammar-mb": 2**20, "--timeout-graceful-shutdown": 2**31 - 1, "--max-num-seqs": 256, "--cpu-threads": 1024, "--block-size": 1024,
     "--max-encoder-cache": 2**31 - 1, "--scheduler-max-size": 2**31 - 1, "--max-logprobs": 2**31 - 1,
     "--seed": 2**64 - 1, "--max-waiting-time": 1e9, "--max-processor-cache": 1024, "--max-model-len": 2**31 - 1,
     "--max-num-batched-tokens": 2**31 - 1, "--tensor-parallel-size": 2**31 - 1, "--num-gpu-blocks-override": 2**31 - 1,

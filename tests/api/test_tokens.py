@@ -1,7 +1,9 @@
 """Tokens without generation: /tokenize and /detokenize."""
+import json
+
 import pytest
 
-from conftest import expect, picture
+from conftest import MODEL, expect, picture
 
 TEXT = "Hello <think> world 图\n"
 CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
@@ -104,6 +106,13 @@ def test_a_video_is_one_item(make_server):
     item, = render(server, [{"role": "user", "content": [{"type": "video", "video": frames}]}])["media"]
     assert (item["kind"], item["tokens"]) == ("video", 2 * 324)
     assert item["grid"] == {"frames": 4, "height": 36, "width": 36}
+
+
+def test_the_chat_template_is_the_checkpoints(make_server):
+    server = make_server(model=MODEL.parent / "tiny-b")
+    info = json.loads(server.get("/tokenizer_info")[1])
+    own = json.loads((MODEL.parent / "tiny-b/tokenizer_config.json").read_text(encoding="utf-8"))
+    assert info["chat_template"] == own["chat_template"]
 
 
 def test_rendered_completions(server):

@@ -36,7 +36,7 @@ def _api_tests():
 api = _api_tests()
 
 
-def _serve(model: pathlib.Path, name: str, *flags: str):
+def serve(model: pathlib.Path, name: str, *flags: str):
     server = api.Server("--api-key", KEY, "--served-model-name", name, "--max-model-len", "4096",
                         "--num-gpu-blocks-override", "512", "--limit-mm-per-prompt", '{"image": 4}', *flags, model=model)
     yield types.SimpleNamespace(model=name, key=KEY, url=server.url, v1=server.url + "/v1", raw=server)
@@ -47,14 +47,14 @@ def _serve(model: pathlib.Path, name: str, *flags: str):
 @pytest.fixture(scope="session")
 def tiny():
     """Random weights: fast, and what they say is definite only where a grammar makes it so."""
-    yield from _serve(api.MODEL, "tiny")
+    yield from serve(api.MODEL, "tiny")
 
 
 @pytest.fixture(scope="session")
 def demo():
     """The demo model, which knows shapes, colours and sums."""
     processor = (ROOT / "models/demo/mm_processor_kwargs.json").read_text(encoding="utf-8")
-    yield from _serve(ROOT / "models/demo", "demo", "--mm-processor-kwargs", processor)
+    yield from serve(ROOT / "models/demo", "demo", "--mm-processor-kwargs", processor)
 
 
 def picture_base64(name: str) -> str:

@@ -2,7 +2,7 @@
 # tests/clients/run.sh [SET...]     drives build/ernie (or $ERNIE) with public clients
 #
 # Sets: official (OpenAI's and Anthropic's own), openai-2 (clients upon OpenAI's version 2), frameworks, lm-eval, guidellm.
-# Without names: all but guidellm, which takes 5 GB of disk. Each has an environment of its own, .venv-clients-SET, that is
+# Without names: all but guidellm, which takes 6 GB of disk. Each has an environment of its own, .venv-clients-SET, that is
 # made when it is missing or older than its list of requirements.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

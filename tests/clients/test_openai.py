@@ -164,3 +164,15 @@ def test_many_at_once(tiny):
 def test_the_body_as_it_came(client):
     raw = client.chat.completions.with_raw_response.create(model="tiny", messages=ASK, max_tokens=3)
     assert raw.request_id and raw.parse().usage.completion_tokens == 3
+
+
+def test_log_probabilities_of_a_response(tiny):
+    client = openai.OpenAI(base_url=tiny.v1, api_key=tiny.key)
+    ask = {"model": tiny.model, "input": "Hello", "max_output_tokens": 8, "temperature": 0, "reasoning": {"effort": "none"},
+           "include": ["message.output_text.logprobs"], "top_logprobs": 2}
+    part = client.responses.create(**ask).output[0].content[0]
+    assert "".join(entry.token for entry in part.logprobs if not entry.token.startswith("bytes:")) in part.text
+    assert all(len(entry.top_logprobs) == 2 and entry.logprob <= 0 for entry in part.logprobs)
+    streamed = [entry for event in client.responses.create(**ask, stream=True) if event.type == "response.output_text.delta"
+                for entry in event.logprobs]
+    assert [entry.token for entry in streamed] == [entry.token for entry in part.logprobs] and streamed

@@ -213,7 +213,7 @@ int main(int argc, char** argv) {
     vocabulary = make_vocabulary(tokenizer, logits, {tokenizer.eos_id()});
     invent_words(vocabulary, tokenizer.vocab_size());
   }
-  GrammarCompiler compiler(vocabulary, 0);
+  GrammarCompiler compiler(vocabulary, size_t{1} << 30);
   for (std::string line; std::getline(std::cin, line);) {
     json::object result;
     try {

@@ -131,4 +131,4 @@ def write_files(folder, c, tok):
         "image_processor_type": "Ernie4_5_VLImageProcessor", "do_convert_rgb": True, "do_normalize": True,
         "do_rescale": True, "do_resize": True, "image_mean": preprocess.MEAN, "image_std": preprocess.STD,
         "rescale_factor": 0.00392156862745098, "resample": 3, "patch_size": 14, "merge_size": 2,
-        "temporal_conv_size": 2, **pixels})
+        "temporal_conv_size": 2, **pixels, "draw_on_frames": False})

@@ -55,13 +55,40 @@ TEST_F(Abort, EndsTheRequestAndSaysSo) {
   EXPECT_EQ(abort(R"({"request_ids":["one","chatcmpl-two","three"]})", 1),
             result(R"(["one","chatcmpl-two"])", R"(["three"])"));
   ASSERT_TRUE(whole->wait());
-  EXPECT_EQ(whole->status(), 400);
-  EXPECT_EQ(whole->json().at("error").at("code"), json::value("aborted"));
+  EXPECT_EQ(whole->status(), 200);
+  const json::value choice = whole->json().at("choices").at(0);
+  EXPECT_EQ(choice.at("finish_reason"), json::value("abort"));
+  EXPECT_TRUE(choice.at("message").at("content").is_string());
   ASSERT_TRUE(streamed->wait());
   const auto events = streamed->events();
-  EXPECT_EQ(events.at(events.size() - 2).at("error").at("code"), json::value("aborted"));
+  EXPECT_EQ(events.at(events.size() - 2).at("choices").at(0).at("finish_reason"),
+            json::value("abort"));
   ASSERT_TRUE(api_.engine().idle());
   EXPECT_EQ(api_.service().finish_reasons(), (std::vector<std::string>{"cancelled", "cancelled"}));
+}
+
+TEST_F(Abort, ApisWithoutSuchAnEndingGetAnError) {
+  for (const char* path : {"/v1/responses", "/v1/messages"}) {
+    for (const bool stream : {false, true}) {
+      const size_t before = api_.engine().requests().size();
+      const auto writer =
+          api_.begin(path,
+                     std::string(R"({"request_id":"r","max_tokens":50,)") +
+                         R"("input":"Hi","messages":[{"role":"user","content":"Hi"}],)" +
+                         (stream ? R"("stream":true})" : R"("stream":false})"),
+                     1);
+      while (api_.engine().requests().size() == before) std::this_thread::yield();
+      if (stream) {
+        ASSERT_TRUE(writer->wait_for_output());
+      }
+      abort(R"({"abort_all":true})", 1);
+      ASSERT_TRUE(writer->wait());
+      const std::string text =
+          stream ? json::serialize(writer->events().back()) : json::serialize(writer->json());
+      EXPECT_NE(text.find("/v1/abort_requests"), std::string::npos) << path << text;
+      EXPECT_EQ(writer->status(), stream ? 200 : 400);
+    }
+  }
 }
 
 TEST_F(Abort, ReachesAClientsOwnRequestsOnly) {
@@ -107,7 +134,8 @@ TEST_F(Abort, NeedsIdsOrAllAndNotBoth) {
 class Preparing : public serve::Generation {
  public:
   void cancel() override { cancelled = true; }
-  void fail(const Error& error) override { code = error.code; }
+  void fail(const Error&) override {}
+  void abort(const Error& error) override { code = error.code; }
   std::string code;
   bool cancelled = false;
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/failure.h"
+#include "http/api/watch.h"
 #include "http/error.h"
 
 namespace ernie::http {
@@ -19,17 +20,23 @@ std::string echoed(const serve::PromptInfo& prompt, size_t index, size_t choices
   return prompt.texts.at(index / (choices / prompt.texts.size()));
 }
 
+constexpr size_t kBytesAsValues = 10;  // of JSON, for each of a log-probability
+
+size_t logprobs_bytes(const serve::Delta& delta) {
+  size_t bytes = delta.logprobs.size() * sizeof(delta.logprobs[0]);
+  for (const auto& entry : delta.logprobs) bytes += entry.top.size() * sizeof(entry.top[0]);
+  return bytes;
+}
+
 // What a delta takes once it is gathered, with the room that vectors and strings keep for more.
 size_t gathered_bytes(const serve::Delta& delta) {
   size_t bytes = delta.content.size() + delta.reasoning.size() +
-                 delta.token_ids.size() * sizeof(delta.token_ids[0]) +
-                 delta.logprobs.size() * sizeof(delta.logprobs[0]);
+                 delta.token_ids.size() * sizeof(delta.token_ids[0]) + logprobs_bytes(delta);
   for (const auto& call : delta.calls) {
     bytes += sizeof(call) + call.id.size() + call.name.size() + call.arguments.size();
   }
   bytes *= 2;
   bytes += 2 * delta.prompt.size() * sizeof(delta.prompt[0]);
-  for (const auto& entry : delta.logprobs) bytes += entry.top.size() * sizeof(entry.top[0]);
   for (const auto& [entry, rank] : delta.prompt) bytes += entry.top.size() * sizeof(entry.top[0]);
   return bytes;
 }
@@ -100,18 +107,18 @@ class FormedAnswer : public serve::OutputSink {
 
   void on_start(const serve::PromptInfo&) override {}
   void on_delta(const serve::Delta& delta, const serve::Usage& so_far) override {
-    if (!stream_) {
-      take(share_, memory_, gathered_bytes(delta));
-      return choice_.add(delta);
-    }
+    aborted_ = delta.finish_reason == "abort";
+    // A form may keep the answer for its last event, and shows it as values.
+    take(share_, memory_, gathered_bytes(delta) + kBytesAsValues * logprobs_bytes(delta));
+    if (!stream_) return choice_.add(delta);
     std::string events = open(so_far);
     events += form_->add(delta);
     if (!events.empty()) writer_->write(events);
   }
   void on_done(const serve::Usage& usage) override {
+    if (aborted_) return on_error(aborted());  // these APIs have no such ending
     if (!stream_) {
-      std::string text = form_->whole(choice_, usage);
-      choice_ = {};
+      std::string text = form_->whole(std::exchange(choice_, {}), usage);
       share_ = {};  // the writer takes the text's
       return writer_->send(200, "application/json", std::move(text));
     }
@@ -137,6 +144,7 @@ class FormedAnswer : public serve::OutputSink {
   Limiter::Share share_;
   GatheredChoice choice_;
   bool open_ = false;
+  bool aborted_ = false;
   std::shared_ptr<ResponseWriter> writer_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/failure.h"
 #include "http/testing/recording_writer.h"
+#include "http/wire/responses_form.h"
 
 namespace ernie::http {
 namespace {
@@ -264,6 +265,24 @@ TEST(WholeAnswer, A46TakesItsShareOfAllRequestsMemoryWhileItIsGathered) {
     EXPECT_EQ(held.used(), 0u) << "the writer has it now";
   }
   EXPECT_EQ(writer->status(), 200);
+}
+
+// A stream of an API whose last event is the whole answer.
+TEST(FormedAnswer, A46TakesItsShareOfAllRequestsMemoryWhileItStreams) {
+  const auto writer = std::make_shared<RecordingWriter>();
+  const RequestMemory memory(200'000);
+  {
+    const auto sink = make_answer(responses_form({"resp_1", "m", 0}, {}), true, memory, writer);
+    sink->on_delta(piece(0, "text"), {});
+    const size_t of_text = memory.held->used();
+    EXPECT_GT(of_text, 0u);
+    serve::Delta scored = piece(0, "more");
+    scored.logprobs = {{{"more", "more", -1.0f}, {}}};
+    sink->on_delta(scored, {});
+    EXPECT_GT(memory.held->used(), of_text + 1'000) << "as values, they take more than as they are";
+    sink->on_done({});
+  }
+  EXPECT_EQ(memory.held->used(), 0u);
 }
 
 }  // namespace

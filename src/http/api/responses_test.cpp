@@ -94,6 +94,47 @@ TEST(Responses, AStreamEndsWithTheWholeResponse) {
   EXPECT_GT(last.at("response").at("usage").at("output_tokens").as_int64(), 0);
 }
 
+// The characters of log-probabilities, one after the other.
+std::string text_of(const json::value& logprobs) {
+  std::string text;
+  for (const json::value& entry : logprobs.as_array()) text += entry.at("token").as_string();
+  return text;
+}
+
+// Those of the message's tokens alone: neither of thinking and tags nor of calls.
+TEST(Responses, LogprobsBelongToTheText) {
+  Script script = stopped(kAnswer);
+  for (auto& event : script.tokens) event.top = {{event.token, -0.5f}, {serve::id("."), -2.0f}};
+  Api api(serve::always(script));
+  const std::string request = std::string(R"({"input":"Hi","top_logprobs":2,)") +
+                              R"("include":["message.output_text.logprobs"])" + kTools;
+  const json::value body = api.post("/v1/responses", request + "}")->json();
+  EXPECT_EQ(body.at("top_logprobs"), json::value(2));
+  const json::value& logprobs = body.at("output").at(1).at("content").at(0).at("logprobs");
+  EXPECT_TRUE(text_of(logprobs).starts_with("One."));
+  EXPECT_EQ(text_of(logprobs).find_first_not_of('\n', 4), std::string::npos) << text_of(logprobs);
+  EXPECT_EQ(logprobs.at(0).at("top_logprobs").as_array().size(), 2u);
+  EXPECT_EQ(logprobs.at(0).at("top_logprobs").at(1).at("logprob"), json::value(-2.0f));
+
+  json::array streamed;
+  json::value done, last;
+  for (const json::value& event :
+       api.post("/v1/responses", request + R"(,"stream":true})")->events()) {
+    if (event.at("type") == "response.output_text.delta") {
+      for (const json::value& entry : event.at("logprobs").as_array()) streamed.push_back(entry);
+    }
+    if (event.at("type") == "response.output_text.done") done = event.at("logprobs");
+    last = event;
+  }
+  EXPECT_EQ(json::value(streamed), logprobs);
+  EXPECT_EQ(done, logprobs);
+  EXPECT_EQ(last.at("response").at("output").at(1).at("content").at(0).at("logprobs"), logprobs);
+
+  const json::value without =
+      api.post("/v1/responses", std::string(R"({"input":"Hi")") + kTools + "}")->json();
+  EXPECT_EQ(text_of(without.at("output").at(1).at("content").at(0).at("logprobs")), "");
+}
+
 TEST(Responses, ItemsAreAConversation) {
   const auto parsed = parse_response(*parse_json_object(R"({"input":[
       {"role":"developer","content":"d"},
@@ -160,7 +201,6 @@ TEST(Responses, WhatItCannotDoIsNamed) {
            {R"("input":"x","background":true)", "background"},
            {R"("input":"x","truncation":"auto")", "truncation"},
            {R"("input":"x","tools":[{"type":"web_search"}])", "tools[0].type"},
-           {R"("input":"x","include":["message.output_text.logprobs"])", "include"},
            {R"("input":"x","text":{"format":{"type":"xml"}})", "text.format.type"}}) {
     const auto parsed = parse_response(*parse_json_object("{" + fields + "}"));
     ASSERT_FALSE(parsed) << fields;

@@ -160,6 +160,7 @@ void register_utilities(Router& router, ApiContext api) {
              [context](const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
                writer->send(200, kJson,
                             tokenizer_info(context->service->special_tokens(),
+                                           context->service->chat_template(),
                                            context->service->vocab_size()));
              });
   router.add("POST", "/detokenize", inference, on_pool(context, serve_detokenize));

@@ -108,6 +108,7 @@ TEST_F(UtilityRoutes, TokenizerInfoNamesTheSpecialTokens) {
   EXPECT_EQ(info.at("bos_token"), json::value("<s>"));
   EXPECT_EQ(info.at("eos_token"), json::value("</s>"));
   EXPECT_EQ(info.at("cls_token"), json::value("<|begin_of_sentence|>"));
+  EXPECT_TRUE(info.at("chat_template").is_null()) << "it is built in";
   const std::string eos = R"({"add_special_tokens":false,"prompt":"</s>"})";
   EXPECT_EQ(api_.post("/tokenize", eos)->json().at("count"), json::value(1));
 }

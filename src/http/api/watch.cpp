@@ -49,8 +49,12 @@ void Watch::leave() {
 }
 
 void Watch::end(serve::Generation& generation, const std::optional<Error>& error) {
-  if (error) generation.fail(*error);
+  if (error) generation.abort(*error);
   generation.cancel();
+}
+
+Error aborted() {
+  return invalid_argument("the request was ended by POST /v1/abort_requests", {}, "aborted");
 }
 
 void UnderWay::add(ClientId client, std::string answer_id, std::string request_id,
@@ -81,8 +85,7 @@ std::vector<std::string> UnderWay::abort(ClientId client, std::optional<std::str
     });
   }
   for (const auto& watch : found) {
-    watch->abort(
-        invalid_argument("the request was ended by POST /v1/abort_requests", {}, "aborted"));
+    watch->abort(aborted());
   }
   return ids;
 }

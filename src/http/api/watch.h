@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/client_id.h"
+#include "base/result.h"
 #include "http/message.h"
 #include "serve/output.h"
 
@@ -40,6 +41,9 @@ class Watch {
   std::shared_ptr<serve::Generation> generation_;
   std::shared_ptr<void> held_;
 };
+
+// What an aborted request is answered that has nothing to show, or no way to.
+Error aborted();
 
 // The requests under way, by client and id. Thread-safe.
 class UnderWay : public std::enable_shared_from_this<UnderWay> {

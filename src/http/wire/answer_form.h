@@ -14,7 +14,7 @@ class AnswerForm {
  public:
   virtual ~AnswerForm() = default;
 
-  virtual std::string whole(const GatheredChoice& choice, const serve::Usage& usage) = 0;
+  virtual std::string whole(GatheredChoice choice, const serve::Usage& usage) = 0;
 
   virtual std::string begin(const serve::Usage& of_prompt) = 0;
   virtual std::string add(const serve::Delta& delta) = 0;

@@ -43,7 +43,7 @@ class AnthropicForm : public AnswerForm {
  public:
   explicit AnthropicForm(AnswerHead head) : head_(std::move(head)) {}
 
-  std::string whole(const GatheredChoice& choice, const serve::Usage& usage) override;
+  std::string whole(GatheredChoice choice, const serve::Usage& usage) override;
   std::string begin(const serve::Usage& usage) override;
   std::string add(const serve::Delta& delta) override;
   std::string end(const serve::Usage& usage) override;
@@ -66,7 +66,7 @@ class AnthropicForm : public AnswerForm {
   std::string stop_string_;
 };
 
-std::string AnthropicForm::whole(const GatheredChoice& choice, const serve::Usage& usage) {
+std::string AnthropicForm::whole(GatheredChoice choice, const serve::Usage& usage) {
   json::array content;
   if (!choice.reasoning.empty()) {
     content.push_back({{"type", "thinking"}, {"thinking", choice.reasoning}, {"signature", ""}});

@@ -181,6 +181,7 @@ Result<ParsedChat> parse_anthropic(const json::object& body, bool count_only) {
   serve::ChatRequest& request = out.request;
   request.model = fields.string("model", 1024).value_or("");
   request.options = parse_options_of_one(fields);
+  fields.refuse("top_logprobs", "use /v1/chat/completions", 0);
   if (!request.options.max_tokens && !count_only) {
     fields.fail("max_tokens", "is missing", "missing_required_parameter");
   }

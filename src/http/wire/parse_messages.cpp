@@ -32,6 +32,25 @@ std::vector<std::string> split_frames(const std::string& url) {
   return frames;
 }
 
+// Names and ranges as FastDeploy's; what they mean together is checked where a video is sampled.
+text::FrameChoice parse_frame_choice(FieldReader& part, const json::value& value) {
+  text::FrameChoice out;
+  const json::object* object = value.if_object();
+  if (!object) return out;
+  FieldReader fields(*object, part.prefix() + "video_url.");
+  const auto frames = [&](const char* key) -> std::optional<int> {
+    const auto count = fields.integer(key, -1, 10'000);
+    return count ? std::optional<int>(static_cast<int>(*count)) : std::nullopt;
+  };
+  out.fps = fields.number("fps", -1, 1'000);
+  out.min_frames = frames("min_frames");
+  out.max_frames = frames("max_frames");
+  out.target_frames = frames("target_frames");
+  out.frames_sample = fields.string("frames_sample", kMaxNameBytes);
+  part.adopt(fields);
+  return out;
+}
+
 // The URL of an image_url or video_url field: an object with "url", or the URL itself.
 std::optional<std::string> url_of(FieldReader& part, const char* key) {
   const json::value* value = part.value(key);
@@ -78,13 +97,10 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
     out.kind = text::PartKind::kVideo;
     if (auto url = url_of(part, "video_url")) {
       out.urls = split_frames(*url);
-      if (out.urls.empty()) {
-        part.fail(
-            "video_url",
-            "should be frames: \"data:video/jpeg;base64,F1,F2,...\"; video files are not supported",
-            "unsupported_media_type");
-      }
+      out.is_video_file = out.urls.empty();
+      if (out.is_video_file) out.urls.push_back(std::move(*url));
       check_frames(part, "video_url", out.urls);
+      out.frames = parse_frame_choice(part, *part.value("video_url"));
     }
   } else if (*type == "video") {
     out.kind = text::PartKind::kVideo;

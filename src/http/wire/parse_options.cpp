@@ -101,8 +101,8 @@ serve::GenerationOptions parse_options(FieldReader& fields, int least_tokens) {
 serve::GenerationOptions parse_options_of_one(FieldReader& fields) {
   serve::GenerationOptions options = parse_options(fields);
   fields.refuse("n", "this API gives one answer", 1);
-  for (const char* key : {"logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids",
-                          "chat_template_kwargs", "continue_final_message"}) {
+  for (const char* key : {"logprobs", "prompt_logprobs", "return_token_ids", "chat_template_kwargs",
+                          "continue_final_message"}) {
     fields.refuse(key, "use /v1/chat/completions", 0);
   }
   refuse_unsupported(fields);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <utility>
 
@@ -180,19 +181,23 @@ void refuse_state(FieldReader& fields) {
   }
   fields.refuse("max_tool_calls", "functions are called by the client");
   fields.refuse("truncation", "shorten the input", "disabled");
-  if (const json::array* include = fields.array("include")) {
-    for (const json::value& each : *include) {
-      if (each == "message.output_text.logprobs") {
-        fields.fail("include", "cannot have log-probabilities: use /v1/chat/completions",
-                    "unsupported_parameter");
-      }
-    }
-  }
   // What changes no answer.
   for (const char* key : {"store", "metadata", "user", "safety_identifier", "prompt_cache_key",
                           "prompt_cache_retention", "service_tier", "stream_options"}) {
     fields.value(key);
   }
+}
+
+void read_logprobs(FieldReader& fields, serve::GenerationOptions& options) {
+  const json::array* include = fields.array("include");
+  const bool wanted = include && std::ranges::any_of(*include, [](const json::value& each) {
+                        return each == "message.output_text.logprobs";
+                      });
+  const auto top = fields.integer("top_logprobs", 0, 1'000'000);
+  if (top.value_or(0) > 0 && !wanted) {
+    fields.fail("top_logprobs", "needs \"include\": [\"message.output_text.logprobs\"]");
+  }
+  if (wanted) options.top_logprobs = static_cast<int>(top.value_or(0));
 }
 
 // What a response shows of its request; values are kept with it, so they have a bound.
@@ -206,6 +211,7 @@ json::object echo_of(FieldReader& fields, const json::object& body) {
                     {"text", {{"format", {{"type", "text"}}}}},
                     {"tool_choice", "auto"},
                     {"tools", json::array()},
+                    {"top_logprobs", 0},
                     {"top_p", nullptr},
                     {"user", nullptr}};
   for (auto& member : echo) {
@@ -243,6 +249,7 @@ Result<ParsedResponse> parse_response(const json::object& body) {
   request.tool_use.parallel = fields.boolean("parallel_tool_calls").value_or(true);
   tools.finish();
   refuse_state(fields);
+  read_logprobs(fields, request.options);
   out.echo = echo_of(fields, body);
 
   std::vector<text::ChatMessage>& messages = request.chat.messages;

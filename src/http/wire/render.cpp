@@ -1,7 +1,6 @@
 #include "http/wire/render.h"
 
 #include <algorithm>
-#include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <cstdio>
@@ -254,11 +253,23 @@ void GatheredChoice::add(const serve::Delta& delta) {
   }
   token_ids.insert(token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
   logprobs.insert(logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
+  if (delta.content.empty() && !delta.calls.empty()) {  // what was held back began a call
+    for (size_t i = placed; i < logprobs.size(); ++i) logprobs[i].is_content = false;
+  }
+  if (!delta.content.empty() || !delta.calls.empty()) placed = logprobs.size();
   prompt.insert(prompt.end(), delta.prompt.begin(), delta.prompt.end());
   if (delta.finish_reason) {
     finish_reason = *delta.finish_reason;
     stop_string = delta.stop_string;
   }
+}
+
+json::array content_logprobs(const GatheredChoice& choice, size_t first, size_t last) {
+  json::array out;
+  for (size_t i = first; i < last; ++i) {
+    if (choice.logprobs[i].is_content) out.push_back(logprobs_entry(choice.logprobs[i]));
+  }
+  return out;
 }
 
 std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,

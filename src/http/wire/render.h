@@ -1,7 +1,9 @@
 #pragma once
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +33,7 @@ struct GatheredChoice {
   int64_t text_begin = 0;  // characters of an echoed prompt before the first token
   std::vector<int32_t> token_ids;
   std::vector<serve::TokenLogprobs> logprobs;
+  size_t placed = 0;  // so many of these belong to what came; those behind to what is held back
   std::vector<serve::PromptLogprobs> prompt;
 
   void add(const serve::Delta& delta);
@@ -45,6 +48,9 @@ struct ShowOptions {
   bool split_reasoning = false;  // a reasoning parser is at work
   bool functions_only = false;   // a call is shown in the older form, as function_call
 };
+
+// The log-probabilities from `first` up to `last` that belong to the content.
+boost::json::array content_logprobs(const GatheredChoice& choice, size_t first, size_t last);
 
 // Complete answers, as text: as values, log probabilities would take ten times its bytes.
 std::string chat_answer(const AnswerHead& head, const std::vector<GatheredChoice>& choices,

@@ -56,8 +56,9 @@ std::string tokenize_answer(std::span<const int32_t> tokens,
   return out + "]}";
 }
 
-std::string tokenizer_info(const serve::SpecialTokens& tokens, int vocab_size) {
-  const auto or_null = [](const std::string& text) {
+std::string tokenizer_info(const serve::SpecialTokens& tokens, std::string_view chat_template,
+                           int vocab_size) {
+  const auto or_null = [](std::string_view text) {
     return text.empty() ? json::value(nullptr) : json::value(text);
   };
   return json::serialize(json::object{{"bos_token", or_null(tokens.bos)},
@@ -66,6 +67,7 @@ std::string tokenizer_info(const serve::SpecialTokens& tokens, int vocab_size) {
                                       {"unk_token", or_null(tokens.unk)},
                                       {"cls_token", or_null(tokens.cls)},
                                       {"sep_token", or_null(tokens.sep)},
+                                      {"chat_template", or_null(chat_template)},
                                       {"vocab_size", vocab_size}});
 }
 

@@ -16,7 +16,8 @@ namespace ernie::http {
 std::string tokenize_answer(std::span<const int32_t> tokens,
                             const std::optional<std::vector<std::string>>& token_strs,
                             int max_model_len);
-std::string tokenizer_info(const serve::SpecialTokens& tokens, int vocab_size);
+std::string tokenizer_info(const serve::SpecialTokens& tokens, std::string_view chat_template,
+                           int vocab_size);
 std::string detokenize_answer(std::string_view prompt);
 
 // Prompts that are shown and not run: one of a chat, a list of those of a completion request.

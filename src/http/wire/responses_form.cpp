@@ -27,18 +27,25 @@ struct Item {
   std::string id;
   serve::ToolCallDelta call;
   std::string text;  // of a call: its arguments
+  // The message's among the answer's log-probabilities.
+  size_t first_logprob = 0;
+  size_t last_logprob = 0;
 
-  json::object part() const {
+  json::array logprobs(const GatheredChoice& answer) const {
+    return content_logprobs(answer, first_logprob, last_logprob);
+  }
+
+  json::object part(const GatheredChoice& answer) const {
     if (kind == ItemKind::kReasoning) return {{"type", "reasoning_text"}, {"text", text}};
     return {{"type", "output_text"},
             {"text", text},
             {"annotations", json::array()},
-            {"logprobs", json::array()}};
+            {"logprobs", logprobs(answer)}};
   }
 
-  json::object shown(const char* status, bool with_content) const {
+  json::object shown(const char* status, const GatheredChoice* answer) const {
     json::array content;
-    if (with_content) content.push_back(part());
+    if (answer) content.push_back(part(*answer));
     switch (kind) {
       case ItemKind::kReasoning:
         return {{"id", id},
@@ -53,9 +60,8 @@ struct Item {
                 {"role", "assistant"},
                 {"content", std::move(content)}};
       default:
-        return {{"id", id},          {"type", "function_call"},
-                {"status", status},  {"call_id", call.id},
-                {"name", call.name}, {"arguments", with_content ? text : ""}};
+        return {{"id", id},           {"type", "function_call"}, {"status", status},
+                {"call_id", call.id}, {"name", call.name},       {"arguments", answer ? text : ""}};
     }
   }
 };
@@ -65,13 +71,17 @@ class ResponsesForm : public AnswerForm {
   ResponsesForm(AnswerHead head, json::object echo)
       : head_(std::move(head)), echo_(std::move(echo)) {}
 
-  std::string whole(const GatheredChoice& choice, const serve::Usage& usage) override {
+  std::string whole(GatheredChoice choice, const serve::Usage& usage) override {
     if (!choice.reasoning.empty()) add_item(ItemKind::kReasoning, {}).text = choice.reasoning;
-    if (!choice.content.empty()) add_item(ItemKind::kMessage, {}).text = choice.content;
+    if (!choice.content.empty()) {
+      Item& message = add_item(ItemKind::kMessage, {});
+      message.text = choice.content;
+      message.last_logprob = choice.placed;
+    }
     for (const serve::ToolCallDelta& call : choice.calls) {
       add_item(ItemKind::kCall, call).text = call.arguments;
     }
-    finish_reason_ = choice.finish_reason;
+    answer_ = std::move(choice);
     return json::serialize(response(status(), &usage, nullptr));
   }
 
@@ -85,20 +95,21 @@ class ResponsesForm : public AnswerForm {
 
   std::string add(const serve::Delta& delta) override {
     std::string out;
-    add_text(ItemKind::kReasoning, delta.reasoning, out);
-    add_text(ItemKind::kMessage, delta.content, out);
+    const size_t placed = answer_.placed;
+    answer_.add(delta);
+    add_text(ItemKind::kReasoning, delta.reasoning, placed, out);
+    add_text(ItemKind::kMessage, delta.content, placed, out);
     for (const serve::ToolCallDelta& piece : delta.calls) {
       if (!piece.name.empty()) open(ItemKind::kCall, piece, out);
-      add_piece(piece.arguments, out);
+      add_piece(piece.arguments, placed, out);
     }
-    if (delta.finish_reason) finish_reason_ = *delta.finish_reason;
     return out;
   }
 
   std::string end(const serve::Usage& usage) override {
     std::string out;
     close(out);
-    const bool complete = finish_reason_ != "length";
+    const bool complete = answer_.finish_reason != "length";
     add_event(complete ? "response.completed" : "response.incomplete",
               {{"response", response(status(), &usage, nullptr)}}, out);
     return out;
@@ -111,13 +122,15 @@ class ResponsesForm : public AnswerForm {
   }
 
  private:
-  const char* status() const { return finish_reason_ == "length" ? "incomplete" : "completed"; }
+  const char* status() const {
+    return answer_.finish_reason == "length" ? "incomplete" : "completed";
+  }
 
   json::object response(const char* status, const serve::Usage* usage, const Error* error) const {
     json::array output;
     for (size_t i = 0; i < items_.size(); ++i) {
-      const bool cut = i + 1 == items_.size() && finish_reason_ == "length";
-      output.push_back(items_[i].shown(cut ? "incomplete" : "completed", true));
+      const bool cut = i + 1 == items_.size() && answer_.finish_reason == "length";
+      output.push_back(items_[i].shown(cut ? "incomplete" : "completed", &answer_));
     }
     json::object out{{"id", head_.id},
                      {"object", "response"},
@@ -131,7 +144,7 @@ class ResponsesForm : public AnswerForm {
                      {"store", false},
                      {"truncation", "disabled"},
                      {"usage", nullptr}};
-    if (finish_reason_ == "length") {
+    if (answer_.finish_reason == "length") {
       out["incomplete_details"] = {{"reason", "max_output_tokens"}};
     }
     if (usage) out["usage"] = usage_of(*usage);
@@ -147,7 +160,7 @@ class ResponsesForm : public AnswerForm {
     constexpr const char* kPrefixes[] = {"rs_", "msg_", "fc_"};
     const std::string id =
         kPrefixes[static_cast<int>(kind)] + head_.id + "_" + std::to_string(items_.size());
-    items_.push_back({kind, id, call, {}});
+    items_.push_back({kind, id, call, {}, 0, 0});
     return items_.back();
   }
 
@@ -168,11 +181,11 @@ class ResponsesForm : public AnswerForm {
     is_open_ = true;
     const Item& item = add_item(kind, call);
     add_event("response.output_item.added",
-              {{"output_index", items_.size() - 1}, {"item", item.shown("in_progress", false)}},
+              {{"output_index", items_.size() - 1}, {"item", item.shown("in_progress", nullptr)}},
               out);
     if (kind == ItemKind::kCall) return;
     json::object added = place();
-    added["part"] = item.part();
+    added["part"] = item.part(answer_);
     add_event("response.content_part.added", std::move(added), out);
   }
 
@@ -187,24 +200,30 @@ class ResponsesForm : public AnswerForm {
     } else {
       done["text"] = item.text;
       const bool message = item.kind == ItemKind::kMessage;
-      if (message) done["logprobs"] = json::array();
+      if (message) done["logprobs"] = item.logprobs(answer_);
       add_event(message ? "response.output_text.done" : "response.reasoning_text.done",
                 std::move(done), out);
       json::object part = place();
-      part["part"] = item.part();
+      part["part"] = item.part(answer_);
       add_event("response.content_part.done", std::move(part), out);
     }
     add_event("response.output_item.done",
-              {{"output_index", items_.size() - 1}, {"item", item.shown("completed", true)}}, out);
+              {{"output_index", items_.size() - 1}, {"item", item.shown("completed", &answer_)}},
+              out);
   }
 
-  void add_text(ItemKind kind, const std::string& text, std::string& out) {
+  // The answer's log-probabilities from `placed` on belong to the text.
+  void add_text(ItemKind kind, const std::string& text, size_t placed, std::string& out) {
     if (text.empty()) return;
-    if (!is_open_ || items_.back().kind != kind) open(kind, {}, out);
-    add_piece(text, out);
+    if (!is_open_ || items_.back().kind != kind) {
+      open(kind, {}, out);
+      items_.back().first_logprob = placed;
+    }
+    items_.back().last_logprob = answer_.placed;
+    add_piece(text, placed, out);
   }
 
-  void add_piece(const std::string& text, std::string& out) {
+  void add_piece(const std::string& text, size_t placed, std::string& out) {
     if (text.empty()) return;
     constexpr const char* kTypes[] = {"response.reasoning_text.delta", "response.output_text.delta",
                                       "response.function_call_arguments.delta"};
@@ -212,16 +231,18 @@ class ResponsesForm : public AnswerForm {
     item.text += text;
     json::object delta = place();
     delta["delta"] = text;
-    if (item.kind == ItemKind::kMessage) delta["logprobs"] = json::array();
+    if (item.kind == ItemKind::kMessage) {
+      delta["logprobs"] = content_logprobs(answer_, placed, item.last_logprob);
+    }
     add_event(kTypes[static_cast<int>(item.kind)], std::move(delta), out);
   }
 
   const AnswerHead head_;
   const json::object echo_;
   std::vector<Item> items_;
+  GatheredChoice answer_;
   bool is_open_ = false;  // the last item may grow
   int sequence_ = 0;
-  std::string finish_reason_;
 };
 
 }  // namespace

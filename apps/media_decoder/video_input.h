@@ -1,0 +1,64 @@
+#pragma once
+
+extern "C" {
+#include <libavcodec/avcodec.h>
+#include <libavformat/avformat.h>
+}
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <variant>
+
+#include "answer.h"
+
+namespace ernie::media {
+
+template <typename T>
+using Outcome = std::variant<T, Fault>;
+
+struct ByPacket {
+  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
+};
+struct ByFrame {
+  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
+};
+using Packet = std::unique_ptr<AVPacket, ByPacket>;
+using Frame = std::unique_ptr<AVFrame, ByFrame>;
+
+// A video file in memory, opened by FFmpeg at its first frame. Only containers and codecs of a
+// short list are tried, and nothing but the given bytes is read.
+class VideoInput {
+ public:
+  static Outcome<std::unique_ptr<VideoInput>> open(std::span<const uint8_t> file,
+                                                   const JobRequest& limits);
+  ~VideoInput();
+  VideoInput(const VideoInput&) = delete;
+  VideoInput& operator=(const VideoInput&) = delete;
+
+  // The video stream's next packet; null at the end, broken or not.
+  Packet read();
+
+  // From the keyframe at or before `pts` on, or from the first frame. False where the container
+  // cannot.
+  bool seek(int64_t pts);
+
+  const AVStream& stream() const { return *stream_; }
+  const char* container() const { return format_->iformat->name; }
+  const AVCodec& codec() const { return *codec_; }
+
+ private:
+  VideoInput() = default;
+  static int read_bytes(void* self, uint8_t* out, int bytes);
+  static int64_t seek_bytes(void* self, int64_t offset, int whence);
+
+  std::span<const uint8_t> file_;
+  size_t at_ = 0;
+  AVIOContext* io_ = nullptr;
+  AVFormatContext* format_ = nullptr;
+  AVStream* stream_ = nullptr;
+  const AVCodec* codec_ = nullptr;
+};
+
+}  // namespace ernie::media

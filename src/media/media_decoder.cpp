@@ -1,0 +1,131 @@
+#include "media/media_decoder.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <filesystem>
+
+namespace ernie::media {
+namespace {
+
+struct Pair {
+  FileDescriptor ours;
+  FileDescriptor theirs;
+};
+
+Result<Pair> socket_pair(int type) {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return internal_error(std::string("socketpair: ") + std::strerror(errno));
+  }
+  return Pair{FileDescriptor(ends[0]), FileDescriptor(ends[1])};
+}
+
+// Starts the program with `socket` as descriptor 3 and nothing else of ours.
+int spawn(const std::string& program, int socket, pid_t* pid) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  for (const int fd : {0, 1, 2}) {
+    posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
+  }
+  posix_spawn_file_actions_adddup2(&actions, socket, 3);
+  posix_spawn_file_actions_addclosefrom_np(&actions, 4);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  // A session of its own: a Ctrl-C reaches the server alone.
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
+  std::string name = program;
+  std::array<char*, 2> arguments{name.data(), nullptr};
+  std::array<char*, 1> environment{nullptr};
+  const int error = posix_spawn(pid, program.c_str(), &actions, &attributes, arguments.data(),
+                                environment.data());
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return error;
+}
+
+bool send_job(int decoder, const JobRequest& job, std::span<const uint32_t> frames, int file,
+              int answer) {
+  JobRequest request = job;
+  std::array<iovec, 2> parts{
+      {{&request, sizeof(request)},
+       {const_cast<uint32_t*>(frames.data()), frames.size() * sizeof(uint32_t)}}};
+  const std::array<int, 2> descriptors{file, answer};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(descriptors))> control{};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(descriptors));
+  std::memcpy(CMSG_DATA(header), descriptors.data(), sizeof(descriptors));
+  ssize_t sent = 0;
+  do {
+    sent = sendmsg(decoder, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent >= 0;
+}
+
+}  // namespace
+
+std::string MediaDecoder::default_program() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string() : (self.parent_path() / "ernie-media-decoder").string();
+}
+
+bool MediaDecoder::is_there() const { return access(program_.c_str(), X_OK) == 0; }
+
+MediaDecoder::~MediaDecoder() { stop(); }
+
+void MediaDecoder::stop() {
+  decoder_.reset(-1);
+  if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  pid_ = 0;
+}
+
+Status MediaDecoder::launch() {
+  if (!is_there()) {
+    return invalid_argument(
+        "this server decodes no video files: the program ernie-media-decoder is not beside it (a "
+        "build without FFmpeg); send the frames as pictures",
+        {}, "unsupported_media_type");
+  }
+  auto pair = socket_pair(SOCK_SEQPACKET);
+  if (!pair) return pair.error();
+  if (const int error = spawn(program_, pair->theirs.get(), &pid_); error != 0) {
+    return internal_error(program_ + " cannot be started: " + std::strerror(error));
+  }
+  decoder_ = std::move(pair->ours);
+  return {};
+}
+
+Result<FileDescriptor> MediaDecoder::start(const JobRequest& job, std::span<const uint32_t> frames,
+                                           const FileDescriptor& file) {
+  auto answer = socket_pair(SOCK_STREAM);
+  if (!answer) return answer.error();
+  const std::lock_guard lock(mutex_);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (!decoder_) {
+      if (auto s = launch(); !s) return s.error();
+    }
+    if (send_job(decoder_.get(), job, frames, file.get(), answer->theirs.get())) {
+      return std::move(answer->ours);
+    }
+    stop();
+  }
+  return internal_error("ernie-media-decoder ends before it takes a job");
+}
+
+}  // namespace ernie::media

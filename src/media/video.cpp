@@ -1,0 +1,194 @@
+#include "media/video.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "media/codec.h"
+#include "media/exif.h"
+
+namespace ernie::media {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr size_t kMaxFaultBytes = 4096;
+constexpr int kLookMs = 50;  // between looks at whether the request was cancelled
+
+Error bad_video(std::string message, std::string code = "invalid_video") {
+  return invalid_argument("the video cannot be used: " + std::move(message), {}, std::move(code));
+}
+
+Error cut_short() {
+  return bad_video(
+      "its decoder ended over it; the file is broken or needs too much memory or time");
+}
+
+// A file in memory that nobody can change any more.
+Result<FileDescriptor> sealed_copy(std::span<const uint8_t> bytes) {
+  FileDescriptor file(memfd_create("video", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return internal_error(std::string("memfd_create: ") + std::strerror(errno));
+  while (!bytes.empty()) {
+    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return internal_error(std::string("memfd: ") + std::strerror(errno));
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) !=
+      0) {
+    return internal_error(std::string("memfd: ") + std::strerror(errno));
+  }
+  return file;
+}
+
+std::string text_of(std::span<const char> field) {
+  return {field.data(), strnlen(field.data(), field.size())};
+}
+
+}  // namespace
+
+bool is_video_file(std::span<const uint8_t> file) {
+  const auto starts = [&](std::string_view magic, size_t at = 0) {
+    return file.size() >= at + magic.size() &&
+           std::memcmp(file.data() + at, magic.data(), magic.size()) == 0;
+  };
+  return !starts("\xFF\xD8\xFF") && !starts("\x89PNG\r\n\x1A\n");
+}
+
+VideoFile::VideoFile(MediaDecoder& decoder, const VideoLimits& limits)
+    : decoder_(&decoder), limits_(limits), time_left_(milliseconds(limits.timeout_ms)) {}
+
+Result<VideoFile> VideoFile::open(FetchedMedia file, MediaDecoder& decoder,
+                                  const VideoLimits& limits, const std::atomic<bool>& cancelled) {
+  if (file.bytes.empty()) return bad_video("the file is empty");
+  VideoFile video(decoder, limits);
+  auto copy = sealed_copy(file.bytes);
+  if (!copy) return copy.error();
+  video.file_ = std::move(*copy);
+  video.file_bytes_ = file.bytes.size();
+  std::vector<uint8_t>().swap(file.bytes);
+  video.share_ = std::move(file.share);
+
+  if (auto s = video.send(JobKind::kProbe, kVideoOpenBytes, {}); !s) return s.error();
+  VideoFacts facts;
+  auto header = video.read_header(PartKind::kInfo, sizeof(facts), cancelled);
+  if (!header) return header.error();
+  if (auto s = video.read(&facts, sizeof(facts), cancelled); !s) return s.error();
+  if (auto s = video.set_info(facts); !s) return s.error();
+  video.answer_.reset(-1);
+  return video;
+}
+
+Status VideoFile::set_info(const VideoFacts& facts) {
+  const bool sane = facts.width >= 1 && facts.height >= 1 && facts.frames >= 1 &&
+                    std::isfinite(facts.fps) && facts.fps > 0 && facts.orientation >= 1 &&
+                    facts.orientation <= 8 &&
+                    std::max(facts.width, facts.height) <= limits_.frame.max_side &&
+                    int64_t{facts.width} * facts.height <= limits_.frame.max_pixels;
+  if (!sane) return bad_video("what it says of its frames makes no sense");
+  stored_width_ = facts.width;
+  stored_height_ = facts.height;
+  orientation_ = facts.orientation;
+  info_.width = orientation_ >= 5 ? facts.height : facts.width;
+  info_.height = orientation_ >= 5 ? facts.width : facts.height;
+  info_.frames = facts.frames;
+  info_.fps = facts.fps;
+  const size_t pixels = static_cast<size_t>(facts.width) * static_cast<size_t>(facts.height);
+  info_.decoding_bytes = facts.decode_bytes +
+                         static_cast<size_t>(limits_.threads) * facts.thread_bytes +
+                         (orientation_ > 1 ? 6 : 3) * pixels;
+  info_.container = text_of(facts.container);
+  info_.codec = text_of(facts.codec);
+  return {};
+}
+
+Status VideoFile::start(std::span<const uint32_t> numbers) {
+  if (numbers.empty() || numbers.size() > kMaxJobFrames) {
+    return bad_video("from 1 to " + std::to_string(kMaxJobFrames) + " frames can be taken of it");
+  }
+  return send(JobKind::kFrames, info_.decoding_bytes, numbers);
+}
+
+Status VideoFile::send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers) {
+  const JobRequest job{
+      .kind = kind,
+      .frames = static_cast<uint32_t>(numbers.size()),
+      .threads = static_cast<uint32_t>(limits_.threads),
+      .cpu_seconds = static_cast<uint32_t>(limits_.threads * (limits_.timeout_ms / 1000 + 1)),
+      .file_bytes = file_bytes_,
+      .memory_bytes = memory_bytes,
+      .max_pixels = limits_.frame.max_pixels,
+      .max_side = limits_.frame.max_side};
+  auto answer = decoder_->start(job, numbers, file_);
+  if (!answer) return answer.error();
+  answer_ = std::move(*answer);
+  return {};
+}
+
+Result<Image> VideoFile::next(const std::atomic<bool>& cancelled) {
+  Image image{.width = stored_width_, .height = stored_height_};
+  const size_t bytes = 3 * static_cast<size_t>(stored_width_) * static_cast<size_t>(stored_height_);
+  if (auto header = read_header(PartKind::kFrame, bytes, cancelled); !header) {
+    return header.error();
+  }
+  image.rgb.resize(bytes);
+  if (auto s = read(image.rgb.data(), bytes, cancelled); !s) return s.error();
+  return apply_orientation(std::move(image), orientation_);
+}
+
+Result<PartHeader> VideoFile::read_header(PartKind expected, size_t bytes,
+                                          const std::atomic<bool>& cancelled) {
+  PartHeader header;
+  if (auto s = read(&header, sizeof(header), cancelled); !s) return s.error();
+  if (header.kind == PartKind::kError && header.bytes <= kMaxFaultBytes) {
+    return read_fault(header.bytes, cancelled);
+  }
+  if (header.kind != expected || header.bytes != bytes) return cut_short();
+  return header;
+}
+
+Error VideoFile::read_fault(size_t bytes, const std::atomic<bool>& cancelled) {
+  std::string text(bytes, '\0');
+  if (auto s = read(text.data(), bytes, cancelled); !s) return s.error();
+  const size_t end = text.find('\0');
+  if (end == std::string::npos) return cut_short();
+  return bad_video(text.substr(end + 1), text.substr(0, end));
+}
+
+Status VideoFile::read(void* data, size_t bytes, const std::atomic<bool>& cancelled) {
+  auto* out = static_cast<uint8_t*>(data);
+  while (bytes > 0) {
+    if (cancelled)
+      return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
+    if (time_left_ <= milliseconds(0)) {
+      answer_.reset(-1);
+      return bad_video("decoding it takes longer than the " +
+                           std::to_string(limits_.timeout_ms / 1000) +
+                           " seconds that are allowed; send a shorter or smaller one",
+                       "video_decode_timeout");
+    }
+    const auto began = steady_clock::now();
+    pollfd ready{answer_.get(), POLLIN, 0};
+    const int found = poll(&ready, 1, kLookMs);
+    if (found > 0) {
+      const ssize_t got = ::read(answer_.get(), out, bytes);
+      if (got == 0 || (got < 0 && errno != EINTR)) return cut_short();
+      if (got > 0) {
+        out += got;
+        bytes -= static_cast<size_t>(got);
+      }
+    }
+    time_left_ -= steady_clock::now() - began;
+  }
+  return {};
+}
+
+}  // namespace ernie::media

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/limiter.h"
+#include "base/result.h"
+#include "media/fetch.h"
+#include "media/file_descriptor.h"
+#include "media/image.h"
+#include "media/media_decoder.h"
+
+namespace ernie::media {
+
+struct VideoLimits {
+  DecodeLimits frame;       // pixels and sides of a frame
+  int timeout_ms = 60'000;  // for the whole file, waiting for the decoder only
+  int threads = 2;          // of a decoder
+};
+
+struct VideoInfo {
+  int width = 0;              // pixels, upright
+  int height = 0;             // pixels, upright
+  uint32_t frames = 0;        // >= 1
+  double fps = 0;             // > 0, frames / seconds from the first one to the end of the last
+  size_t decoding_bytes = 0;  // most memory that the decoder and one frame take at once
+  std::string container;      // FFmpeg's names
+  std::string codec;
+};
+
+// Memory that opening a file may take.
+constexpr size_t kVideoOpenBytes = size_t{96} << 20;
+
+// A file that is no picture of a kind that decode_image knows, or an animated one of these.
+bool is_video_file(std::span<const uint8_t> file);
+
+// A video file. Frames are numbered in the order in which they are shown. All parsing and decoding
+// is done by MediaDecoder. Not thread-safe.
+//
+// Errors, ErrorKind::kInvalidArgument unless noted, by `code`:
+//   "unsupported_media_type"  no container or codec that is known, or no decoder in this build
+//   "invalid_video"           broken, or no frames in it
+//   "video_too_large"         frames over a limit, or more memory than the limit
+//   "video_decode_timeout"    not decoded within timeout_ms
+//   "cancelled"               kUnavailable: `cancelled` became true; found within about 50 ms
+class VideoFile {
+ public:
+  // Reads what the file says of itself; takes up to kVideoOpenBytes, which the caller accounts for.
+  static Result<VideoFile> open(FetchedMedia file, MediaDecoder& decoder, const VideoLimits& limits,
+                                const std::atomic<bool>& cancelled);
+
+  const VideoInfo& info() const { return info_; }
+
+  // Begins to decode the frames with these numbers (rising), which next() then returns in turn,
+  // upright. Frames that are broken are replaced by their neighbours.
+  Status start(std::span<const uint32_t> numbers);
+  Result<Image> next(const std::atomic<bool>& cancelled);
+
+ private:
+  VideoFile(MediaDecoder& decoder, const VideoLimits& limits);
+
+  Status send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers);
+  Result<PartHeader> read_header(PartKind expected, size_t bytes,
+                                 const std::atomic<bool>& cancelled);
+  Status read(void* data, size_t bytes, const std::atomic<bool>& cancelled);
+  Error read_fault(size_t bytes, const std::atomic<bool>& cancelled);
+  Status set_info(const VideoFacts& facts);
+
+  MediaDecoder* decoder_;
+  VideoLimits limits_;
+  std::chrono::steady_clock::duration time_left_;
+  FileDescriptor file_;
+  size_t file_bytes_ = 0;
+  Limiter::Share share_;  // of the file's bytes
+  FileDescriptor answer_;
+  VideoInfo info_;
+  int stored_width_ = 0;
+  int stored_height_ = 0;
+  int orientation_ = 1;
+};
+
+}  // namespace ernie::media

@@ -1,0 +1,229 @@
+#include "media/video.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "media/media_decoder.h"
+#include "media/test_files.h"
+
+namespace ernie::media {
+namespace {
+
+const std::string kClips = "tests/golden/video/";
+const std::atomic<bool> kGoOn{false};
+
+std::vector<uint8_t> read_clip(const std::string& name) {
+  std::ifstream in(kClips + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+class Video : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!decoder_.is_there()) GTEST_SKIP() << "a build without FFmpeg";
+  }
+
+  Result<VideoFile> open(std::vector<uint8_t> bytes, const VideoLimits& limits = {}) {
+    return VideoFile::open({.bytes = std::move(bytes)}, decoder_, limits, kGoOn);
+  }
+
+  std::string open_error(std::vector<uint8_t> bytes, const VideoLimits& limits = {}) {
+    const auto video = open(std::move(bytes), limits);
+    return video ? "none" : video.error().code;
+  }
+
+  MediaDecoder decoder_{ERNIE_MEDIA_DECODER};
+};
+
+struct Expected {
+  uint32_t frames = 0;
+  double fps = 0;
+  int width = 0;
+  int height = 0;
+  std::map<uint32_t, std::string> hashes;  // by number
+};
+
+std::map<std::string, Expected> read_expected() {
+  std::map<std::string, Expected> out;
+  std::ifstream file(kClips + "expected.txt");
+  std::string line;
+  while (std::getline(file, line)) {
+    std::istringstream words(line);
+    std::string kind, name;
+    words >> kind >> name;
+    Expected& clip = out[name];
+    if (kind == "video") {
+      words >> clip.frames >> clip.fps >> clip.width >> clip.height;
+    } else {
+      uint32_t number = 0;
+      words >> number >> clip.hashes[number];
+    }
+  }
+  return out;
+}
+
+// Tests of a few frames and of all: the first seeks where it is worth it, the second never does.
+void expect_frames(VideoFile& video, const std::vector<uint32_t>& numbers, const Expected& expected,
+                   const std::string& name) {
+  ASSERT_TRUE(video.start(numbers));
+  for (const uint32_t number : numbers) {
+    const auto frame = video.next(kGoOn);
+    ASSERT_TRUE(frame) << name << " " << number << ": " << frame.error().message;
+    EXPECT_EQ(frame->width, expected.width) << name;
+    EXPECT_EQ(frame->height, expected.height) << name;
+    const auto hash = expected.hashes.find(number);
+    if (hash == expected.hashes.end()) continue;
+    EXPECT_EQ(hash_of(*frame), hash->second) << name << ", frame " << number;
+  }
+}
+
+TEST_F(Video, FramesAreThoseOfTheVendorsReader) {
+  const auto clips = read_expected();
+  EXPECT_GE(clips.size(), 30u);
+  for (const auto& [name, expected] : clips) {
+    auto video = open(read_clip(name));
+    ASSERT_TRUE(video) << name << ": " << video.error().message;
+    EXPECT_EQ(video->info().frames, expected.frames) << name;
+    EXPECT_DOUBLE_EQ(video->info().fps, expected.fps) << name;
+    std::vector<uint32_t> some;
+    for (const auto& [number, hash] : expected.hashes) some.push_back(number);
+    expect_frames(*video, some, expected, name);
+    std::vector<uint32_t> all;
+    for (uint32_t i = 0; i < expected.frames; ++i) all.push_back(i);
+    expect_frames(*video, all, expected, name);
+  }
+}
+
+TEST_F(Video, WhatIsNoVideoIsRefused) {
+  EXPECT_EQ(open_error({}), "invalid_video");
+  EXPECT_EQ(open_error({'h', 'e', 'l', 'l', 'o'}), "unsupported_media_type");
+  EXPECT_EQ(open_error(std::vector<uint8_t>(100'000, 0)), "unsupported_media_type");
+  // A playlist that would have other files read.
+  const std::string list = "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n";
+  EXPECT_EQ(open_error({list.begin(), list.end()}), "unsupported_media_type");
+  const std::string concat = "ffconcat version 1.0\nfile /etc/passwd\n";
+  EXPECT_EQ(open_error({concat.begin(), concat.end()}), "unsupported_media_type");
+}
+
+TEST_F(Video, LimitsHold) {
+  VideoLimits small;
+  small.frame.max_pixels = 128 * 72 - 1;
+  EXPECT_EQ(open_error(read_clip("h264.mp4"), small), "video_too_large");
+  EXPECT_EQ(open_error(read_clip("vp9.webm"), small), "none");
+  VideoLimits no_time;
+  no_time.timeout_ms = 0;
+  EXPECT_EQ(open_error(read_clip("h264.mp4"), no_time), "video_decode_timeout");
+}
+
+TEST_F(Video, ACancelledRequestWaitsForNothing) {
+  std::atomic<bool> cancelled{false};
+  auto video = VideoFile::open({.bytes = read_clip("h264.mp4")}, decoder_, {}, cancelled);
+  ASSERT_TRUE(video);
+  ASSERT_TRUE(video->start(std::vector<uint32_t>{0, 1}));
+  cancelled = true;
+  const auto frame = video->next(cancelled);
+  ASSERT_FALSE(frame);
+  EXPECT_EQ(frame.error().code, "cancelled");
+}
+
+// A clip with some of its bytes changed, cut, moved or set to large numbers.
+std::vector<uint8_t> broken(std::vector<uint8_t> bytes, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto below = [&](size_t end) { return static_cast<size_t>(random() % end); };
+  if (below(4) == 0) bytes.resize(1 + below(bytes.size()));
+  for (size_t change = below(24); change > 0; --change) {
+    // Headers stand at either end.
+    const size_t near = below(2) == 0 ? bytes.size() : std::min<size_t>(bytes.size(), 2048);
+    const size_t at = below(2) == 0 ? below(near) : bytes.size() - 1 - below(near);
+    const size_t rest = std::min<size_t>(bytes.size() - at, 1 + below(16));
+    const size_t from = below(bytes.size() - rest + 1);
+    switch (below(4)) {
+      case 0:
+        bytes[at] ^= static_cast<uint8_t>(1u << below(8));
+        break;
+      case 1:
+        std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(at), rest, 0xFF);
+        break;
+      case 2:
+        std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(at), rest, 0x00);
+        break;
+      default:
+        std::copy_n(std::vector<uint8_t>(bytes).begin() + static_cast<ptrdiff_t>(from), rest,
+                    bytes.begin() + static_cast<ptrdiff_t>(at));
+    }
+  }
+  return bytes;
+}
+
+// Broken files end in frames or in an error, and never in a decoder that hangs. ERNIE_BROKEN_FILES
+// says how many are tried.
+TEST_F(Video, BrokenFilesHarmNothing) {
+  const std::set<std::string> codes{"invalid_video", "unsupported_media_type", "video_too_large"};
+  const char* wanted = std::getenv("ERNIE_BROKEN_FILES");
+  const uint64_t count = wanted ? std::strtoull(wanted, nullptr, 10) : 240;
+  std::vector<std::vector<uint8_t>> clips;
+  for (const auto& [name, expected] : read_expected()) clips.push_back(read_clip(name));
+  std::atomic<uint64_t> next{0};
+  std::atomic<uint64_t> opened{0};
+  const auto work = [&] {
+    for (uint64_t i = next++; i < count; i = next++) {
+      auto video = open(broken(clips[i % clips.size()], i));
+      EXPECT_TRUE(video || codes.contains(video.error().code))
+          << i << ": " << video.error().message;
+      if (!video) continue;
+      ++opened;
+      const std::vector<uint32_t> ends{0, std::max(1u, video->info().frames - 1)};
+      ASSERT_TRUE(video->start(ends));
+      for (size_t k = 0; k < 2; ++k) {
+        const auto frame = video->next(kGoOn);
+        EXPECT_TRUE(frame || codes.contains(frame.error().code))
+            << i << ": " << frame.error().message;
+        if (!frame) break;
+      }
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  std::printf("%llu of %llu broken files were opened\n",
+              static_cast<unsigned long long>(opened.load()),
+              static_cast<unsigned long long>(count));
+  EXPECT_TRUE(open(read_clip("h264.mp4"))) << "the decoder goes on";
+}
+
+TEST_F(Video, ManyAtOnce) {
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      auto video = open(read_clip("h264.mp4"));
+      if (!video || !video->start(std::vector<uint32_t>{0, 74})) return;
+      if (video->next(kGoOn) && video->next(kGoOn)) ++right;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 8);
+}
+
+TEST(VideoWithoutDecoder, SaysWhatToDo) {
+  MediaDecoder none("/nonexistent/ernie-media-decoder");
+  EXPECT_FALSE(none.is_there());
+  const auto video = VideoFile::open({.bytes = read_clip("h264.mp4")}, none, {}, kGoOn);
+  ASSERT_FALSE(video);
+  EXPECT_EQ(video.error().code, "unsupported_media_type");
+  EXPECT_NE(video.error().message.find("send the frames as pictures"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ernie::media
