@@ -84,6 +84,16 @@ TEST(GrammarRobustness, DeepAndLongTexts) {
   }
 }
 
+// Reading and rewriting have a deadline too, not only masks: what is given up ends before the error
+// that lies behind them.
+TEST(GrammarRobustness, ReadingAGrammarCanBeGivenUp) {
+  const std::atomic<bool> cancelled = true;
+  const GrammarSpec spec{GrammarKind::kEbnf, "root ::= \"a\" missing"};
+  GrammarCompiler compiler(byte_vocabulary(), kMemory);
+  EXPECT_EQ(compiler.compile(spec, cancelled).error().code, "cancelled");
+  EXPECT_EQ(compiler.compile(spec, kNotCancelled).error().kind, ErrorKind::kInvalidArgument);
+}
+
 // A grammar of one line, every step of which takes longer than the one before.
 TEST(GrammarRobustness, WhatIsTooAmbiguousToBeFollowedIsRefused) {
   Vocabulary words{{""}, {0}};
