@@ -165,14 +165,15 @@ Result<std::vector<uint8_t>> fetch_http(std::string url, const FetchPolicy& poli
   if (started != CURLE_OK) return internal_error("libcurl does not start");
   const Clock::time_point deadline = Clock::now() + std::chrono::milliseconds(policy.timeout_ms);
   for (int hop = 0; hop <= policy.max_redirects; ++hop) {
-    if (const Status allowed = check_http_url(url, policy); !allowed) return allowed.error();
+    const auto checked = checked_http_url(url, policy);
+    if (!checked) return checked.error();
     const int64_t left_ms =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left_ms <= 0) return timed_out(policy);  // 0 would mean no limit to libcurl
     const std::unique_ptr<CURL, EasyDeleter> easy(curl_easy_init());
     if (!easy) return internal_error("libcurl gives no handle");
     Transfer transfer{&policy, &grow, easy.get()};
-    configure(transfer, url, left_ms);
+    configure(transfer, *checked, left_ms);
     const CURLcode code = perform(easy.get(), cancelled);
     if (const Status done = check_outcome(transfer, code); !done) return done.error();
     long status = 0;
