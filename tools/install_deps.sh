@@ -12,6 +12,7 @@ packages=(
   "libjpeg62-turbo-dev=1:2.1.*" "libpng-dev=1.6.*" "libwebp-dev=1.2.*" "libgif-dev=5.2.*"
   "libfreetype-dev=2.12.*" "fonts-roboto-unhinted"
   "libavformat-dev=7:5.1.*" "libavcodec-dev=7:5.1.*" "libswscale-dev=7:5.1.*" "libseccomp-dev=2.5.*"
+  "libtiff-dev=4.5.*" "libheif-dev=1.15.*" "libavif-dev=0.11.*"
   "libcurl4-openssl-dev=7.88.*" "libidn2-dev=2.3.*" "libssl-dev=3.0.*" "libxxhash-dev=0.8.*"
   "prometheus-cpp-dev=1.0.*"
   "libgtest-dev=1.12.*" "libgmock-dev=1.12.*" "librapidcheck-dev" "libbenchmark-dev=1.7.*"

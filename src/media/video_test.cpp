@@ -84,8 +84,7 @@ void expect_frames(VideoFile& video, const std::vector<uint32_t>& numbers, const
     EXPECT_EQ(frame->height, expected.height) << name;
     const auto hash = expected.hashes.find(number);
     if (hash == expected.hashes.end()) continue;
-    EXPECT_EQ(hash_of(*frame), hash->second)
-        << name << ", frame " << number;
+    EXPECT_EQ(hash_of(*frame), hash->second) << name << ", frame " << number;
   }
 }
 
@@ -182,7 +181,7 @@ TEST(VideoWithoutDecoder, SaysWhatToDo) {
   const auto video = VideoFile::open({.bytes = read_clip("h264.mp4")}, none, {}, kGoOn);
   ASSERT_FALSE(video);
   EXPECT_EQ(video.error().code, "unsupported_media_type");
-  EXPECT_NE(video.error().message.find("send the frames as pictures"), std::string::npos);
+  EXPECT_NE(video.error().message.find("as JPEG or PNG"), std::string::npos);
 }
 
 }  // namespace
