@@ -51,9 +51,12 @@ bool is_private_address(const std::string& host) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
-  (void)ernie::media::check_http_url(text, {.allow_private_media = true}).ok();
-  if (!ernie::media::check_http_url(text, {})) return 0;
-  const CurlUrl url(text);
+  (void)ernie::media::checked_http_url(text, {.allow_private_media = true}).ok();
+  const auto checked = ernie::media::checked_http_url(text, {});
+  if (!checked) return 0;
+  const auto again = ernie::media::checked_http_url(*checked, {});
+  CHECK(again && *again == *checked, *checked);
+  const CurlUrl url(*checked);
   if (!url.valid()) return 0;  // it will not be fetched
   const std::string scheme = url.part(CURLUPART_SCHEME);
   const std::string port = url.part(CURLUPART_PORT);

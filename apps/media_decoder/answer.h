@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <string_view>
+#include <variant>
 
 #include "media/decode_job.h"
 
@@ -14,6 +14,9 @@ struct Fault {
   const char* code = "invalid_video";
   std::string message;
 };
+
+template <typename T>
+using Outcome = std::variant<T, Fault>;
 
 // Writes the parts of an answer. A server that has gone ends the process.
 class Answer {

@@ -12,12 +12,19 @@
 #include "animated_webp.h"
 #include "answer.h"
 #include "fence.h"
+#include "media/image_format.h"
+#include "still.h"
 #include "video_frames.h"
 #include "video_index.h"
 #include "video_input.h"
 
 namespace ernie::media {
 namespace {
+
+std::optional<ImageFormat> still_format(std::span<const uint8_t> file) {
+  const auto format = sniff_image(file);
+  return format && needs_media_decoder(*format) ? format : std::nullopt;
+}
 
 std::optional<Fault> probe_video(std::span<const uint8_t> file, const JobRequest& request,
                                  Answer& answer) {
@@ -32,6 +39,10 @@ std::optional<Fault> probe_video(std::span<const uint8_t> file, const JobRequest
 
 std::optional<Fault> work(const Job& job, std::span<const uint8_t> file, Answer& answer) {
   const bool probes = job.request.kind == JobKind::kProbe;
+  if (const auto still = still_format(file)) {
+    return probes ? probe_still(*still, file, job.request, answer)
+                  : send_still(*still, file, job.request, answer);
+  }
   if (is_webp(file)) {
     return probes ? probe_webp(file, job.request, answer)
                   : send_webp_frames(file, job.frames, answer);
@@ -51,16 +62,18 @@ int run_job(const Job& job, int file, int answer_socket) {
   if (!raise_fence(answer_socket, job.request.memory_bytes, job.request.cpu_seconds)) {
     answer.fault({"decoder_not_fenced",
                   "this machine does not let the decoder of media give up its rights (seccomp); "
-                  "video files are refused here"});
+                  "such files are refused here"});
     return 1;
   }
+  const std::span<const uint8_t> media(static_cast<const uint8_t*>(mapped), bytes);
   try {
-    if (auto fault = work(job, {static_cast<const uint8_t*>(mapped), bytes}, answer)) {
+    if (auto fault = work(job, media, answer)) {
       answer.fault(*fault);
       return 0;
     }
   } catch (const std::bad_alloc&) {
-    answer.fault({"video_too_large", "decoding the video takes more memory than is allowed"});
+    answer.fault({still_format(media) ? "image_too_large" : "video_too_large",
+                  "decoding it takes more memory than is allowed"});
     return 0;
   }
   answer.end();

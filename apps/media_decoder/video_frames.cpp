@@ -12,15 +12,11 @@ extern "C" {
 #include <utility>
 #include <vector>
 
+#include "ffmpeg_types.h"
 #include "media/over_white.h"
 
 namespace ernie::media {
 namespace {
-
-struct ByCodec {
-  void operator()(AVCodecContext* codec) const { avcodec_free_context(&codec); }
-};
-using Codec = std::unique_ptr<AVCodecContext, ByCodec>;
 
 Codec open_codec(const VideoInput& input, const JobRequest& request) {
   Codec codec(avcodec_alloc_context3(&input.codec()));

@@ -9,23 +9,11 @@ extern "C" {
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <variant>
 
 #include "answer.h"
+#include "ffmpeg_types.h"
 
 namespace ernie::media {
-
-template <typename T>
-using Outcome = std::variant<T, Fault>;
-
-struct ByPacket {
-  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
-};
-struct ByFrame {
-  void operator()(AVFrame* frame) const { av_frame_free(&frame); }
-};
-using Packet = std::unique_ptr<AVPacket, ByPacket>;
-using Frame = std::unique_ptr<AVFrame, ByFrame>;
 
 // A video file in memory, opened by FFmpeg at its first frame. Only containers and codecs of a
 // short list are tried, and nothing but the given bytes is read.

@@ -7,7 +7,7 @@
 #include "media/image.h"
 #include "media/over_white.h"
 
-// What image.cpp and the four decoders share; not for use outside this folder.
+// What image.cpp, picture_file.cpp and the four decoders share; not for use outside this folder.
 namespace ernie::media {
 
 using Bytes = std::span<const uint8_t>;
@@ -36,5 +36,6 @@ size_t webp_table_bytes(Bytes bytes);
 
 Error invalid_image(ImageFormat format, std::string_view detail);
 Error image_too_large(std::string_view detail);
+Error file_too_large(size_t bytes, const DecodeLimits& limits);
 
 }  // namespace ernie::media

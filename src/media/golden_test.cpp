@@ -50,6 +50,30 @@ TEST(Golden, DecodedPixelsAndSizesEqualPillow) {
   EXPECT_GE(pictures, 60);
 }
 
+std::vector<uint8_t> bytes_of_hex(const std::string& hex) {
+  std::vector<uint8_t> bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  }
+  return bytes;
+}
+
+// What Pillow takes and what it calls truncated (tools/golden/jpeg_ends_golden.py).
+TEST(Golden, JpegsWithABrokenEndAreReadAsByPillow) {
+  std::ifstream in(golden_path("jpeg_ends.txt"));
+  std::string name, tail, verdict;
+  int cases = 0;
+  for (size_t kept = 0; in >> name >> kept >> tail >> verdict; ++cases) {
+    std::vector<uint8_t> file = read_golden(name);
+    file.resize(kept);
+    const std::vector<uint8_t> behind = bytes_of_hex(tail);
+    file.insert(file.end(), behind.begin(), behind.end());
+    const Result<Image> image = decode_image(file);
+    EXPECT_EQ(image ? hash_of(*image) : "invalid", verdict) << name << " " << kept << " " << tail;
+  }
+  EXPECT_GE(cases, 300);
+}
+
 TEST(Golden, ResizedPixelsEqualPillow) {
   int resizes = 0;
   std::map<std::string, Image> decoded;

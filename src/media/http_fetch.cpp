@@ -53,7 +53,9 @@ HttpFetch::HttpFetch(std::string url, const FetchPolicy& policy, const RequestMe
       url_(std::move(url)) {}
 
 Status HttpFetch::begin() {
-  if (Status allowed = check_http_url(url_, policy_); !allowed) return allowed;
+  auto checked = checked_http_url(url_, policy_);
+  if (!checked) return checked.error();
+  url_ = std::move(*checked);
   const int64_t left_ms =
       std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now()).count();
   if (left_ms <= 0) return timed_out(policy_);  // 0 would mean no limit to libcurl

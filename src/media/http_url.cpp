@@ -2,11 +2,13 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+#include <idn2.h>
 #include <netinet/in.h>
 
 #include <algorithm>
 #include <charconv>
 #include <string>
+#include <utility>
 
 #include "media/address.h"
 
@@ -23,7 +25,52 @@ bool is_host_char(char c) {
 }
 
 bool is_forbidden(char c) {
-  return static_cast<unsigned char>(c) <= ' ' || c == '\x7F' || c == '\\';
+  return static_cast<unsigned char>(c) < ' ' || c == '\x7F' || c == '\\';
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0; });
+}
+
+// Appends `text` with all bytes percent-encoded that are not ASCII or among `others`.
+void append_encoded(std::string_view text, std::string_view others, std::string& out) {
+  for (const char c : text) {
+    if (c >= 0 && others.find(c) == std::string_view::npos) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+}
+
+std::string encoded_path_and_query(std::string_view text) {
+  text = text.substr(0, text.find('#'));
+  const size_t query = std::min(text.find('?'), text.size());
+  std::string out;
+  append_encoded(text.substr(0, query), " \"<>`{}^", out);
+  append_encoded(text.substr(query), " \"<>'", out);
+  return out;
+}
+
+// The host in ASCII. A name that has become plain ASCII stood for other letters, and is refused.
+Result<std::string> ascii_host(std::string_view host) {
+  if (is_ascii(host)) return std::string(host);
+  uint8_t* found = nullptr;
+  const std::string name(host);
+  const int code = idn2_lookup_u8(reinterpret_cast<const uint8_t*>(name.c_str()), &found,
+                                  IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+  if (code != IDN2_OK) {
+    return media_url_blocked(
+        fmt::format("its host is no international name ({}); write it in punycode (xn--)",
+                    idn2_strerror(code)));
+  }
+  std::string ascii(reinterpret_cast<const char*>(found));
+  idn2_free(found);
+  if (!ascii.starts_with("xn--") && ascii.find(".xn--") == std::string::npos) {
+    return media_url_blocked(
+        "its host has characters that stand for ASCII ones; write these instead");
+  }
+  return ascii;
 }
 
 // The length of "http://" or "https://" at the start of the URL, in any case; 0 for another scheme.
@@ -68,8 +115,7 @@ Status check_name(std::string_view host, bool allow_private) {
   if (host.empty()) return media_url_blocked("it has no host");
   if (!std::all_of(host.begin(), host.end(), is_host_char)) {
     return media_url_blocked(
-        "its host has a character other than letters, digits, '.', '-' and '_'; write "
-        "international names in punycode (xn--)");
+        "its host has a character other than letters, digits, '.', '-' and '_'");
   }
   if (host.back() == '.') return media_url_blocked("its host ends in a dot");
   // No top-level domain begins with a digit, so this is an IPv4 address in some notation.
@@ -97,39 +143,47 @@ Error media_url_blocked(std::string_view detail) {
                           "media_url_blocked");
 }
 
-Status check_http_url(std::string_view url, const FetchPolicy& policy) {
+Result<std::string> checked_http_url(std::string_view url, const FetchPolicy& policy) {
   const bool allow_private = policy.allow_private_media;
   if (url.size() > kMaxUrlBytes) {
     return media_url_blocked(
         fmt::format("it has {} bytes; the limit is {}", url.size(), kMaxUrlBytes));
   }
   if (std::any_of(url.begin(), url.end(), is_forbidden)) {
-    return media_url_blocked("it holds a space, control character or backslash");
+    return media_url_blocked("it holds a control character or backslash");
   }
+  url = url.substr(0, url.find_last_not_of(' ') + 1);
   const size_t scheme = scheme_bytes(url);
   if (scheme == 0) return media_url_blocked("expected http:// or https://");
   std::string_view authority = url.substr(scheme);
   authority = authority.substr(0, authority.find_first_of("/?#"));
+  const std::string_view rest = url.substr(scheme + authority.size());
   if (authority.find('@') != std::string_view::npos) {
     return media_url_blocked("it holds a user name or password");
   }
-  std::string_view after_host;
+  std::string host;
   if (authority.starts_with('[')) {
     const size_t close = authority.find(']');
     if (close == std::string_view::npos) return media_url_blocked("its IPv6 address is malformed");
-    const std::string ip(authority.substr(1, close - 1));
-    if (Status allowed = check_ip6(ip, allow_private); !allowed) return allowed;
-    after_host = authority.substr(close + 1);
+    host = authority.substr(0, close + 1);
+    const Status allowed = check_ip6(host.substr(1, close - 1), allow_private);
+    if (!allowed) return allowed.error();
+    authority.remove_prefix(host.size());
   } else {
     const size_t colon = std::min(authority.find(':'), authority.size());
-    if (Status allowed = check_name(authority.substr(0, colon), allow_private); !allowed) {
-      return allowed;
-    }
-    after_host = authority.substr(colon);
+    auto ascii = ascii_host(authority.substr(0, colon));
+    if (!ascii) return ascii.error();
+    host = std::move(*ascii);
+    if (Status allowed = check_name(host, allow_private); !allowed) return allowed.error();
+    authority.remove_prefix(colon);
   }
-  if (after_host.empty()) return {};
-  if (after_host.front() != ':') return media_url_blocked("its host is malformed");
-  return check_port(after_host.substr(1), allow_private);
+  if (!authority.empty()) {
+    if (authority.front() != ':') return media_url_blocked("its host is malformed");
+    const Status allowed = check_port(authority.substr(1), allow_private);
+    if (!allowed) return allowed.error();
+  }
+  return fmt::format("{}{}{}{}", url.substr(0, scheme), host, authority,
+                     encoded_path_and_query(rest));
 }
 
 }  // namespace ernie::media

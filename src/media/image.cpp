@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "media/codec.h"
@@ -14,24 +13,17 @@ namespace {
 
 constexpr size_t kShortestFile = 12;  // below this not every format can be told
 
-bool starts_with(Bytes bytes, std::string_view magic, size_t offset = 0) {
-  return bytes.size() >= offset + magic.size() &&
-         std::memcmp(bytes.data() + offset, magic.data(), magic.size()) == 0;
-}
-
 Result<ImageFormat> sniff(Bytes bytes) {
   if (bytes.size() < kShortestFile) {
     return invalid_argument(
         fmt::format("expected an image file, found {} bytes; send the whole file", bytes.size()),
         {}, "invalid_image");
   }
-  if (starts_with(bytes, "\xFF\xD8\xFF")) return ImageFormat::kJpeg;
-  if (starts_with(bytes, "\x89PNG\r\n\x1A\n")) return ImageFormat::kPng;
-  if (starts_with(bytes, "GIF87a") || starts_with(bytes, "GIF89a")) return ImageFormat::kGif;
-  if (starts_with(bytes, "RIFF") && starts_with(bytes, "WEBP", 8)) return ImageFormat::kWebp;
+  const auto format = sniff_image(bytes);
+  if (format && !needs_media_decoder(*format)) return *format;
   return invalid_argument(
-      "expected a JPEG, PNG, WebP or GIF image, found data that begins like none of them; convert "
-      "the file to one of these formats",
+      "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image, found data that begins like "
+      "none of them; convert the file to one of these formats",
       {}, "unsupported_media_type");
 }
 
@@ -45,8 +37,9 @@ Result<StoredSize> read_header(ImageFormat format, Bytes bytes) {
       return read_webp_header(bytes);
     case ImageFormat::kGif:
       return read_gif_header(bytes);
+    default:
+      return internal_error("image format without a header reader");
   }
-  return internal_error("image format without a header reader");
 }
 
 Result<Image> decode(ImageFormat format, Bytes bytes) {
@@ -59,8 +52,9 @@ Result<Image> decode(ImageFormat format, Bytes bytes) {
       return decode_webp(bytes);
     case ImageFormat::kGif:
       return decode_gif(bytes);
+    default:
+      return internal_error("image format without a decoder");
   }
-  return internal_error("image format without a decoder");
 }
 
 Status check_limits(const StoredSize& size, const DecodeLimits& limits) {
@@ -82,10 +76,7 @@ struct Header {
 };
 
 Result<Header> check_header(Bytes bytes, const DecodeLimits& limits) {
-  if (bytes.size() > limits.max_bytes) {
-    return image_too_large(fmt::format("its file has {} bytes, the limit is {} bytes", bytes.size(),
-                                       limits.max_bytes));
-  }
+  if (bytes.size() > limits.max_bytes) return file_too_large(bytes.size(), limits);
   const Result<ImageFormat> format = sniff(bytes);
   if (!format) return format.error();
   const Result<StoredSize> size = read_header(*format, bytes);
@@ -96,20 +87,6 @@ Result<Header> check_header(Bytes bytes, const DecodeLimits& limits) {
 
 }  // namespace
 
-const char* image_format_name(ImageFormat format) {
-  switch (format) {
-    case ImageFormat::kJpeg:
-      return "JPEG";
-    case ImageFormat::kPng:
-      return "PNG";
-    case ImageFormat::kWebp:
-      return "WebP";
-    case ImageFormat::kGif:
-      return "GIF";
-  }
-  return "?";
-}
-
 Error invalid_image(ImageFormat format, std::string_view detail) {
   return invalid_argument(fmt::format("expected a complete {} image, found a damaged one: {}",
                                       image_format_name(format), detail),
@@ -119,6 +96,11 @@ Error invalid_image(ImageFormat format, std::string_view detail) {
 Error image_too_large(std::string_view detail) {
   return invalid_argument(fmt::format("the image is too large: {}; send a smaller one", detail), {},
                           "image_too_large");
+}
+
+Error file_too_large(size_t bytes, const DecodeLimits& limits) {
+  return image_too_large(
+      fmt::format("its file has {} bytes, the limit is {} bytes", bytes, limits.max_bytes));
 }
 
 Result<ImageInfo> probe_image(Bytes bytes, const DecodeLimits& limits) {

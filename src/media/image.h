@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "media/image_format.h"
 
 namespace ernie::media {
 
@@ -15,10 +16,6 @@ struct Image {
   int height = 0;            // pixels
   std::vector<uint8_t> rgb;  // [height, width, 3], row-major, 8 bits a channel
 };
-
-enum class ImageFormat { kJpeg, kPng, kWebp, kGif };
-
-const char* image_format_name(ImageFormat format);  // "JPEG", "PNG", "WebP", "GIF"
 
 struct ImageInfo {
   ImageFormat format = ImageFormat::kJpeg;
@@ -37,11 +34,12 @@ struct DecodeLimits {
 // Reads the headers only and decodes no pixels. Errors as decode_image.
 Result<ImageInfo> probe_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
 
-// Decodes a JPEG, PNG, WebP or GIF, told apart by content only (never by name or MIME type). Of an
-// animation it takes the first frame. Pixels equal Pillow's: EXIF orientation is applied, alpha is
-// composited over white, CMYK is taken as Adobe-inverted, 16-bit samples keep their high byte;
-// colour profiles and gamma are ignored. A file cut short is an error, even where rows are left to
-// show. Safe to call from any number of threads.
+// Decodes a JPEG, PNG, WebP or GIF, told apart by content only (never by name or MIME type); for
+// the other formats see picture_file.h. Of an animation it takes the first frame. Pixels equal
+// Pillow's: EXIF orientation is applied, alpha is composited over white, CMYK is taken as
+// Adobe-inverted, 16-bit samples keep their high byte; colour profiles and gamma are ignored. A
+// file cut short is an error, even where rows are left to show; what stands behind a picture is
+// not. Safe to call from any number of threads.
 //
 // Errors, all ErrorKind::kInvalidArgument, by `code`:
 //   "unsupported_media_type"  not one of the four formats

@@ -63,8 +63,10 @@ class JpegReader {
     return true;
   }
 
+  // Reads on to the end marker. As Pillow, it may be missing: all rows are there.
   bool finish() {
     if (setjmp(jump_)) return false;
+    needs_data_ = false;
     jpeg_finish_decompress(&info_);
     return true;
   }
@@ -101,7 +103,8 @@ class JpegReader {
   }
   // Warnings pass in silence as in Pillow, except that the data have ended too early.
   static void on_message(j_common_ptr info, int level) {
-    if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF) on_error(info);
+    const bool needs_data = static_cast<JpegReader*>(info->client_data)->needs_data_;
+    if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF && needs_data) on_error(info);
   }
   static void on_progress(j_common_ptr info) {
     auto* self = static_cast<JpegReader*>(info->client_data);
@@ -117,6 +120,7 @@ class JpegReader {
   char message_[JMSG_LENGTH_MAX] = "cannot start the decoder";
   bool created_ = false;
   bool keeps_coefficients_ = false;
+  bool needs_data_ = true;
 };
 
 void grey_to_rgb(const uint8_t* grey, int width, uint8_t* rgb) {

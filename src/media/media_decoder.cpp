@@ -98,8 +98,9 @@ void MediaDecoder::stop() {
 Status MediaDecoder::launch() {
   if (!is_there()) {
     return invalid_argument(
-        "this server decodes no video files: the program ernie-media-decoder is not beside it (a "
-        "build without FFmpeg); send the frames as pictures",
+        "this server opens neither videos nor pictures in BMP, TIFF, AVIF or HEIC: the program "
+        "ernie-media-decoder is not beside it (a build without FFmpeg); send pictures, or the "
+        "frames of a video, as JPEG or PNG",
         {}, "unsupported_media_type");
   }
   auto pair = socket_pair(SOCK_SEQPACKET);

@@ -23,15 +23,6 @@ using std::chrono::steady_clock;
 constexpr size_t kMaxFaultBytes = 4096;
 constexpr int kLookMs = 50;  // between looks at whether the request was cancelled
 
-Error bad_video(std::string message, std::string code = "invalid_video") {
-  return invalid_argument("the video cannot be used: " + std::move(message), {}, std::move(code));
-}
-
-Error cut_short() {
-  return bad_video(
-      "its decoder ended over it; the file is broken or needs too much memory or time");
-}
-
 // A file in memory that nobody can change any more.
 Result<FileDescriptor> sealed_copy(std::span<const uint8_t> bytes) {
   FileDescriptor file(memfd_create("video", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -56,11 +47,8 @@ std::string text_of(std::span<const char> field) {
 }  // namespace
 
 bool is_video_file(std::span<const uint8_t> file) {
-  const auto starts = [&](std::string_view magic, size_t at = 0) {
-    return file.size() >= at + magic.size() &&
-           std::memcmp(file.data() + at, magic.data(), magic.size()) == 0;
-  };
-  return !starts("\xFF\xD8\xFF") && !starts("\x89PNG\r\n\x1A\n");
+  const auto picture = sniff_image(file);
+  return !picture || *picture == ImageFormat::kGif || *picture == ImageFormat::kWebp;
 }
 
 VideoFile::VideoFile(MediaDecoder& decoder, const VideoLimits& limits)
@@ -68,23 +56,42 @@ VideoFile::VideoFile(MediaDecoder& decoder, const VideoLimits& limits)
 
 Result<VideoFile> VideoFile::open(FetchedMedia file, MediaDecoder& decoder,
                                   const VideoLimits& limits, const std::atomic<bool>& cancelled) {
-  if (file.bytes.empty()) return bad_video("the file is empty");
   VideoFile video(decoder, limits);
-  auto copy = sealed_copy(file.bytes);
-  if (!copy) return copy.error();
-  video.file_ = std::move(*copy);
-  video.file_bytes_ = file.bytes.size();
+  if (auto s = video.copy(file.bytes); !s) return s.error();
   std::vector<uint8_t>().swap(file.bytes);
   video.share_ = std::move(file.share);
-
-  if (auto s = video.send(JobKind::kProbe, kVideoOpenBytes, {}); !s) return s.error();
-  VideoFacts facts;
-  auto header = video.read_header(PartKind::kInfo, sizeof(facts), cancelled);
-  if (!header) return header.error();
-  if (auto s = video.read(&facts, sizeof(facts), cancelled); !s) return s.error();
-  if (auto s = video.set_info(facts); !s) return s.error();
-  video.answer_.reset(-1);
+  if (auto s = video.probe(cancelled); !s) return s.error();
   return video;
+}
+
+Result<VideoFile> VideoFile::open(std::span<const uint8_t> file, MediaDecoder& decoder,
+                                  const VideoLimits& limits, const std::atomic<bool>& cancelled) {
+  VideoFile video(decoder, limits);
+  if (auto s = video.copy(file); !s) return s.error();
+  if (auto s = video.probe(cancelled); !s) return s.error();
+  return video;
+}
+
+Status VideoFile::copy(std::span<const uint8_t> file) {
+  if (file.empty()) return refused("the file is empty");
+  const auto format = sniff_image(file);
+  is_picture_ = format && needs_media_decoder(*format);
+  auto copy = sealed_copy(file);
+  if (!copy) return copy.error();
+  file_ = std::move(*copy);
+  file_bytes_ = file.size();
+  return {};
+}
+
+Status VideoFile::probe(const std::atomic<bool>& cancelled) {
+  if (auto s = send(JobKind::kProbe, limits_.open_bytes, {}); !s) return s;
+  VideoFacts facts;
+  auto header = read_header(PartKind::kInfo, sizeof(facts), cancelled);
+  if (!header) return header.error();
+  if (auto s = read(&facts, sizeof(facts), cancelled); !s) return s;
+  if (auto s = set_info(facts); !s) return s;
+  answer_.reset(-1);
+  return {};
 }
 
 Status VideoFile::set_info(const VideoFacts& facts) {
@@ -93,7 +100,7 @@ Status VideoFile::set_info(const VideoFacts& facts) {
                     facts.orientation <= 8 &&
                     std::max(facts.width, facts.height) <= limits_.frame.max_side &&
                     int64_t{facts.width} * facts.height <= limits_.frame.max_pixels;
-  if (!sane) return bad_video("what it says of its frames makes no sense");
+  if (!sane) return refused("what it says of its frames makes no sense");
   stored_width_ = facts.width;
   stored_height_ = facts.height;
   orientation_ = facts.orientation;
@@ -112,7 +119,7 @@ Status VideoFile::set_info(const VideoFacts& facts) {
 
 Status VideoFile::start(std::span<const uint32_t> numbers) {
   if (numbers.empty() || numbers.size() > kMaxJobFrames) {
-    return bad_video("from 1 to " + std::to_string(kMaxJobFrames) + " frames can be taken of it");
+    return refused("from 1 to " + std::to_string(kMaxJobFrames) + " frames can be taken of it");
   }
   return send(JobKind::kFrames, info_.decoding_bytes, numbers);
 }
@@ -160,7 +167,7 @@ Error VideoFile::read_fault(size_t bytes, const std::atomic<bool>& cancelled) {
   if (auto s = read(text.data(), bytes, cancelled); !s) return s.error();
   const size_t end = text.find('\0');
   if (end == std::string::npos) return cut_short();
-  return bad_video(text.substr(end + 1), text.substr(0, end));
+  return refused(text.substr(end + 1), text.substr(0, end));
 }
 
 Status VideoFile::read(void* data, size_t bytes, const std::atomic<bool>& cancelled) {
@@ -170,10 +177,10 @@ Status VideoFile::read(void* data, size_t bytes, const std::atomic<bool>& cancel
       return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
     if (time_left_ <= milliseconds(0)) {
       answer_.reset(-1);
-      return bad_video("decoding it takes longer than the " +
-                           std::to_string(limits_.timeout_ms / 1000) +
-                           " seconds that are allowed; send a shorter or smaller one",
-                       "video_decode_timeout");
+      return refused("decoding it takes longer than the " +
+                         std::to_string(limits_.timeout_ms / 1000) +
+                         " seconds that are allowed; send a shorter or smaller one",
+                     kind() + "_decode_timeout");
     }
     const auto began = steady_clock::now();
     pollfd ready{answer_.get(), POLLIN, 0};
@@ -189,6 +196,17 @@ Status VideoFile::read(void* data, size_t bytes, const std::atomic<bool>& cancel
     time_left_ -= steady_clock::now() - began;
   }
   return {};
+}
+
+std::string VideoFile::kind() const { return is_picture_ ? "image" : "video"; }
+
+Error VideoFile::refused(const std::string& message, std::string code) const {
+  if (code.empty()) code = "invalid_" + kind();
+  return invalid_argument("the " + kind() + " cannot be used: " + message, {}, std::move(code));
+}
+
+Error VideoFile::cut_short() const {
+  return refused("its decoder ended over it; the file is broken or needs too much memory or time");
 }
 
 }  // namespace ernie::media

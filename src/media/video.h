@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,10 +17,14 @@
 
 namespace ernie::media {
 
+// Memory that opening a video may take.
+constexpr size_t kVideoOpenBytes = size_t{96} << 20;
+
 struct VideoLimits {
   DecodeLimits frame;       // pixels and sides of a frame
   int timeout_ms = 60'000;  // for the whole file, waiting for the decoder only
   int threads = 2;          // of a decoder
+  size_t open_bytes = kVideoOpenBytes;
 };
 
 struct VideoInfo {
@@ -34,16 +37,14 @@ struct VideoInfo {
   std::string codec;
 };
 
-// Memory that opening a file may take.
-constexpr size_t kVideoOpenBytes = size_t{96} << 20;
-
-// A file that is no picture of a kind that decode_image knows, or an animated one of these.
+// A file that is no picture, or may be an animated one.
 bool is_video_file(std::span<const uint8_t> file);
 
 // A video file. Frames are numbered in the order in which they are shown. All parsing and decoding
-// is done by MediaDecoder. Not thread-safe.
+// is done by MediaDecoder, for which a picture is a video of one frame. Not thread-safe.
 //
-// Errors, ErrorKind::kInvalidArgument unless noted, by `code`:
+// Errors, ErrorKind::kInvalidArgument unless noted, by `code`; of pictures "image" in place of
+// "video":
 //   "unsupported_media_type"  no container or codec that is known, or no decoder in this build
 //   "invalid_video"           broken, or no frames in it
 //   "video_too_large"         frames over a limit, or more memory than the limit
@@ -51,9 +52,12 @@ bool is_video_file(std::span<const uint8_t> file);
 //   "cancelled"               kUnavailable: `cancelled` became true; found within about 50 ms
 class VideoFile {
  public:
-  // Reads what the file says of itself; takes up to kVideoOpenBytes, which the caller accounts for.
+  // Reads what the file says of itself; takes up to open_bytes, which the caller accounts for.
   static Result<VideoFile> open(FetchedMedia file, MediaDecoder& decoder, const VideoLimits& limits,
                                 const std::atomic<bool>& cancelled);
+  // The same, of a copy that the caller accounts for too.
+  static Result<VideoFile> open(std::span<const uint8_t> file, MediaDecoder& decoder,
+                                const VideoLimits& limits, const std::atomic<bool>& cancelled);
 
   const VideoInfo& info() const { return info_; }
 
@@ -65,12 +69,17 @@ class VideoFile {
  private:
   VideoFile(MediaDecoder& decoder, const VideoLimits& limits);
 
+  Status copy(std::span<const uint8_t> file);
+  Status probe(const std::atomic<bool>& cancelled);
   Status send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers);
   Result<PartHeader> read_header(PartKind expected, size_t bytes,
                                  const std::atomic<bool>& cancelled);
   Status read(void* data, size_t bytes, const std::atomic<bool>& cancelled);
   Error read_fault(size_t bytes, const std::atomic<bool>& cancelled);
   Status set_info(const VideoFacts& facts);
+  std::string kind() const;
+  Error refused(const std::string& message, std::string code = {}) const;
+  Error cut_short() const;
 
   MediaDecoder* decoder_;
   VideoLimits limits_;
@@ -78,6 +87,7 @@ class VideoFile {
   FileDescriptor file_;
   size_t file_bytes_ = 0;
   Limiter::Share share_;  // of the file's bytes
+  bool is_picture_ = false;
   FileDescriptor answer_;
   VideoInfo info_;
   int stored_width_ = 0;

@@ -222,7 +222,7 @@ TEST(VideoWithoutDecoder, SaysWhatToDo) {
   const auto video = VideoFile::open({.bytes = read_clip("h264.mp4")}, none, {}, kGoOn);
   ASSERT_FALSE(video);
   EXPECT_EQ(video.error().code, "unsupported_media_type");
-  EXPECT_NE(video.error().message.find("send the frames as pictures"), std::string::npos);
+  EXPECT_NE(video.error().message.find("as JPEG or PNG"), std::string::npos);
 }
 
 }  // namespace

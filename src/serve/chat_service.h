@@ -87,7 +87,8 @@ class ChatService {
     std::shared_ptr<const text::ChatTemplate> chat_template;
     std::shared_ptr<const model::Processor> processor;
     std::shared_ptr<MediaCache> media_cache;  // of that processor; may be null
-    std::shared_ptr<media::MediaDecoder> media_decoder;
+    std::shared_ptr<media::MediaDecoder> media_decoder =
+        std::make_shared<media::MediaDecoder>(std::string());  // a build without one
     GenerationDefaults defaults;
     int vocab_size = 0;                                     // rows of the embedding
     std::function<void(const RequestRecord&)> on_finished;  // per choice, for metrics; may be empty

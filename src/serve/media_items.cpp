@@ -72,20 +72,21 @@ size_t resizing_bytes(const MediaItem& item) {
 
 // Reads the header of the item's next file and holds it against the limits.
 Status add_file(MediaItem& item, media::FetchedMedia file, const ChatService::Parts& parts,
-                const ServiceConfig& config) {
-  const auto header = media::probe_image(file.bytes, config.decode);
-  if (!header) return at(item, header.error());
+                const ServiceConfig& config, const std::atomic<bool>& cancelled) {
+  auto picture = media::PictureFile::open(std::move(file), *parts.media_decoder, config.decode,
+                                          config.memory, cancelled);
+  if (!picture) return at(item, picture.error());
   if (item.files.empty()) {
-    item.shape.height = header->height;
-    item.shape.width = header->width;
+    item.shape.height = picture->height();
+    item.shape.width = picture->width();
     const auto cost = parts.processor->cost(item.shape);
     if (!cost) return at(item, cost.error());
     item.cost = *cost;
   }
   const size_t bytes =
-      header->decoding_bytes + size_t{3} * item.cost.resized_width * header->height;
+      picture->decoding_bytes() + size_t{3} * item.cost.resized_width * picture->height();
   if (auto s = check_memory(item, bytes, config); !s) return s;
-  item.files.push_back({std::move(file), bytes});
+  item.files.push_back({std::move(*picture), bytes});
   return {};
 }
 
@@ -245,7 +246,7 @@ Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatSe
   if (item.part->is_video_file && media::is_video_file(file->bytes)) {
     return add_video(item, std::move(*file), parts, config, cancelled);
   }
-  return add_file(item, std::move(*file), parts, config);
+  return add_file(item, std::move(*file), parts, config, cancelled);
 }
 
 Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Parts& parts,
@@ -260,7 +261,7 @@ Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Par
     frame.reset();
     frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
     if (!frame) return was_cancelled();
-    return marker.mark(i, media::decode_image(file.media.bytes, config.decode));
+    return marker.mark(i, file.picture.decode(cancelled));
   };
   auto prepared = parts.processor->prepare(item.shape, decode);
   if (!prepared) return at(item, prepared.error());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "media/picture_file.h"
 #include "media/video.h"
 #include "model/processor.h"
 #include "serve/chat_service.h"
@@ -19,7 +20,7 @@ namespace ernie::serve {
 struct MediaItem {
   // One frame as it was sent or fetched.
   struct File {
-    media::FetchedMedia media;
+    media::PictureFile picture;
     size_t decoding_bytes = 0;  // with what resizing takes
   };
 

@@ -1,8 +1,20 @@
 """Pictures and videos given as frames."""
+import base64
+import http.server
+import pathlib
+import threading
+
 import openai
 import pytest
 
 from conftest import picture, png, data_url
+
+
+STILLS = pathlib.Path(__file__).parents[1] / "golden/stills"
+
+
+def still(name):
+    return "data:image/any;base64," + base64.b64encode((STILLS / name).read_bytes()).decode()
 
 
 def ask(client, parts, **kwargs):
@@ -85,3 +97,49 @@ def test_same_pixels_hit_and_other_size_misses(server):
     assert ask(client, prompt).usage.prompt_tokens_details.cached_tokens >= 64
     other = ask(client, [image(picture(21, 280, 252)), text("Same?")])
     assert other.usage.prompt_tokens_details.cached_tokens == 0
+
+
+@pytest.mark.parametrize("name", ["bmp_24bit.bmp", "tiff_cmyk.tif", "avif_420.avif", "heic_420.heic"])
+def test_other_formats_are_pictures_too(server, name):
+    size = (48, 40) if name.startswith("heic") else (37, 22)
+    answer = ask(server.client(), [image(still(name)), text()])
+    usual = ask(server.client(), [image(picture(0, *size)), text()])
+    assert answer.usage.prompt_tokens_details.image_tokens == usual.usage.prompt_tokens_details.image_tokens > 0
+    with pytest.raises(openai.BadRequestError) as error:
+        ask(server.client(), [text(), image(still(name)[:-400])])
+    assert error.value.code == "invalid_image"
+    assert error.value.param == "messages[0].content[1]"
+
+
+def test_frames_and_videos_may_be_of_other_formats(make_server):
+    client = make_server("--max-model-len", "1024").client()
+
+    def video_tokens(**video):
+        return ask(client, [video, text()], max_tokens=4).usage.prompt_tokens_details.video_tokens
+
+    frames = [still("bmp_24bit.bmp"), still("tiff_raw.tif"), still("avif_444.avif")]
+    assert video_tokens(type="video", video=frames) == video_tokens(type="video", video=[picture(0, 37, 22)] * 3)
+    one = {"url": still("heic_grid.heic")}  # 100 x 90
+    assert video_tokens(type="video_url", video_url=one) == video_tokens(type="video", video=[picture(0, 100, 90)])
+
+
+def test_letters_and_spaces_in_a_url_are_sent_as_by_a_browser(make_server):
+    paths = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(png(84, 56, lambda x, y: (x, y, 0)))
+
+        def log_message(self, *_):
+            pass
+
+    host = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=host.serve_forever, daemon=True).start()
+    client = make_server("--allow-private-media").client()
+    url = f"http://127.0.0.1:{host.server_port}/\u56fe \u00e4.png?q=\u00fc b"
+    assert ask(client, [image(url), text()]).usage.prompt_tokens_details.image_tokens == 6
+    assert paths == ["/%E5%9B%BE%20%C3%A4.png?q=%C3%BC%20b"]
+    host.shutdown()

@@ -34,7 +34,7 @@ def reference(data):
     image = Image.open(io.BytesIO(data))
     image.load()
     image = ImageOps.exif_transpose(image)
-    if image.mode == "I;16":
+    if image.mode.startswith("I;16"):
         image = high_bytes(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
