@@ -105,7 +105,7 @@ TEST_F(Video, FramesAreThoseOfTheVendorsReader) {
   }
 }
 
-TEST_F(Video, WhatIsNoVideoIsRefused) {
+TEST_F(Video, A60WhatIsNoVideoIsRefused) {
   EXPECT_EQ(open_error({}), "invalid_video");
   EXPECT_EQ(open_error({'h', 'e', 'l', 'l', 'o'}), "unsupported_media_type");
   EXPECT_EQ(open_error(std::vector<uint8_t>(100'000, 0)), "unsupported_media_type");
@@ -116,7 +116,7 @@ TEST_F(Video, WhatIsNoVideoIsRefused) {
   EXPECT_EQ(open_error({concat.begin(), concat.end()}), "unsupported_media_type");
 }
 
-TEST_F(Video, LimitsHold) {
+TEST_F(Video, A60LimitsHold) {
   VideoLimits small;
   small.frame.max_pixels = 128 * 72 - 1;
   EXPECT_EQ(open_error(read_clip("h264.mp4"), small), "video_too_large");
@@ -168,7 +168,7 @@ std::vector<uint8_t> broken(std::vector<uint8_t> bytes, uint64_t seed) {
 
 // Broken files end in frames or in an error, and never in a decoder that hangs. ERNIE_BROKEN_FILES
 // says how many are tried.
-TEST_F(Video, BrokenFilesHarmNothing) {
+TEST_F(Video, A60BrokenFilesHarmNothing) {
   const std::set<std::string> codes{"invalid_video", "unsupported_media_type", "video_too_large"};
   const char* wanted = std::getenv("ERNIE_BROKEN_FILES");
   const uint64_t count = wanted ? std::strtoull(wanted, nullptr, 10) : 240;

@@ -92,6 +92,7 @@ def test_what_is_no_video_is_refused(client, url, code):
     expect(client, 400, body, param="messages[0].content[0]", code=code)
 
 
+# A60
 def test_a_video_that_does_not_fit_is_not_decoded(client):
     body = {"messages": [{"role": "user", "content": [part(clip("h264_long.mp4"), fps=10, max_frames=1200)]}]}
     expect(client, 400, body, code="context_length_exceeded")
