@@ -97,8 +97,9 @@ TEST(PictureLimits, OfVideosTheFilesSayFramesAndWhetherTimesAreDrawn) {
   EXPECT_EQ(usual.video.fps, 2);
   EXPECT_EQ(usual.video.min_frames, 16);
   EXPECT_EQ(usual.video.max_frames, 180);
-  const std::vector<File> files{{"video_preprocessor_config.json",
-                                 R"({"min_frames": 4, "max_frames": 32, "draw_on_frames": false})"}};
+  const std::vector<File> files{
+      {"video_preprocessor_config.json",
+       R"({"min_frames": 4, "max_frames": 32, "draw_on_frames": false})"}};
   const auto own = *load(files);
   EXPECT_FALSE(own.draw_on_frames);
   EXPECT_EQ(own.video.min_frames, 4);
