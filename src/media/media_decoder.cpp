@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -52,9 +53,26 @@ int spawn(const std::string& program, int socket, pid_t* pid) {
   return error;
 }
 
-bool send_job(int decoder, const JobRequest& job, std::span<const uint32_t> frames, int file,
+// A file in memory that nobody can change any more.
+Result<FileDescriptor> sealed_copy(std::span<const uint8_t> bytes) {
+  const auto failed = [](const char* call) {
+    return internal_error(std::string(call) + ": " + std::strerror(errno));
+  };
+  FileDescriptor file(memfd_create("media", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return failed("memfd_create");
+  while (!bytes.empty()) {
+    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return failed("write");
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+  if (fcntl(file.get(), F_ADD_SEALS, kSeals) != 0) return failed("fcntl");
+  return file;
+}
+
+bool send_job(int decoder, JobRequest request, std::span<const uint32_t> frames, int file,
               int answer) {
-  JobRequest request = job;
   std::array<iovec, 2> parts{
       {{&request, sizeof(request)},
        {const_cast<uint32_t*>(frames.data()), frames.size() * sizeof(uint32_t)}}};
@@ -112,8 +130,12 @@ Status MediaDecoder::launch() {
   return {};
 }
 
-Result<FileDescriptor> MediaDecoder::start(const JobRequest& job, std::span<const uint32_t> frames,
-                                           const FileDescriptor& file) {
+Result<FileDescriptor> MediaDecoder::start(JobRequest job, std::span<const uint32_t> frames,
+                                           std::span<const uint8_t> file) {
+  job.frames = static_cast<uint32_t>(frames.size());
+  job.file_bytes = file.size();
+  const auto copy = sealed_copy(file);
+  if (!copy) return copy.error();
   auto answer = socket_pair(SOCK_STREAM);
   if (!answer) return answer.error();
   const std::lock_guard lock(mutex_);
@@ -121,7 +143,7 @@ Result<FileDescriptor> MediaDecoder::start(const JobRequest& job, std::span<cons
     if (!decoder_) {
       if (auto s = launch(); !s) return s.error();
     }
-    if (send_job(decoder_.get(), job, frames, file.get(), answer->theirs.get())) {
+    if (send_job(decoder_.get(), job, frames, copy->get(), answer->theirs.get())) {
       return std::move(answer->ours);
     }
     stop();

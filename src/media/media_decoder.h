@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <mutex>
 #include <span>
 #include <string>
@@ -30,10 +31,11 @@ class MediaDecoder {
 
   bool is_there() const;
 
-  // Starts a job; its answer comes through the socket that is returned. Closing that ends the job.
+  // Starts a job on a copy of the file; its answer comes through the socket that is returned.
+  // Closing that ends the job. The numbers of frames and bytes in `job` are filled in here.
   // Errors: "unsupported_media_type" without a decoder, "internal_error" when it cannot be started.
-  Result<FileDescriptor> start(const JobRequest& job, std::span<const uint32_t> frames,
-                               const FileDescriptor& file);
+  Result<FileDescriptor> start(JobRequest job, std::span<const uint32_t> frames,
+                               std::span<const uint8_t> file);
 
  private:
   Status launch();

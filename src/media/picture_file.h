@@ -2,12 +2,15 @@
 
 #include <atomic>
 #include <cstddef>
+#include <optional>
+#include <utility>
 
 #include "base/request_memory.h"
 #include "base/result.h"
 #include "media/fetch.h"
 #include "media/image.h"
 #include "media/media_decoder.h"
+#include "media/video.h"
 
 namespace ernie::media {
 
@@ -30,15 +33,15 @@ class PictureFile {
   // Most memory that decode() takes at once, its result included, the file not.
   size_t decoding_bytes() const { return decoding_bytes_; }
 
-  Result<Image> decode(const std::atomic<bool>& cancelled) const;
+  Result<Image> decode(const std::atomic<bool>& cancelled);
 
  private:
-  PictureFile(FetchedMedia file, MediaDecoder& decoder, const DecodeLimits& limits);
+  PictureFile(FetchedMedia file, const DecodeLimits& limits)
+      : file_(std::move(file)), limits_(limits) {}
 
   FetchedMedia file_;
-  MediaDecoder* decoder_;
   DecodeLimits limits_;
-  bool needs_decoder_;
+  std::optional<VideoFile> still_;  // of file_, where a decoder is needed
   int width_ = 0;
   int height_ = 0;
   size_t decoding_bytes_ = 0;

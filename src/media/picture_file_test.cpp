@@ -95,7 +95,7 @@ class Still : public ::testing::Test {
   }
 
   Result<Image> decode(std::vector<uint8_t> bytes, const DecodeLimits& limits = {}) {
-    const auto picture = open(std::move(bytes), limits);
+    auto picture = open(std::move(bytes), limits);
     if (!picture) return picture.error();
     return picture->decode(kGoOn);
   }
@@ -114,7 +114,7 @@ TEST_F(Still, PixelsEqualPillow) {
   int pictures = 0;
   for (const Expected& e : read_expected()) {
     ++pictures;
-    const auto picture = open(read_still(e.name));
+    auto picture = open(read_still(e.name));
     ASSERT_TRUE(picture) << e.name << ": " << picture.error().message;
     EXPECT_EQ(picture->width(), e.width) << e.name;
     EXPECT_EQ(picture->height(), e.height) << e.name;
@@ -191,7 +191,7 @@ TEST_F(Still, AFileCutShortIsInvalid) {
 }
 
 TEST_F(Still, ACancelledRequestWaitsForNothing) {
-  const auto picture = open(read_still("avif_420.avif"));
+  auto picture = open(read_still("avif_420.avif"));
   ASSERT_TRUE(picture);
   const std::atomic<bool> cancelled{true};
   const auto image = picture->decode(cancelled);

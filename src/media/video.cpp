@@ -1,8 +1,6 @@
 #include "media/video.h"
 
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,23 +21,6 @@ using std::chrono::steady_clock;
 constexpr size_t kMaxFaultBytes = 4096;
 constexpr int kLookMs = 50;  // between looks at whether the request was cancelled
 
-// A file in memory that nobody can change any more.
-Result<FileDescriptor> sealed_copy(std::span<const uint8_t> bytes) {
-  FileDescriptor file(memfd_create("video", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!file) return internal_error(std::string("memfd_create: ") + std::strerror(errno));
-  while (!bytes.empty()) {
-    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return internal_error(std::string("memfd: ") + std::strerror(errno));
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
-  if (fcntl(file.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) !=
-      0) {
-    return internal_error(std::string("memfd: ") + std::strerror(errno));
-  }
-  return file;
-}
-
 std::string text_of(std::span<const char> field) {
   return {field.data(), strnlen(field.data(), field.size())};
 }
@@ -51,36 +32,22 @@ bool is_video_file(std::span<const uint8_t> file) {
   return !picture || *picture == ImageFormat::kGif || *picture == ImageFormat::kWebp;
 }
 
-VideoFile::VideoFile(MediaDecoder& decoder, const VideoLimits& limits)
-    : decoder_(&decoder), limits_(limits), time_left_(milliseconds(limits.timeout_ms)) {}
-
-Result<VideoFile> VideoFile::open(FetchedMedia file, MediaDecoder& decoder,
-                                  const VideoLimits& limits, const std::atomic<bool>& cancelled) {
-  VideoFile video(decoder, limits);
-  if (auto s = video.copy(file.bytes); !s) return s.error();
-  std::vector<uint8_t>().swap(file.bytes);
-  video.share_ = std::move(file.share);
-  if (auto s = video.probe(cancelled); !s) return s.error();
-  return video;
+VideoFile::VideoFile(std::span<const uint8_t> file, MediaDecoder& decoder,
+                     const VideoLimits& limits)
+    : file_(file),
+      decoder_(&decoder),
+      limits_(limits),
+      time_left_(milliseconds(limits.timeout_ms)) {
+  const auto format = sniff_image(file);
+  is_picture_ = format && needs_media_decoder(*format);
 }
 
 Result<VideoFile> VideoFile::open(std::span<const uint8_t> file, MediaDecoder& decoder,
                                   const VideoLimits& limits, const std::atomic<bool>& cancelled) {
-  VideoFile video(decoder, limits);
-  if (auto s = video.copy(file); !s) return s.error();
+  VideoFile video(file, decoder, limits);
+  if (file.empty()) return video.refused("the file is empty");
   if (auto s = video.probe(cancelled); !s) return s.error();
   return video;
-}
-
-Status VideoFile::copy(std::span<const uint8_t> file) {
-  if (file.empty()) return refused("the file is empty");
-  const auto format = sniff_image(file);
-  is_picture_ = format && needs_media_decoder(*format);
-  auto copy = sealed_copy(file);
-  if (!copy) return copy.error();
-  file_ = std::move(*copy);
-  file_bytes_ = file.size();
-  return {};
 }
 
 Status VideoFile::probe(const std::atomic<bool>& cancelled) {
@@ -109,7 +76,7 @@ Status VideoFile::set_info(const VideoFacts& facts) {
   info_.frames = facts.frames;
   info_.fps = facts.fps;
   const size_t pixels = static_cast<size_t>(facts.width) * static_cast<size_t>(facts.height);
-  info_.decoding_bytes = facts.decode_bytes +
+  info_.decoding_bytes = file_.size() + facts.decode_bytes +
                          static_cast<size_t>(limits_.threads) * facts.thread_bytes +
                          (orientation_ > 1 ? 6 : 3) * pixels;
   info_.container = text_of(facts.container);
@@ -127,10 +94,8 @@ Status VideoFile::start(std::span<const uint32_t> numbers) {
 Status VideoFile::send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers) {
   const JobRequest job{
       .kind = kind,
-      .frames = static_cast<uint32_t>(numbers.size()),
       .threads = static_cast<uint32_t>(limits_.threads),
       .cpu_seconds = static_cast<uint32_t>(limits_.threads * (limits_.timeout_ms / 1000 + 1)),
-      .file_bytes = file_bytes_,
       .memory_bytes = memory_bytes,
       .max_pixels = limits_.frame.max_pixels,
       .max_side = limits_.frame.max_side};

@@ -8,9 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "base/limiter.h"
 #include "base/result.h"
-#include "media/fetch.h"
 #include "media/file_descriptor.h"
 #include "media/image.h"
 #include "media/media_decoder.h"
@@ -32,7 +30,8 @@ struct VideoInfo {
   int height = 0;             // pixels, upright
   uint32_t frames = 0;        // >= 1
   double fps = 0;             // > 0, frames / seconds from the first one to the end of the last
-  size_t decoding_bytes = 0;  // most memory that the decoder and one frame take at once
+  size_t decoding_bytes = 0;  // most memory that the decoder, with its copy of the file, and one
+                              // frame take at once
   std::string container;      // FFmpeg's names
   std::string codec;
 };
@@ -52,10 +51,8 @@ bool is_video_file(std::span<const uint8_t> file);
 //   "cancelled"               kUnavailable: `cancelled` became true; found within about 50 ms
 class VideoFile {
  public:
-  // Reads what the file says of itself; takes up to open_bytes, which the caller accounts for.
-  static Result<VideoFile> open(FetchedMedia file, MediaDecoder& decoder, const VideoLimits& limits,
-                                const std::atomic<bool>& cancelled);
-  // The same, of a copy that the caller accounts for too.
+  // Reads what the file says of itself. That takes up to open_bytes and a copy of the file, for
+  // which the caller accounts. The file outlives this.
   static Result<VideoFile> open(std::span<const uint8_t> file, MediaDecoder& decoder,
                                 const VideoLimits& limits, const std::atomic<bool>& cancelled);
 
@@ -67,9 +64,8 @@ class VideoFile {
   Result<Image> next(const std::atomic<bool>& cancelled);
 
  private:
-  VideoFile(MediaDecoder& decoder, const VideoLimits& limits);
+  VideoFile(std::span<const uint8_t> file, MediaDecoder& decoder, const VideoLimits& limits);
 
-  Status copy(std::span<const uint8_t> file);
   Status probe(const std::atomic<bool>& cancelled);
   Status send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers);
   Result<PartHeader> read_header(PartKind expected, size_t bytes,
@@ -81,12 +77,10 @@ class VideoFile {
   Error refused(const std::string& message, std::string code = {}) const;
   Error cut_short() const;
 
+  std::span<const uint8_t> file_;
   MediaDecoder* decoder_;
   VideoLimits limits_;
   std::chrono::steady_clock::duration time_left_;
-  FileDescriptor file_;
-  size_t file_bytes_ = 0;
-  Limiter::Share share_;  // of the file's bytes
   bool is_picture_ = false;
   FileDescriptor answer_;
   VideoInfo info_;

@@ -104,11 +104,14 @@ Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::P
     return error;
   }
   const uint64_t seed = content_key(file.bytes.data(), file.bytes.size()).words[0];
+  item.video_file = std::move(file);
+  const std::vector<uint8_t>& bytes = item.video_file.bytes;
+  const size_t opening = config.video.open_bytes + bytes.size();
+  if (auto s = check_memory(item, opening, config); !s) return s;
   {
-    const auto share = config.memory.decoding->wait(media::kVideoOpenBytes, cancelled);
+    const auto share = config.memory.decoding->wait(opening, cancelled);
     if (!share) return was_cancelled();
-    auto video =
-        media::VideoFile::open(std::move(file), *parts.media_decoder, config.video, cancelled);
+    auto video = media::VideoFile::open(bytes, *parts.media_decoder, config.video, cancelled);
     if (!video) return at(item, video.error());
     item.video = std::move(*video);
   }
@@ -257,7 +260,7 @@ Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Par
   FrameMarker marker(item, parts.processor->options());
   std::optional<Limiter::Share> frame;  // of the one that is decoded and resized
   const auto decode = [&](size_t i) -> Result<media::Image> {
-    const MediaItem::File file = std::move(item.files[i]);
+    MediaItem::File file = std::move(item.files[i]);
     frame.reset();
     frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
     if (!frame) return was_cancelled();

@@ -29,7 +29,8 @@ struct MediaItem {
   model::MediaShape shape;
   model::MediaCost cost;
   std::vector<File> files;
-  std::optional<media::VideoFile> video;      // in place of files
+  media::FetchedMedia video_file;             // in place of files
+  std::optional<media::VideoFile> video;      // of it
   std::vector<uint32_t> numbers;              // of its frames, never falling
   std::vector<double> seconds;                // when each frame of a video is shown
   ContentKey key;                             // of a picture, in the cache
