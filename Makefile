@@ -6,7 +6,7 @@ export CCACHE_DIR ?= $(HOME)/.cache/ernie-ccache
 .PHONY: help deps build demo test test-venv exam bench clean
 
 help:
-	@echo "make demo    install, build, serve the demo model on the CPU and ask it about pictures"
+	@echo "make demo    install, build, serve the demo model on the CPU and ask it about pictures and a clip"
 	@echo "make test    install, build and run every test"
 	@echo "make build   build the program at build/ernie"
 	@echo "make exam    ask the served demo model 200 exam questions and print its marks"

@@ -12,9 +12,10 @@ import time
 
 
 def request_body(picture: pathlib.Path, question: str) -> bytes:
-    url = "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode()
+    kind, media_type = ("video_url", "video/mp4") if picture.suffix == ".mp4" else ("image_url", "image/png")
+    url = f"data:{media_type};base64," + base64.b64encode(picture.read_bytes()).decode()
     return json.dumps({
-        "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}},
+        "messages": [{"role": "user", "content": [{"type": kind, kind: {"url": url}},
                                                   {"type": "text", "text": question}]}],
         "stream": True, "stream_options": {"include_usage": True}, "temperature": 0, "max_tokens": 96,
         "enable_thinking": False,

@@ -1,15 +1,37 @@
-"""Draws the three pictures of `make demo` and their questions.
+"""Draws the three pictures of `make demo`, makes its clip with FFmpeg, and writes their questions.
 
 usage: make_demo_pictures.py OUT_FOLDER --fonts FOLDER
 """
 
 import argparse
+import base64
+import gzip
 import json
 import os
+import pathlib
 import random
+import subprocess
+import tempfile
 
 import pictures
 from pictures import Thing
+
+
+EXAM = pathlib.Path(__file__).resolve().parents[1] / "exam/subset.jsonl.gz"
+
+
+def save_clip(path, name):
+    """A question's clip of the exam as a video file; gives the question's words."""
+    with gzip.open(EXAM, "rt", encoding="utf-8") as lines:
+        content = next(q["content"] for q in map(json.loads, lines) if q["id"] == name)
+    video, text = (next(part for part in content if part["type"] == kind) for kind in ("video_url", "text"))
+    with tempfile.TemporaryDirectory() as folder:
+        frames = video["video_url"]["url"].split("base64,")[1].split(",")
+        for i, frame in enumerate(frames):
+            (pathlib.Path(folder) / f"{i:03}.jpg").write_bytes(base64.b64decode(frame))
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-framerate", "2", "-i", f"{folder}/%03d.jpg", "-c:v", "libx264", "-crf",
+                        "12", "-pix_fmt", "yuv420p", path], check=True)
+    return text["text"]
 
 
 def main():
@@ -33,6 +55,8 @@ def main():
                                   ("hearts.png", crowd, "图中有多少个心形？")):
         image.save(os.path.join(args.out, name), optimize=True)
         questions.append({"picture": name, "question": question})
+    questions.append({"picture": "triangle.mp4",
+                      "question": save_clip(os.path.join(args.out, "triangle.mp4"), "clip-3")})
     with open(os.path.join(args.out, "questions.json"), "w", encoding="utf-8") as f:
         json.dump(questions, f, indent=1, ensure_ascii=False)
         f.write("\n")
