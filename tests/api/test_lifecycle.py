@@ -164,12 +164,13 @@ def test_a_signal_finishes_streams_and_refuses_new_ones(make_server, number):
     answer = iter(stream(server))
     next(answer)
     server.process.send_signal(number)
-    time.sleep(0.1)
-    if server.process.poll() is None:
+
+    def is_leaving():
         try:
-            assert server.get("/health")[0] == 503
+            return server.get("/health")[0] == 503
         except OSError:
-            pass  # the stream was over already
+            return True  # the stream was over already
+    assert wait_for(is_leaving)
     chunks = list(answer)
     assert chunks[-1].choices[0].finish_reason == "length"
     assert server.process.wait(20) == 0
@@ -185,10 +186,9 @@ def test_when_the_grace_is_over_each_client_is_told(make_server):
         answers[stream] = server.request("POST", "/v1/chat/completions", {**body, "stream": stream})
 
     threads = [threading.Thread(target=ask, args=(stream,)) for stream in (True, False)]
-    threads[0].start()
-    time.sleep(0.3)
-    threads[1].start()
-    time.sleep(0.3)
+    for i, thread in enumerate(threads, 1):
+        thread.start()
+        assert wait_for(lambda: running(server) + waiting(server) == 32 * i)
     server.process.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join(20)
@@ -205,8 +205,7 @@ def test_when_the_grace_is_over_each_client_is_told(make_server):
 def test_second_sigterm_ends_at_once(make_server):
     server, busy = one_at_a_time(make_server)
     server.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    assert server.process.poll() is None  # the stream may go on
+    assert wait_for(lambda: server.get("/health")[0] == 503)  # the stream may go on
     with pytest.raises(openai.APIStatusError) as error:
         stream(server)
     assert error.value.status_code == 503
