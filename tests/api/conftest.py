@@ -27,6 +27,9 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, by servers that are started here, too
+
+
 class Server:
     """A running server and the ways tests talk to it."""
 
