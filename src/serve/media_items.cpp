@@ -133,9 +133,10 @@ Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::P
 // Frames that come without a file are as far apart as the request says.
 void set_seconds(MediaItem& item) {
   constexpr double kUsualFps = 2;
-  const double fps = item.part->frames.fps.value_or(kUsualFps);
+  const double given = item.part->frames.fps.value_or(-1);
+  const double fps = given > 0 ? given : kUsualFps;
   for (size_t i = 0; i < item.shape.frames; ++i) {
-    item.seconds.push_back(static_cast<double>(i) / (fps > 0 ? fps : kUsualFps));
+    item.seconds.push_back(static_cast<double>(i) / fps);
   }
 }
 

@@ -32,8 +32,9 @@ std::vector<std::string> split_frames(const std::string& url) {
   return frames;
 }
 
-// Names and ranges as FastDeploy's; what they mean together is checked where a video is sampled.
-text::FrameChoice parse_frame_choice(FieldReader& part, const json::value& value) {
+// Names and ranges as FastDeploy's; what they mean together is checked where a video is sampled. Of
+// a video that comes as frames none is left out.
+text::FrameChoice parse_frame_choice(FieldReader& part, const json::value& value, bool is_file) {
   text::FrameChoice out;
   const json::object* object = value.if_object();
   if (!object) return out;
@@ -47,6 +48,15 @@ text::FrameChoice parse_frame_choice(FieldReader& part, const json::value& value
   out.max_frames = frames("max_frames");
   out.target_frames = frames("target_frames");
   out.frames_sample = fields.string("frames_sample", kMaxNameBytes);
+  for (const char* key : {"min_frames", "max_frames", "target_frames", "frames_sample"}) {
+    if (!is_file)
+      fields.refuse(key, "it chooses frames of a video file, and this video comes as frames", -1);
+  }
+  // Names of other servers and tools.
+  for (const char* key : {"num_frames", "nframes", "video_start", "video_end", "min_pixels",
+                          "max_pixels", "total_pixels", "resized_height", "resized_width"}) {
+    fields.refuse(key, "choose frames with fps or target_frames, sizes with --mm-processor-kwargs");
+  }
   part.adopt(fields);
   return out;
 }
@@ -100,7 +110,7 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
       out.is_video_file = out.urls.empty();
       if (out.is_video_file) out.urls.push_back(std::move(*url));
       check_frames(part, "video_url", out.urls);
-      out.frames = parse_frame_choice(part, *part.value("video_url"));
+      out.frames = parse_frame_choice(part, *part.value("video_url"), out.is_video_file);
     }
   } else if (*type == "video") {
     out.kind = text::PartKind::kVideo;

@@ -496,6 +496,11 @@ TEST(ParseMessages, FaultsNameTheirPlace) {
        "messages[0].content[0].video_url.fps"},
       {user + R"([{"type":"video_url","video_url":{"url":"http://a/b.mp4","max_frames":1.5}}]}])",
        "messages[0].content[0].video_url.max_frames"},
+      {user + R"([{"type":"video_url","video_url":{"url":"http://a/b.mp4","nframes":8}}]}])",
+       "messages[0].content[0].video_url.nframes"},
+      {user +
+           R"([{"type":"video_url","video_url":{"url":"data:video/jpeg;base64,A,B","target_frames":8}}]}])",
+       "messages[0].content[0].video_url.target_frames"},
       {R"([{"role":"assistant","content":"x","tool_calls":[1]}])", "messages[0].tool_calls"},
       {R"([{"role":"assistant","tool_calls":[{"function":{}}]}])",
        "messages[0].tool_calls[0].function.name"},
