@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "devices.h"
 #include "engine_metrics.h"
 
@@ -64,6 +65,12 @@ ServedModel::ServedModel(const ServeOptions& options, StartClock& clock, obs::Me
       .vocab_size = config.vocab_size};
   parts.media_decoder =
       std::make_shared<media::MediaDecoder>(media::MediaDecoder::default_program());
+  if (config.vision && !engine_config.text_only && !parts.media_decoder->is_there()) {
+    log::warn(
+        "video files and pictures in BMP, TIFF, AVIF and HEIC are refused: there is no {} that can "
+        "be run",
+        media::MediaDecoder::default_program());
+  }
   if (options.media_cache_bytes > 0) {
     parts.media_cache = std::make_shared<serve::MediaCache>(options.media_cache_bytes);
   }

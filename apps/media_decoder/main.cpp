@@ -65,6 +65,8 @@ std::optional<Message> receive() {
 }
 
 int serve() {
+  const char ready = 1;
+  if (send(kServer, &ready, 1, MSG_NOSIGNAL) != 1) return 1;
   while (const auto message = receive()) {
     const pid_t child = fork();
     if (child == 0) {

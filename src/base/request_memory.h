@@ -12,10 +12,12 @@ namespace ernie {
 // gives it back with them. Decoders wait for theirs; for all else there is room or the request is
 // refused, so nobody who waits holds what another one waits for.
 struct RequestMemory {
-  RequestMemory() : held(Limiter::unlimited()), decoding(Limiter::unlimited()) {}
+  RequestMemory()
+      : held(Limiter::unlimited()), decoding(Limiter::unlimited()), videos(Limiter::unlimited()) {}
   explicit RequestMemory(size_t bytes)
       : held(std::make_shared<Limiter>(bytes - bytes / 2)),
-        decoding(std::make_shared<Limiter>(bytes / 2)) {}
+        decoding(std::make_shared<Limiter>(bytes / 2)),
+        videos(std::make_shared<Limiter>(bytes / 2 - bytes / 8)) {}
 
   // The answer to a request for which there is no room now.
   Error exhausted() const {
@@ -29,6 +31,8 @@ struct RequestMemory {
 
   std::shared_ptr<Limiter> held;      // bodies, their parsed form, files, prompts with patches
   std::shared_ptr<Limiter> decoding;  // frames, what their decoders need and their resizing
+  std::shared_ptr<Limiter> videos;  // of these what files of videos need, which take long: a share
+                                    // of this comes first, so that pictures pass those that wait
 };
 
 }  // namespace ernie

@@ -5,11 +5,12 @@
 // What the server and its program ernie-media-decoder say to each other. Both come from one build,
 // so these are plain structs.
 //
-// The server holds one end of a SOCK_SEQPACKET pair, the decoder the other one. A message is a
-// JobRequest, then `frames` numbers of frames (uint32_t, rising), with two descriptors: the file
-// (sealed against changes) and a SOCK_STREAM socket for the answer. The decoder forks a child for
-// each job, which gives up all rights before it reads a byte of the file. The child ends when the
-// server closes its end of the socket.
+// The server holds one end of a SOCK_SEQPACKET pair, the decoder the other one, into which it
+// writes a byte when it is ready. A message of the server is a JobRequest, then `frames` numbers of
+// frames (uint32_t, rising), with two descriptors: the file (sealed against changes) and a
+// SOCK_STREAM socket for the answer. The decoder forks a child for each job, which gives up all
+// rights before it reads a byte of the file. The child ends when the server closes its end of the
+// socket.
 namespace ernie::media {
 
 constexpr uint32_t kMaxJobFrames = 10'000;

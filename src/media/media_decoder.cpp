@@ -1,6 +1,8 @@
 #include "media/media_decoder.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -10,9 +12,12 @@
 
 #include <array>
 #include <cerrno>
-#include <climits>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <thread>
+
+#include "base/log.h"
 
 namespace ernie::media {
 namespace {
@@ -107,26 +112,56 @@ bool MediaDecoder::is_there() const { return access(program_.c_str(), X_OK) == 0
 
 MediaDecoder::~MediaDecoder() { stop(); }
 
+// It ends by itself when its socket is closed, unless somebody has stopped it.
 void MediaDecoder::stop() {
   decoder_.reset(-1);
-  if (pid_ > 0) waitpid(pid_, nullptr, 0);
+  if (pid_ <= 0) return;
+  for (int waits = 0; waits < 100 && waitpid(pid_, nullptr, WNOHANG) == 0; ++waits) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (waits == 99) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
+  }
   pid_ = 0;
+}
+
+bool MediaDecoder::has_ended() const {
+  char byte = 0;
+  return recv(decoder_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+bool MediaDecoder::is_running() {
+  const std::lock_guard lock(mutex_);
+  return !decoder_ || !has_ended();
 }
 
 Status MediaDecoder::launch() {
   if (!is_there()) {
     return invalid_argument(
-        "this server opens neither videos nor pictures in BMP, TIFF, AVIF or HEIC: the program "
-        "ernie-media-decoder is not beside it (a build without FFmpeg); send pictures, or the "
-        "frames of a video, as JPEG or PNG",
+        "this server decodes no video files and no pictures in BMP, TIFF, AVIF or HEIC: it has no "
+        "program ernie-media-decoder beside it that can be run (a build without FFmpeg); send "
+        "frames as pictures, and pictures as JPEG or PNG",
         {}, "unsupported_media_type");
   }
+  const auto failed = [&](const std::string& why) {
+    stop();
+    log::error("{} cannot be started: {}", program_, why);
+    return internal_error("the server's decoder of media cannot be started");
+  };
   auto pair = socket_pair(SOCK_SEQPACKET);
   if (!pair) return pair.error();
   if (const int error = spawn(program_, pair->theirs.get(), &pid_); error != 0) {
-    return internal_error(program_ + " cannot be started: " + std::strerror(error));
+    return failed(std::strerror(error));
   }
   decoder_ = std::move(pair->ours);
+  pair->theirs.reset(-1);
+  constexpr int kStartMs = 10'000;
+  pollfd ready{decoder_.get(), POLLIN, 0};
+  char byte = 0;
+  if (poll(&ready, 1, kStartMs) != 1 || recv(decoder_.get(), &byte, 1, 0) != 1) {
+    return failed("it does not say that it is ready; run it by hand, it may lack a library");
+  }
   return {};
 }
 
@@ -140,6 +175,7 @@ Result<FileDescriptor> MediaDecoder::start(JobRequest job, std::span<const uint3
   if (!answer) return answer.error();
   const std::lock_guard lock(mutex_);
   for (int attempt = 0; attempt < 2; ++attempt) {
+    if (decoder_ && has_ended()) stop();
     if (!decoder_) {
       if (auto s = launch(); !s) return s.error();
     }

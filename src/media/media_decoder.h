@@ -30,15 +30,19 @@ class MediaDecoder {
   static std::string default_program();
 
   bool is_there() const;
+  // False when it was started and has ended since.
+  bool is_running();
 
   // Starts a job on a copy of the file; its answer comes through the socket that is returned.
   // Closing that ends the job. The numbers of frames and bytes in `job` are filled in here.
-  // Errors: "unsupported_media_type" without a decoder, "internal_error" when it cannot be started.
+  // Errors: "unsupported_media_type" without a decoder, "internal_error" when it cannot be started;
+  // the log says why.
   Result<FileDescriptor> start(JobRequest job, std::span<const uint32_t> frames,
                                std::span<const uint8_t> file);
 
  private:
   Status launch();
+  bool has_ended() const;
   void stop();
 
   const std::string program_;

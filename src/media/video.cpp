@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
+#include "base/log.h"
 #include "media/codec.h"
 #include "media/exif.h"
 
@@ -62,9 +62,14 @@ Status VideoFile::probe(const std::atomic<bool>& cancelled) {
 }
 
 Status VideoFile::set_info(const VideoFacts& facts) {
+  // The decoder may have been taken over by the file: nothing that it says is trusted.
+  constexpr double kLeastFps = 1e-6;
+  constexpr double kMostFps = 1e6;
+  constexpr uint64_t kMostBytes = uint64_t{1} << 40;
   const bool sane = facts.width >= 1 && facts.height >= 1 && facts.frames >= 1 &&
-                    std::isfinite(facts.fps) && facts.fps > 0 && facts.orientation >= 1 &&
-                    facts.orientation <= 8 &&
+                    facts.fps >= kLeastFps && facts.fps <= kMostFps &&
+                    facts.decode_bytes <= kMostBytes && facts.thread_bytes <= kMostBytes / 64 &&
+                    facts.orientation >= 1 && facts.orientation <= 8 &&
                     std::max(facts.width, facts.height) <= limits_.frame.max_side &&
                     int64_t{facts.width} * facts.height <= limits_.frame.max_pixels;
   if (!sane) return refused("what it says of its frames makes no sense");
@@ -128,10 +133,13 @@ Result<PartHeader> VideoFile::read_header(PartKind expected, size_t bytes,
 }
 
 Error VideoFile::read_fault(size_t bytes, const std::atomic<bool>& cancelled) {
-  std::string text(bytes, '\0');
+  std::string text(bytes, ' ');
   if (auto s = read(text.data(), bytes, cancelled); !s) return s.error();
   const size_t end = text.find('\0');
   if (end == std::string::npos) return cut_short();
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
   return refused(text.substr(end + 1), text.substr(0, end));
 }
 
@@ -170,7 +178,12 @@ Error VideoFile::refused(const std::string& message, std::string code) const {
   return invalid_argument("the " + kind() + " cannot be used: " + message, {}, std::move(code));
 }
 
+// A decoder that ends without a word was ended by the file, or by somebody else.
 Error VideoFile::cut_short() const {
+  if (!decoder_->is_running()) {
+    return {ErrorKind::kUnavailable, "the decoder of media ended; try again", {}, "decoder_ended"};
+  }
+  log::warn("a decoder of ernie-media-decoder ended over a file of {} bytes", file_.size());
   return refused("its decoder ended over it; the file is broken or needs too much memory or time");
 }
 

@@ -216,6 +216,16 @@ TEST_F(Video, ManyAtOnce) {
   EXPECT_EQ(right, 8);
 }
 
+// A decoder that does not start, as without one of its libraries, is the server's fault.
+TEST(VideoWithoutDecoder, OneThatDoesNotStartIsNoFaultOfTheFile) {
+  MediaDecoder broken("/bin/false");
+  const auto clip = read_clip("h264.mp4");
+  const auto video = VideoFile::open(clip, broken, {}, kGoOn);
+  ASSERT_FALSE(video);
+  EXPECT_EQ(video.error().kind, ErrorKind::kInternal);
+  EXPECT_EQ(video.error().message.find("/bin/false"), std::string::npos);
+}
+
 TEST(VideoWithoutDecoder, SaysWhatToDo) {
   MediaDecoder none("/nonexistent/ernie-media-decoder");
   EXPECT_FALSE(none.is_there());

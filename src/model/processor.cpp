@@ -14,7 +14,9 @@ Error prompt_too_long(const std::string& how_long, size_t limit, const std::stri
   return invalid_argument(
       "this model's maximum context length is " + std::to_string(limit) +
           " tokens for prompt and answer together (--max-model-len), and the prompt is too long: " +
-          how_long + " tokens; shorten the text or send fewer or smaller pictures",
+          how_long +
+          " tokens; shorten the text, or send fewer or smaller pictures or fewer frames of a video "
+          "(fps, max_frames)",
       param, "context_length_exceeded");
 }
 

@@ -27,6 +27,7 @@ struct PatchGrid {
 struct MediaUnit {
   int32_t begin = 0;   // first placeholder token in the prompt
   int32_t length = 0;  // placeholder tokens
+  int32_t item = 0;    // of which picture or video of the prompt, counted from 0
   ContentKey hash;     // of pixels and geometry; equal hashes mean equal features
   bool is_video = false;
   std::shared_ptr<const PatchGrid> patches;

@@ -26,6 +26,7 @@ void PromptBuilder::add_media(const PreparedMedia& media) {
   for (int32_t t = 0; t < count; ++t) {
     prompt_.media.push_back({.begin = static_cast<int32_t>(prompt_.tokens.size()),
                              .length = height * width,
+                             .item = items_,
                              .hash = media.hashes[t],
                              .is_video = media.is_video,
                              .patches = media.units[t]});
@@ -35,6 +36,7 @@ void PromptBuilder::add_media(const PreparedMedia& media) {
       }
     }
   }
+  ++items_;
   (media.is_video ? prompt_.video_tokens : prompt_.image_tokens) += media.tokens;
   prompt_.next_position = start + std::max({count, height, width});
 }

@@ -42,6 +42,7 @@ class PromptBuilder {
 
   MediaTokens ids_;
   Prompt prompt_;
+  int32_t items_ = 0;  // so far
 };
 
 }  // namespace ernie::model

@@ -112,6 +112,9 @@ Result<VideoSampling> choose_sampling(const VideoSampling& usual, const text::Fr
   }
   out.min_frames = choice.min_frames.value_or(out.min_frames);
   out.max_frames = choice.max_frames.value_or(out.max_frames);
+  // Of two limits the one that the request does not name follows the other.
+  if (!choice.min_frames) out.min_frames = std::min(out.min_frames, out.max_frames);
+  if (!choice.max_frames) out.max_frames = std::max(out.max_frames, out.min_frames);
   if (choice.frames_sample) {
     const auto sample = parse_frames_sample(*choice.frames_sample);
     if (!sample) return sample.error();

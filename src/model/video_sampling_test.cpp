@@ -86,7 +86,9 @@ TEST(VideoSampling, ContradictionsAreErrorsThatNameTheField) {
   EXPECT_EQ(param({.fps = -1, .target_frames = 20}), "none");
   EXPECT_EQ(param({.fps = 0}), "fps");
   EXPECT_EQ(param({.fps = -1}), "fps");
-  EXPECT_EQ(param({.min_frames = 200}), "min_frames");
+  EXPECT_EQ(param({.min_frames = 9, .max_frames = 8}), "min_frames");
+  EXPECT_EQ(param({.min_frames = 200}), "none");
+  EXPECT_EQ(param({.max_frames = 4}), "none");
   EXPECT_EQ(param({.max_frames = 0}), "max_frames");
   EXPECT_EQ(param({.min_frames = 8, .target_frames = 4}), "target_frames");
   EXPECT_EQ(param({.frames_sample = "last"}), "frames_sample");

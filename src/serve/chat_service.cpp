@@ -68,8 +68,9 @@ class ChatServiceImpl : public ChatService {
                                      parts_.defaults.eos_token_ids),
             config_.grammar_bytes),
         fetcher_(config_.fetch, config_.memory),
-        decoders_(config_.decoder_threads, config_.decoder_threads),
-        media_(config_.media_threads, config_.media_threads),
+        // Of both some threads are left for others than the client with the slowest media.
+        decoders_(config_.decoder_threads, std::max(1, config_.decoder_threads - 1)),
+        media_(config_.media_threads, std::max(1, config_.media_threads - 2)),
         text_(config_.threads, config_.threads),
         // A thread is left for others, whose grammars wait for one of this client at most.
         compilers_(config_.grammar_threads, std::max(1, config_.grammar_threads - 1)) {}
@@ -113,14 +114,14 @@ class ChatServiceImpl : public ChatService {
   std::shared_ptr<Generation> render(ChatRequest request, OnRendered done) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     add_call_rules(*shared, *parts_.tokenizer);
-    return begin(pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
-                 [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
-                   with_prompt(shared, generation, [this, shared, generation, done](auto prompts) {
-                     show(*generation, done,
-                          rendered_prompts(std::move(prompts), shared->options,
-                                           shared->reasoning_limit, media_units(*shared)));
-                   });
-                 });
+    return begin(
+        pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
+        [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
+          with_prompt(shared, generation, [this, shared, generation, done](auto prompts) {
+            show(*generation, done,
+                 rendered_prompts(std::move(prompts), shared->options, shared->reasoning_limit));
+          });
+        });
   }
 
   std::shared_ptr<Generation> render(CompletionRequest request, OnRendered done) override {
@@ -129,7 +130,7 @@ class ChatServiceImpl : public ChatService {
     return begin(text_, shared->options, std::make_shared<RenderErrors>(done),
                  [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
                    show(*generation, done,
-                        rendered_prompts(prompts_of(*shared), shared->options, {}, {}));
+                        rendered_prompts(prompts_of(*shared), shared->options, {}));
                  });
   }
 
@@ -266,17 +267,16 @@ class ChatServiceImpl : public ChatService {
     if (generation.finish()) done(std::move(rendered));
   }
 
-  Result<std::vector<RenderedPrompt>> rendered_prompts(Result<std::vector<PromptPtr>> prompts,
-                                                       const GenerationOptions& options,
-                                                       const ReasoningLimit& reasoning_limit,
-                                                       const std::vector<size_t>& units) const {
+  Result<std::vector<RenderedPrompt>> rendered_prompts(
+      Result<std::vector<PromptPtr>> prompts, const GenerationOptions& options,
+      const ReasoningLimit& reasoning_limit) const {
     if (!prompts) return prompts.error();
     const PromptsSize size(*prompts);
     std::vector<RenderedPrompt> out;
     for (PromptPtr& prompt : *prompts) {
       auto sampling = sampling_of(options, *prompt, reasoning_limit, size);
       if (!sampling) return sampling.error();
-      out.push_back(rendered_prompt(std::move(prompt), units, *parts_.tokenizer));
+      out.push_back(rendered_prompt(std::move(prompt), *parts_.tokenizer));
       out.back().max_tokens = sampling->max_tokens;
     }
     return out;

@@ -54,13 +54,14 @@ bool find_known(MediaItem& item, std::span<const uint8_t> file, const ContentKey
 }
 
 Status check_memory(const MediaItem& item, size_t bytes, const ServiceConfig& config) {
-  const size_t limit = config.memory.decoding->limit();
+  const bool is_file = item.part->is_video_file && item.files.empty();
+  const size_t limit = (is_file ? config.memory.videos : config.memory.decoding)->limit();
   if (bytes <= limit) return {};
   const char* kind = item.shape.is_video ? "video" : "image";
   return invalid_argument(
-      fmt::format("the {} is too large: decoding it takes {} bytes, the limit is {} bytes (half of "
+      fmt::format("the {} is too large: decoding it takes {} bytes, the limit is {} bytes ({} of "
                   "--max-inflight-mb); send a smaller one",
-                  kind, bytes, limit),
+                  kind, bytes, limit, is_file ? "three eighths" : "half"),
       item.param, fmt::format("{}_too_large", kind));
 }
 
@@ -94,6 +95,20 @@ Error was_cancelled() {
   return {ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
 }
 
+struct VideoShare {
+  Limiter::Share of_videos;
+  Limiter::Share of_all;
+};
+
+std::optional<VideoShare> wait_for_video(size_t bytes, const ServiceConfig& config,
+                                         const std::atomic<bool>& cancelled) {
+  auto of_videos = config.memory.videos->wait(bytes, cancelled);
+  if (!of_videos) return std::nullopt;
+  auto of_all = config.memory.decoding->wait(bytes, cancelled);
+  if (!of_all) return std::nullopt;
+  return VideoShare{std::move(*of_videos), std::move(*of_all)};
+}
+
 // Chooses the frames of a video file and holds them against the limits.
 Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::Parts& parts,
                  const ServiceConfig& config, const std::atomic<bool>& cancelled) {
@@ -109,7 +124,7 @@ Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::P
   const size_t opening = config.video.open_bytes + bytes.size();
   if (auto s = check_memory(item, opening, config); !s) return s;
   {
-    const auto share = config.memory.decoding->wait(opening, cancelled);
+    const auto share = wait_for_video(opening, config, cancelled);
     if (!share) return was_cancelled();
     auto video = media::VideoFile::open(bytes, *parts.media_decoder, config.video, cancelled);
     if (!video) return at(item, video.error());
@@ -127,7 +142,8 @@ Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::P
   const auto cost = parts.processor->cost(item.shape);
   if (!cost) return at(item, cost.error());
   item.cost = *cost;
-  return check_memory(item, info.decoding_bytes + resizing_bytes(item), config);
+  const size_t pixels = static_cast<size_t>(info.width) * static_cast<size_t>(info.height);
+  return check_memory(item, info.decoding_bytes + resizing_bytes(item) + 3 * pixels, config);
 }
 
 // Frames that come without a file are as far apart as the request says.
@@ -189,8 +205,8 @@ Result<model::PreparedMedia> decode_video(MediaItem item, const ChatService::Par
                                           const std::atomic<bool>& cancelled) {
   const size_t pixels =
       static_cast<size_t>(item.shape.width) * static_cast<size_t>(item.shape.height);
-  const auto share = config.memory.decoding->wait(
-      item.video->info().decoding_bytes + resizing_bytes(item) + 3 * pixels, cancelled);
+  const auto share = wait_for_video(
+      item.video->info().decoding_bytes + resizing_bytes(item) + 3 * pixels, config, cancelled);
   if (!share) return was_cancelled();
   VideoFrames frames(*item.video, item.numbers);
   if (auto s = frames.start(); !s) return at(item, s.error());

@@ -1,5 +1,6 @@
 #include "serve/rendered_prompt.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -36,22 +37,13 @@ std::string text_of(const std::vector<int32_t>& tokens, const std::vector<Render
 
 }  // namespace
 
-std::vector<size_t> media_units(const ChatRequest& request) {
-  std::vector<size_t> units;
-  for (const auto& message : request.chat.messages) {
-    for (const auto& part : message.parts) {
-      if (part.kind == text::PartKind::kText) continue;
-      units.push_back((part.urls.size() + 1) / 2);
-    }
-  }
-  return units;
-}
-
 RenderedPrompt rendered_prompt(std::shared_ptr<const model::Prompt> prompt,
-                               const std::vector<size_t>& units, const text::Tokenizer& tokenizer) {
+                               const text::Tokenizer& tokenizer) {
   RenderedPrompt out;
-  std::span<const model::MediaUnit> rest = prompt->media;
-  for (const size_t count : units) {
+  for (std::span<const model::MediaUnit> rest = prompt->media; !rest.empty();) {
+    const auto next = std::ranges::find_if(
+        rest, [&](const model::MediaUnit& unit) { return unit.item != rest.front().item; });
+    const auto count = static_cast<size_t>(next - rest.begin());
     out.media.push_back(rendered_media(rest.first(count)));
     rest = rest.subspan(count);
   }

@@ -8,7 +8,6 @@
 #include "base/content_key.h"
 #include "base/result.h"
 #include "model/prompt.h"
-#include "serve/request.h"
 #include "text/tokenizer.h"
 
 namespace ernie::serve {
@@ -34,10 +33,7 @@ struct RenderedPrompt {
 
 using OnRendered = std::function<void(Result<std::vector<RenderedPrompt>>)>;
 
-// How many units of a prompt each picture and video of a request makes.
-std::vector<size_t> media_units(const ChatRequest& request);
-
 RenderedPrompt rendered_prompt(std::shared_ptr<const model::Prompt> prompt,
-                               const std::vector<size_t>& units, const text::Tokenizer& tokenizer);
+                               const text::Tokenizer& tokenizer);
 
 }  // namespace ernie::serve

@@ -7,13 +7,14 @@
 namespace ernie::serve {
 namespace {
 
-model::MediaUnit unit(int begin, bool is_video, uint64_t hash) {
+model::MediaUnit unit(int begin, bool is_video, uint64_t hash, int item) {
   auto patches = std::make_shared<model::PatchGrid>();
   patches->frames = is_video ? 2 : 1;
   patches->height = 4;
   patches->width = 6;
   return {.begin = begin,
           .length = patches->tokens(),
+          .item = item,
           .hash = {{hash, 0, 0, 0}},
           .is_video = is_video,
           .patches = std::move(patches)};
@@ -30,9 +31,9 @@ std::shared_ptr<model::Prompt> prompt_of(std::vector<model::MediaUnit> units) {
 }
 
 TEST(RenderedPrompt, UnitsOfOneVideoAreOneItem) {
-  const auto prompt =
-      prompt_of({unit(1, false, 5), unit(7, true, 6), unit(13, true, 7), unit(19, true, 8)});
-  const auto shown = rendered_prompt(prompt, {1, 2, 1}, *tiny_tokenizer());
+  const auto prompt = prompt_of(
+      {unit(1, false, 5, 0), unit(7, true, 6, 1), unit(13, true, 7, 1), unit(19, true, 8, 2)});
+  const auto shown = rendered_prompt(prompt, *tiny_tokenizer());
   ASSERT_EQ(shown.media.size(), 3u);
   EXPECT_EQ(shown.text, "a<|IMAGE_PLACEHOLDER|><|IMAGE_PLACEHOLDER|><|IMAGE_PLACEHOLDER|>b");
   const RenderedMedia& video = shown.media[1];
@@ -50,19 +51,12 @@ TEST(RenderedPrompt, UnitsOfOneVideoAreOneItem) {
 
 TEST(RenderedPrompt, EveryFrameOfAVideoIsInItsHash) {
   const auto hash = [](uint64_t first, uint64_t second) {
-    const auto prompt = prompt_of({unit(1, true, first), unit(7, true, second)});
-    return rendered_prompt(prompt, {2}, *tiny_tokenizer()).media[0].hash;
+    const auto prompt = prompt_of({unit(1, true, first, 0), unit(7, true, second, 0)});
+    return rendered_prompt(prompt, *tiny_tokenizer()).media[0].hash;
   };
   EXPECT_EQ(hash(1, 2), hash(1, 2));
   EXPECT_NE(hash(1, 2), hash(1, 3));
   EXPECT_NE(hash(1, 2), hash(3, 2));
-}
-
-TEST(RenderedPrompt, TwoFramesOfAVideoMakeAUnit) {
-  ChatRequest request = say("Hi");
-  request.chat.messages.push_back(
-      user({{text::PartKind::kVideo, {}, {"a", "b", "c"}}, image("d")}));
-  EXPECT_EQ(media_units(request), (std::vector<size_t>{2, 1}));
 }
 
 }  // namespace

@@ -122,3 +122,15 @@ def test_a_hundred_of_everything_in_one_prompt(make_server):
     assert usage.prompt_tokens_details.video_tokens == sum((2 + i % 3 + 1) // 2 for i in range(100)) * 6
     again = ask(server, *parts).usage
     assert again.prompt_tokens_details.cached_tokens >= again.prompt_tokens - 64
+
+
+def test_a_video_file_and_a_picture_are_two_items_of_the_rendered_prompt(client):
+    content = [part(clip("mpeg4.mp4")), {"type": "image_url", "image_url": {"url": picture(1, 56, 56)}}]
+    shown = client.post("/v1/chat/completions/render", {"messages": [{"role": "user", "content": content}]})[1]
+    assert [(item["kind"], item["tokens"]) for item in shown["media"]] == [("video", 8 * 6), ("image", 4)]
+    assert shown["media"][0]["grid"]["frames"] == 16
+    assert shown["prompt"].count("PLACEHOLDER") == 2
+
+
+def test_a_limit_that_is_given_alone_moves_the_other(client):
+    assert video_tokens(client, part(clip("h264_1fps.mkv"), max_frames=4)) == 2 * 6

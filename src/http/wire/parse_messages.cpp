@@ -48,6 +48,7 @@ text::FrameChoice parse_frame_choice(FieldReader& part, const json::value& value
   out.max_frames = frames("max_frames");
   out.target_frames = frames("target_frames");
   out.frames_sample = fields.string("frames_sample", kMaxNameBytes);
+  if (!is_file && out.fps == 0.0) fields.fail("fps", "is 0; it should be more, or -1");
   for (const char* key : {"min_frames", "max_frames", "target_frames", "frames_sample"}) {
     if (!is_file)
       fields.refuse(key, "it chooses frames of a video file, and this video comes as frames", -1);
