@@ -129,21 +129,20 @@ model::PictureLimits parse_processor_kwargs(const std::string& text) {
     } else if (key == "video_max_pixels") {
       out.video_max_pixels = integer(flag, key, value, 1, kMaxPixels);
     } else if (key == "video_max_frames") {
-      out.video_max_frames = static_cast<int>(integer(flag, key, value, 1, 10'000));
+      out.frames.max_frames = static_cast<int>(integer(flag, key, value, 1, 10'000));
     } else if (key == "spatial_conv_size" || key == "temporal_conv_size") {
       fixed(key, value);
     } else if (key == "video_min_frames") {
-      out.video_min_frames = static_cast<int>(integer(flag, key, value, -1, 10'000));
+      out.frames.min_frames = static_cast<int>(integer(flag, key, value, -1, 10'000));
     } else if (key == "video_target_frames") {
-      out.video_target_frames = static_cast<int>(integer(flag, key, value, -1, 10'000));
+      out.frames.target_frames = static_cast<int>(integer(flag, key, value, -1, 10'000));
     } else if (key == "video_fps") {
-      out.video_fps = number(flag, key, value, -1, 1'000);
+      out.frames.fps = number(flag, key, value, -1, 1'000);
     } else if (key == "video_frames_sample") {
-      const auto sample = value.is_string()
-                              ? model::parse_frames_sample(std::string(value.as_string()))
-                              : model::parse_frames_sample(json::serialize(value));
-      if (!sample) throw StartError(flag + ": video_" + sample.error().message);
-      out.video_frames_sample = *sample;
+      if (!value.is_string())
+        throw StartError(flag + ": \"" + key + "\" must be a string; found " +
+                         json::serialize(value));
+      out.frames.frames_sample = std::string(value.as_string());
     } else if (key == "draw_on_frames") {
       if (!value.is_bool())
         throw StartError(flag + ": \"draw_on_frames\" must be true or false; found " +

@@ -374,14 +374,14 @@ TEST(ServeOptions, ProcessorKwargsSetSizesAndFrames) {
            "video_frames_sample": "middle", "draw_on_frames": false})"});
   EXPECT_EQ(o.picture_limits.image_max_pixels, 784000);
   EXPECT_EQ(o.picture_limits.image_min_pixels, std::nullopt) << "the model's";
-  EXPECT_EQ(o.picture_limits.video_fps, 0.5);
-  EXPECT_EQ(o.picture_limits.video_target_frames, -1);
-  EXPECT_EQ(o.picture_limits.video_max_frames, 64);
-  EXPECT_EQ(o.picture_limits.video_frames_sample, model::FramesSample::kMiddle);
+  EXPECT_EQ(o.picture_limits.frames.fps, 0.5);
+  EXPECT_EQ(o.picture_limits.frames.target_frames, -1);
+  EXPECT_EQ(o.picture_limits.frames.max_frames, 64);
+  EXPECT_EQ(o.picture_limits.frames.frames_sample, "middle");
   EXPECT_EQ(o.picture_limits.draw_on_frames, false);
   for (const char* bad :
        {R"({"image_max_pixels": "1"})", R"({"max_pixels": 1})", R"({"spatial_conv_size": 3})",
-        R"({"image_max_pixels": 0})", R"({"video_frames_sample": "best"})", R"({"video_fps": "2"})",
+        R"({"image_max_pixels": 0})", R"({"video_frames_sample": 1})", R"({"video_fps": "2"})",
         R"({"draw_on_frames": 1})"})
     EXPECT_THAT(refusal({"--mm-processor-kwargs", bad}), HasSubstr("--mm-processor-kwargs")) << bad;
 }

@@ -3,10 +3,7 @@
 #include <webp/demux.h>
 
 #include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <memory>
-#include <string>
 
 #include "media/over_white.h"
 
@@ -24,11 +21,6 @@ const Fault kBroken{"invalid_video", "the animated WebP is broken"};
 
 }  // namespace
 
-bool is_webp(std::span<const uint8_t> file) {
-  return file.size() >= 12 && std::memcmp(file.data(), "RIFF", 4) == 0 &&
-         std::memcmp(file.data() + 8, "WEBP", 4) == 0;
-}
-
 std::optional<Fault> probe_webp(std::span<const uint8_t> file, const JobRequest& limits,
                                 Answer& answer) {
   const WebPData data{file.data(), file.size()};
@@ -38,12 +30,7 @@ std::optional<Fault> probe_webp(std::span<const uint8_t> file, const JobRequest&
   facts.width = static_cast<int32_t>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH));
   facts.height = static_cast<int32_t>(WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT));
   facts.frames = WebPDemuxGetI(demuxer.get(), WEBP_FF_FRAME_COUNT);
-  const int64_t pixels = int64_t{facts.width} * facts.height;
-  if (std::max(facts.width, facts.height) > limits.max_side || pixels > limits.max_pixels) {
-    return Fault{"video_too_large", "the animated WebP has " + std::to_string(facts.width) + "x" +
-                                        std::to_string(facts.height) + " pixels; at most " +
-                                        std::to_string(limits.max_pixels) + " are allowed"};
-  }
+  if (auto fault = check_size("video_too_large", facts.width, facts.height, limits)) return fault;
   int64_t milliseconds = 0;
   WebPIterator frame;
   if (!WebPDemuxGetFrame(demuxer.get(), 1, &frame)) return kBroken;
@@ -54,9 +41,8 @@ std::optional<Fault> probe_webp(std::span<const uint8_t> file, const JobRequest&
   // Shown one after the other without saying for how long: as fast as browsers do, 10 a second.
   facts.fps = milliseconds > 0 ? facts.frames * 1000.0 / static_cast<double>(milliseconds) : 10;
   // Two canvases, a decoded frame and the Huffman tables of one.
-  facts.decode_bytes = (64ull << 20) + 16 * static_cast<uint64_t>(pixels);
-  std::snprintf(facts.container, sizeof(facts.container), "webp");
-  std::snprintf(facts.codec, sizeof(facts.codec), "webp");
+  facts.decode_bytes = (64ull << 20) + 16ull * static_cast<uint64_t>(facts.width) *
+                                           static_cast<uint64_t>(facts.height);
   answer.info(facts);
   return {};
 }

@@ -9,7 +9,6 @@
 namespace ernie::media {
 
 // FFmpeg 5.1 decodes no animated WebP, so libwebp does.
-bool is_webp(std::span<const uint8_t> file);
 std::optional<Fault> probe_webp(std::span<const uint8_t> file, const JobRequest& limits,
                                 Answer& answer);
 // As send_frames of video_frames.h.

@@ -2,9 +2,18 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ernie::media {
+
+std::optional<Fault> check_size(const char* code, int64_t width, int64_t height,
+                                const JobRequest& limits) {
+  if (std::max(width, height) <= limits.max_side && width * height <= limits.max_pixels) return {};
+  return Fault{code, "it has " + std::to_string(width) + "x" + std::to_string(height) +
+                         " pixels; at most " + std::to_string(limits.max_pixels) + " pixels and " +
+                         std::to_string(limits.max_side) + " a side are allowed"};
+}
 
 void Answer::write_all(const void* data, size_t bytes) {
   const auto* at = static_cast<const uint8_t*>(data);
@@ -17,28 +26,19 @@ void Answer::write_all(const void* data, size_t bytes) {
   }
 }
 
-void Answer::info(const VideoFacts& facts) {
-  const PartHeader header{PartKind::kInfo, sizeof(facts)};
+void Answer::part(PartKind kind, const void* data, size_t bytes) {
+  const PartHeader header{kind, static_cast<uint32_t>(bytes)};
   write_all(&header, sizeof(header));
-  write_all(&facts, sizeof(facts));
+  write_all(data, bytes);
 }
 
-void Answer::frame(std::span<const uint8_t> rgb) {
-  const PartHeader header{PartKind::kFrame, static_cast<uint32_t>(rgb.size())};
-  write_all(&header, sizeof(header));
-  write_all(rgb.data(), rgb.size());
-}
+void Answer::info(const VideoFacts& facts) { part(PartKind::kInfo, &facts, sizeof(facts)); }
+
+void Answer::frame(std::span<const uint8_t> rgb) { part(PartKind::kFrame, rgb.data(), rgb.size()); }
 
 void Answer::fault(const Fault& fault) {
   const std::string text = std::string(fault.code) + '\0' + fault.message;
-  const PartHeader header{PartKind::kError, static_cast<uint32_t>(text.size())};
-  write_all(&header, sizeof(header));
-  write_all(text.data(), text.size());
-}
-
-void Answer::end() {
-  const PartHeader header{PartKind::kEnd, 0};
-  write_all(&header, sizeof(header));
+  part(PartKind::kError, text.data(), text.size());
 }
 
 }  // namespace ernie::media

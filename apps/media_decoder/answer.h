@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <variant>
@@ -15,6 +16,10 @@ struct Fault {
   std::string message;
 };
 
+// Why frames of so many pixels are refused, if they are. `code` as in Fault.
+std::optional<Fault> check_size(const char* code, int64_t width, int64_t height,
+                                const JobRequest& limits);
+
 template <typename T>
 using Outcome = std::variant<T, Fault>;
 
@@ -26,9 +31,9 @@ class Answer {
   void info(const VideoFacts& facts);
   void frame(std::span<const uint8_t> rgb);
   void fault(const Fault& fault);
-  void end();
 
  private:
+  void part(PartKind kind, const void* data, size_t bytes);
   void write_all(const void* data, size_t bytes);
 
   int socket_;

@@ -67,12 +67,10 @@ Extent extent_of(std::span<const uint8_t> file, const StillHeader& header) {
 
 // Of less than `bytes` FFmpeg would take rows of another length.
 Frame decode_frame(std::span<const uint8_t> file, size_t bytes) {
-  const Codec codec(avcodec_alloc_context3(avcodec_find_decoder(AV_CODEC_ID_BMP)));
-  const Packet packet(av_packet_alloc());
-  Frame frame(av_frame_alloc());
-  if (!codec || !packet || !frame || av_new_packet(packet.get(), static_cast<int>(bytes)) < 0) {
-    return nullptr;
-  }
+  const Codec codec(allocated(avcodec_alloc_context3(avcodec_find_decoder(AV_CODEC_ID_BMP))));
+  const Packet packet(allocated(av_packet_alloc()));
+  Frame frame(allocated(av_frame_alloc()));
+  if (av_new_packet(packet.get(), static_cast<int>(bytes)) < 0) return nullptr;
   codec->thread_count = 1;
   std::memset(packet->data, 0, bytes);
   std::memcpy(packet->data, file.data(), file.size());

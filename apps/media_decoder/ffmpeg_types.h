@@ -5,6 +5,7 @@ extern "C" {
 }
 
 #include <memory>
+#include <new>
 
 namespace ernie::media {
 
@@ -20,5 +21,12 @@ struct ByCodec {
 using Packet = std::unique_ptr<AVPacket, ByPacket>;
 using Frame = std::unique_ptr<AVFrame, ByFrame>;
 using Codec = std::unique_ptr<AVCodecContext, ByCodec>;
+
+// What FFmpeg has allocated; std::bad_alloc if it has not.
+template <typename T>
+T* allocated(T* object) {
+  if (!object) throw std::bad_alloc();
+  return object;
+}
 
 }  // namespace ernie::media

@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <exception>
 #include <memory>
 #include <new>
 #include <optional>
@@ -21,11 +20,6 @@
 namespace ernie::media {
 namespace {
 
-std::optional<ImageFormat> still_format(std::span<const uint8_t> file) {
-  const auto format = sniff_image(file);
-  return format && needs_media_decoder(*format) ? format : std::nullopt;
-}
-
 std::optional<Fault> probe_video(std::span<const uint8_t> file, const JobRequest& request,
                                  Answer& answer) {
   auto input = VideoInput::open(file, request);
@@ -37,13 +31,14 @@ std::optional<Fault> probe_video(std::span<const uint8_t> file, const JobRequest
   return {};
 }
 
-std::optional<Fault> work(const Job& job, std::span<const uint8_t> file, Answer& answer) {
+std::optional<Fault> work(const Job& job, std::optional<ImageFormat> format,
+                          std::span<const uint8_t> file, Answer& answer) {
   const bool probes = job.request.kind == JobKind::kProbe;
-  if (const auto still = still_format(file)) {
-    return probes ? probe_still(*still, file, job.request, answer)
-                  : send_still(*still, file, job.request, answer);
+  if (format && needs_media_decoder(*format)) {
+    return probes ? probe_still(*format, file, job.request, answer)
+                  : send_still(*format, file, job.request, answer);
   }
-  if (is_webp(file)) {
+  if (format == ImageFormat::kWebp) {
     return probes ? probe_webp(file, job.request, answer)
                   : send_webp_frames(file, job.frames, answer);
   }
@@ -66,17 +61,14 @@ int run_job(const Job& job, int file, int answer_socket) {
     return 1;
   }
   const std::span<const uint8_t> media(static_cast<const uint8_t*>(mapped), bytes);
+  const auto format = sniff_image(media);
   try {
-    if (auto fault = work(job, media, answer)) {
-      answer.fault(*fault);
-      return 0;
-    }
+    if (auto fault = work(job, format, media, answer)) answer.fault(*fault);
   } catch (const std::bad_alloc&) {
-    answer.fault({still_format(media) ? "image_too_large" : "video_too_large",
+    const bool is_still = format && needs_media_decoder(*format);
+    answer.fault({is_still ? "image_too_large" : "video_too_large",
                   "decoding it takes more memory than is allowed"});
-    return 0;
   }
-  answer.end();
   return 0;
 }
 

@@ -1,7 +1,5 @@
 #include "still.h"
 
-#include <algorithm>
-#include <cstdio>
 #include <string>
 
 #include "still_codec.h"
@@ -36,12 +34,8 @@ Outcome<StillHeader> read_header(ImageFormat format, std::span<const uint8_t> fi
   if (header->width < 1 || header->height < 1) {
     return broken_image(name.c_str(), "it does not say how large it is");
   }
-  if (std::max(header->width, header->height) > limits.max_side ||
-      header->width * header->height > limits.max_pixels) {
-    return Fault{"image_too_large", "it has " + std::to_string(header->width) + "x" +
-                                        std::to_string(header->height) + " pixels; at most " +
-                                        std::to_string(limits.max_pixels) + " pixels and " +
-                                        std::to_string(limits.max_side) + " a side are allowed"};
+  if (auto fault = check_size("image_too_large", header->width, header->height, limits)) {
+    return *fault;
   }
   return outcome;
 }
@@ -60,7 +54,6 @@ std::optional<Fault> probe_still(ImageFormat format, std::span<const uint8_t> fi
   facts.frames = 1;
   facts.fps = 1;
   facts.decode_bytes = header.decode_bytes;
-  std::snprintf(facts.container, sizeof(facts.container), "%s", image_format_name(format));
   answer.info(facts);
   return {};
 }

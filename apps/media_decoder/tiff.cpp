@@ -164,20 +164,13 @@ uint8_t divided(uint8_t value, uint8_t alpha) {
   return alpha == 0 ? 0 : static_cast<uint8_t>(std::min(value * 255 / alpha, 255));
 }
 
-// The light that an ink and black leave, rounded as Pillow does.
-uint8_t under_inks(uint8_t ink, uint8_t black) {
-  const unsigned light = 255u - black;
-  const unsigned t = ink * light + 128;
-  return static_cast<uint8_t>(light - ((t + (t >> 8)) >> 8));
-}
-
 void to_rgb(std::vector<uint8_t>& pixels, Fourth fourth) {
   const size_t count = pixels.size() / 4;
   for (uint8_t* p = pixels.data(); p != pixels.data() + 4 * count; p += 4) {
     const uint8_t last = p[3];
     for (int c = 0; c < 3; ++c) {
       if (fourth == Fourth::kPremultiplied) p[c] = divided(p[c], last);
-      if (fourth == Fourth::kBlack) p[c] = under_inks(p[c], last);
+      if (fourth == Fourth::kBlack) p[c] = under_ink(p[c], 255u - last);
     }
     if (fourth == Fourth::kIgnored || fourth == Fourth::kBlack) p[3] = 255;
   }

@@ -1,7 +1,6 @@
 #include "video_frames.h"
 
 extern "C" {
-#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 }
@@ -19,8 +18,8 @@ namespace ernie::media {
 namespace {
 
 Codec open_codec(const VideoInput& input, const JobRequest& request) {
-  Codec codec(avcodec_alloc_context3(&input.codec()));
-  avcodec_parameters_to_context(codec.get(), input.stream().codecpar);
+  Codec codec(allocated(avcodec_alloc_context3(&input.codec())));
+  if (avcodec_parameters_to_context(codec.get(), input.stream().codecpar) < 0) return nullptr;
   codec->pkt_timebase = input.stream().time_base;
   codec->thread_count = static_cast<int>(request.threads);
   codec->max_pixels = request.max_pixels;
@@ -194,7 +193,7 @@ class FrameReader {
 
   // The next frame that is shown; null at the end. Broken packets are passed over.
   Frame decode_one() {
-    Frame frame(av_frame_alloc());
+    Frame frame(allocated(av_frame_alloc()));
     for (;;) {
       const int got = avcodec_receive_frame(codec_.get(), frame.get());
       if (got == 0) return frame;

@@ -8,7 +8,6 @@ extern "C" {
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 
 namespace ernie::media {
 namespace {
@@ -38,6 +37,7 @@ double rate(AVRational value) { return value.num > 0 && value.den > 0 ? av_q2d(v
 
 // The frames a decoder may keep for reference and reordering, and the one it works on.
 constexpr uint64_t kKeptFrames = 18;
+constexpr uint64_t kKeptIntraFrames = 2;  // where each frame stands alone
 // What a decoder allocates whatever the size of the frames.
 constexpr uint64_t kDecoderBytes = 48ull << 20;
 
@@ -105,10 +105,11 @@ VideoFacts facts_of(const VideoInput& input, const VideoIndex& index) {
   const uint64_t shown =
       uint64_t{4} * static_cast<uint64_t>(facts.width) * static_cast<uint64_t>(facts.height);
   facts.thread_bytes = 2 * frame_bytes(parameters) + (8ull << 20);
-  facts.decode_bytes = kDecoderBytes + kKeptFrames * frame_bytes(parameters) + shown +
+  const AVCodecDescriptor* codec = avcodec_descriptor_get(parameters.codec_id);
+  const bool is_intra = codec && (codec->props & AV_CODEC_PROP_INTRA_ONLY) != 0;
+  const uint64_t kept = is_intra ? kKeptIntraFrames : kKeptFrames;
+  facts.decode_bytes = kDecoderBytes + kept * frame_bytes(parameters) + shown +
                        index.frames.capacity() * sizeof(VideoIndex::Entry);
-  std::snprintf(facts.container, sizeof(facts.container), "%s", input.container());
-  std::snprintf(facts.codec, sizeof(facts.codec), "%s", avcodec_get_name(parameters.codec_id));
   return facts;
 }
 

@@ -42,9 +42,10 @@ Outcome<std::unique_ptr<VideoInput>> VideoInput::open(std::span<const uint8_t> f
   std::unique_ptr<VideoInput> input(new VideoInput);
   input->file_ = file;
   constexpr int kBuffer = 64 << 10;
-  auto* buffer = static_cast<uint8_t*>(av_malloc(kBuffer));
-  input->io_ = avio_alloc_context(buffer, kBuffer, 0, input.get(), read_bytes, nullptr, seek_bytes);
-  input->format_ = avformat_alloc_context();
+  auto* buffer = static_cast<uint8_t*>(allocated(av_malloc(kBuffer)));
+  input->io_ = allocated(
+      avio_alloc_context(buffer, kBuffer, 0, input.get(), read_bytes, nullptr, seek_bytes));
+  input->format_ = allocated(avformat_alloc_context());
   input->format_->pb = input->io_;
 
   Options options;
@@ -83,13 +84,8 @@ Outcome<std::unique_ptr<VideoInput>> VideoInput::open(std::span<const uint8_t> f
   if (parameters.width <= 0 || parameters.height <= 0) {
     return Fault{"invalid_video", "the video does not say how large its frames are"};
   }
-  if (std::max(parameters.width, parameters.height) > limits.max_side ||
-      int64_t{parameters.width} * parameters.height > limits.max_pixels) {
-    return Fault{"video_too_large", "the video has frames of " + std::to_string(parameters.width) +
-                                        "x" + std::to_string(parameters.height) +
-                                        " pixels; at most " + std::to_string(limits.max_pixels) +
-                                        " pixels and " + std::to_string(limits.max_side) +
-                                        " a side are allowed"};
+  if (auto fault = check_size("video_too_large", parameters.width, parameters.height, limits)) {
+    return *fault;
   }
   return input;
 }
@@ -101,7 +97,7 @@ VideoInput::~VideoInput() {
 }
 
 Packet VideoInput::read() {
-  Packet packet(av_packet_alloc());
+  Packet packet(allocated(av_packet_alloc()));
   while (av_read_frame(format_, packet.get()) >= 0) {
     if (packet->stream_index == stream_->index) return packet;
     av_packet_unref(packet.get());

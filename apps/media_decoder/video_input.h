@@ -33,7 +33,6 @@ class VideoInput {
   bool seek(int64_t pts);
 
   const AVStream& stream() const { return *stream_; }
-  const char* container() const { return format_->iformat->name; }
   const AVCodec& codec() const { return *codec_; }
 
  private:

@@ -37,6 +37,9 @@ inline Error invalid_argument(std::string message, std::string param = {},
                               std::string code = "invalid_value") {
   return {ErrorKind::kInvalidArgument, std::move(message), std::move(param), std::move(code)};
 }
+inline Error request_cancelled() {
+  return {ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
+}
 inline Error internal_error(std::string message) {
   return {ErrorKind::kInternal, std::move(message), {}, "internal_error"};
 }

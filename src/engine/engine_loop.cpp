@@ -390,13 +390,13 @@ void EngineLoop::log_progress(const sched::StepPlan& plan) {
   constexpr auto kEvery = std::chrono::seconds(5);
   const auto now = Clock::now();
   if (now < next_progress_) return;
+  next_progress_ = now + kEvery;
   for (const sched::PlanRow& row : plan.rows) {
     const OpenRequest& open = *open_.at(row.sequence);
     const auto length = static_cast<int32_t>(open.request.prompt->tokens.size());
     if (row.end() >= length || now - open.stats.scheduled < kEvery) continue;
     log::info("request {}: {} of the prompt's {} tokens are computed", open.request.id,
               row.first_token, length);
-    next_progress_ = now + kEvery;
     return;
   }
 }

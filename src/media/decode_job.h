@@ -6,8 +6,8 @@
 // so these are plain structs.
 //
 // The server holds one end of a SOCK_SEQPACKET pair, the decoder the other one, into which it
-// writes a byte when it is ready. A message of the server is a JobRequest, then `frames` numbers of
-// frames (uint32_t, rising), with two descriptors: the file (sealed against changes) and a
+// writes a byte when it is ready. A message of the server is a JobRequest, then numbers of frames
+// (uint32_t, rising), with two descriptors: the file (sealed against changes) and a
 // SOCK_STREAM socket for the answer. The decoder forks a child for each job, which gives up all
 // rights before it reads a byte of the file. The child ends when the server closes its end of the
 // socket.
@@ -19,7 +19,6 @@ enum class JobKind : uint32_t { kProbe = 1, kFrames = 2 };
 
 struct JobRequest {
   JobKind kind = JobKind::kProbe;
-  uint32_t frames = 0;        // how many numbers follow
   uint32_t threads = 1;       // of the decoder
   uint32_t cpu_seconds = 0;   // processor time of all threads
   uint64_t file_bytes = 0;    // of the file
@@ -28,16 +27,16 @@ struct JobRequest {
   int32_t max_side = 0;       // pixels
 };
 
-// The answer is any number of parts: a header, then so many bytes.
+// The answer is VideoFacts or the frames, and ends with an error where something is wrong. Of each
+// part a header comes first, then so many bytes.
 enum class PartKind : uint32_t {
   kInfo = 1,   // VideoFacts
   kFrame = 2,  // a frame as RGB, [height, width, 3], of the stored size
   kError = 3,  // code, '\0', message
-  kEnd = 4,    // nothing follows; an answer without it was cut
 };
 
 struct PartHeader {
-  PartKind kind = PartKind::kEnd;
+  PartKind kind = PartKind::kError;
   uint32_t bytes = 0;
 };
 
@@ -49,8 +48,6 @@ struct VideoFacts {
   double fps = 0;             // frames / seconds from the first one to the end of the last one
   uint64_t decode_bytes = 0;  // most memory that decoding takes, for one thread
   uint64_t thread_bytes = 0;  // and for each further one
-  char container[16] = {};
-  char codec[16] = {};
 };
 
 }  // namespace ernie::media

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
 #include "media/data_url.h"
 #include "media/http_url.h"
 #include "media/local_file.h"
@@ -14,8 +15,7 @@ namespace {
 std::string scheme_of(std::string_view url) {
   std::string scheme(url.substr(0, std::min(url.find(':'), size_t{8})));
   if (scheme.size() >= url.size() || url[scheme.size()] != ':') return {};
-  for (char& c : scheme) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return scheme;
+  return lowercase(std::move(scheme));
 }
 
 Result<std::vector<uint8_t>> read_bytes(std::string_view url, const FetchPolicy& policy,

@@ -90,7 +90,7 @@ class Fetcher::Loop {
       for (Place it = fetches_.begin(); it != fetches_.end();) {
         const Place fetch = it++;
         if (fetch->cancelled->load()) {
-          end(fetch, fetch_cancelled());
+          end(fetch, request_cancelled());
         } else if (!fetch->turn) {
           begin_if_there_is_room(fetch);
         }

@@ -42,10 +42,6 @@ Error too_large(const FetchPolicy& policy) {
 
 }  // namespace
 
-Error fetch_cancelled() {
-  return {ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
-}
-
 HttpFetch::HttpFetch(std::string url, const FetchPolicy& policy, const RequestMemory& memory)
     : policy_(policy),
       memory_(memory),

@@ -13,8 +13,6 @@
 
 namespace ernie::media {
 
-Error fetch_cancelled();
-
 // One fetch of the Fetcher: a request of libcurl and those that redirects lead to, one after the
 // other, in one time limit that begins here. Not thread-safe.
 class HttpFetch {

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "base/ascii.h"
 #include "media/address.h"
 
 namespace ernie::media {
@@ -76,11 +77,7 @@ Result<std::string> ascii_host(std::string_view host) {
 // The length of "http://" or "https://" at the start of the URL, in any case; 0 for another scheme.
 size_t scheme_bytes(std::string_view url) {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    const std::string_view start = url.substr(0, scheme.size());
-    const bool equal =
-        std::equal(start.begin(), start.end(), scheme.begin(), scheme.end(),
-                   [](char x, char y) { return (x >= 'A' && x <= 'Z' ? x - 'A' + 'a' : x) == y; });
-    if (equal) return scheme.size();
+    if (lowercase(std::string(url.substr(0, scheme.size()))) == scheme) return scheme.size();
   }
   return 0;
 }

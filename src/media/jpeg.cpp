@@ -127,19 +127,11 @@ void grey_to_rgb(const uint8_t* grey, int width, uint8_t* rgb) {
   for (int x = 0; x < width; ++x, rgb += 3) rgb[0] = rgb[1] = rgb[2] = grey[x];
 }
 
-uint8_t multiply_255(unsigned a, unsigned b) {
-  const unsigned t = a * b + 128;
-  return static_cast<uint8_t>((t + (t >> 8)) >> 8);
-}
-
-// Adobe stores CMYK inverted (255 = no ink). Pillow inverts every CMYK JPEG and then takes
-// R = (255 - K) - C * (255 - K) / 255 with that rounding; G and B likewise from M and Y.
+// Adobe stores CMYK inverted (255 = no ink). Pillow inverts every CMYK JPEG.
 void inverted_cmyk_to_rgb(const uint8_t* cmyk, int width, uint8_t* rgb) {
   for (int x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
     const unsigned light = cmyk[3];
-    for (int c = 0; c < 3; ++c) {
-      rgb[c] = static_cast<uint8_t>(light - multiply_255(255u - cmyk[c], light));
-    }
+    for (int c = 0; c < 3; ++c) rgb[c] = under_ink(255u - cmyk[c], light);
   }
 }
 

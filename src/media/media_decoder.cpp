@@ -116,19 +116,19 @@ MediaDecoder::~MediaDecoder() { stop(); }
 void MediaDecoder::stop() {
   decoder_.reset(-1);
   if (pid_ <= 0) return;
-  for (int waits = 0; waits < 100 && waitpid(pid_, nullptr, WNOHANG) == 0; ++waits) {
+  constexpr int kPatience = 100;  // looks, 10 ms apart
+  int looks = 0;
+  while (waitpid(pid_, nullptr, WNOHANG) == 0) {
+    if (++looks == kPatience) kill(pid_, SIGKILL);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    if (waits == 99) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
   }
   pid_ = 0;
 }
 
 bool MediaDecoder::has_ended() const {
   char byte = 0;
-  return recv(decoder_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+  const ssize_t got = recv(decoder_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 bool MediaDecoder::is_running() {
@@ -167,7 +167,6 @@ Status MediaDecoder::launch() {
 
 Result<FileDescriptor> MediaDecoder::start(JobRequest job, std::span<const uint32_t> frames,
                                            std::span<const uint8_t> file) {
-  job.frames = static_cast<uint32_t>(frames.size());
   job.file_bytes = file.size();
   const auto copy = sealed_copy(file);
   if (!copy) return copy.error();

@@ -34,7 +34,7 @@ class MediaDecoder {
   bool is_running();
 
   // Starts a job on a copy of the file; its answer comes through the socket that is returned.
-  // Closing that ends the job. The numbers of frames and bytes in `job` are filled in here.
+  // Closing that ends the job. `job.file_bytes` is filled in here.
   // Errors: "unsupported_media_type" without a decoder, "internal_error" when it cannot be started;
   // the log says why.
   Result<FileDescriptor> start(JobRequest job, std::span<const uint32_t> frames,

@@ -40,7 +40,7 @@ Result<PictureFile> PictureFile::open(FetchedMedia file, MediaDecoder& decoder,
                                        opening, memory.decoding->limit()));
   }
   const auto share = memory.decoding->wait(opening, cancelled);
-  if (!share) return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
+  if (!share) return request_cancelled();
   auto still = VideoFile::open(
       bytes, decoder, {.frame = limits, .threads = 1, .open_bytes = kOpenBytes}, cancelled);
   if (!still) return still.error();

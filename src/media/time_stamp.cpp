@@ -13,6 +13,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "media/over_white.h"
 
 // The font's file, which the assembler copies into the program.
 asm(R"(
@@ -43,12 +44,6 @@ using GlyphImage = std::unique_ptr<FT_GlyphRec_, Release>;
 void expect_ok(FT_Error error) { CHECK(error == 0, fmt::format("FreeType's error {}", error)); }
 
 int whole_pixels(FT_Pos position) { return static_cast<int>((position + 32) >> 6); }
-
-// Rounds as Pillow, for values up to 255 * 255.
-uint8_t divided_by_255(unsigned value) {
-  const unsigned t = value + 128;
-  return static_cast<uint8_t>((t + (t >> 8)) >> 8);
-}
 
 // The processor takes hours and minutes off one by one, which is exact and so the same as fmod.
 std::string time_text(double seconds) {

@@ -19,11 +19,8 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr size_t kMaxFaultBytes = 4096;
+constexpr const char* kDecoderEnded = "decoder_ended";
 constexpr int kLookMs = 50;  // between looks at whether the request was cancelled
-
-std::string text_of(std::span<const char> field) {
-  return {field.data(), strnlen(field.data(), field.size())};
-}
 
 }  // namespace
 
@@ -46,7 +43,9 @@ Result<VideoFile> VideoFile::open(std::span<const uint8_t> file, MediaDecoder& d
                                   const VideoLimits& limits, const std::atomic<bool>& cancelled) {
   VideoFile video(file, decoder, limits);
   if (file.empty()) return video.refused("the file is empty");
-  if (auto s = video.probe(cancelled); !s) return s.error();
+  Status probed = video.probe(cancelled);
+  if (!probed && probed.error().code == kDecoderEnded) probed = video.probe(cancelled);
+  if (!probed) return probed.error();
   return video;
 }
 
@@ -84,8 +83,6 @@ Status VideoFile::set_info(const VideoFacts& facts) {
   info_.decoding_bytes = file_.size() + facts.decode_bytes +
                          static_cast<size_t>(limits_.threads) * facts.thread_bytes +
                          (orientation_ > 1 ? 6 : 3) * pixels;
-  info_.container = text_of(facts.container);
-  info_.codec = text_of(facts.codec);
   return {};
 }
 
@@ -146,8 +143,7 @@ Error VideoFile::read_fault(size_t bytes, const std::atomic<bool>& cancelled) {
 Status VideoFile::read(void* data, size_t bytes, const std::atomic<bool>& cancelled) {
   auto* out = static_cast<uint8_t*>(data);
   while (bytes > 0) {
-    if (cancelled)
-      return Error{ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
+    if (cancelled) return request_cancelled();
     if (time_left_ <= milliseconds(0)) {
       answer_.reset(-1);
       return refused("decoding it takes longer than the " +
@@ -181,7 +177,7 @@ Error VideoFile::refused(const std::string& message, std::string code) const {
 // A decoder that ends without a word was ended by the file, or by somebody else.
 Error VideoFile::cut_short() const {
   if (!decoder_->is_running()) {
-    return {ErrorKind::kUnavailable, "the decoder of media ended; try again", {}, "decoder_ended"};
+    return {ErrorKind::kUnavailable, "the decoder of media ended; try again", {}, kDecoderEnded};
   }
   log::warn("a decoder of ernie-media-decoder ended over a file of {} bytes", file_.size());
   return refused("its decoder ended over it; the file is broken or needs too much memory or time");

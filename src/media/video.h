@@ -32,8 +32,6 @@ struct VideoInfo {
   double fps = 0;             // > 0, frames / seconds from the first one to the end of the last
   size_t decoding_bytes = 0;  // most memory that the decoder, with its copy of the file, and one
                               // frame take at once
-  std::string container;      // FFmpeg's names
-  std::string codec;
 };
 
 // A file that is no picture, or may be an animated one.
@@ -48,6 +46,7 @@ bool is_video_file(std::span<const uint8_t> file);
 //   "invalid_video"           broken, or no frames in it
 //   "video_too_large"         frames over a limit, or more memory than the limit
 //   "video_decode_timeout"    not decoded within timeout_ms
+//   "decoder_ended"           kUnavailable: somebody ended the program of MediaDecoder
 //   "cancelled"               kUnavailable: `cancelled` became true; found within about 50 ms
 class VideoFile {
  public:

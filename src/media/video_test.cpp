@@ -1,12 +1,18 @@
 #include "media/video.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
+#include <numeric>
 #include <random>
 #include <set>
 #include <sstream>
@@ -26,6 +32,40 @@ const std::atomic<bool> kGoOn{false};
 std::vector<uint8_t> read_clip(const std::string& name) {
   std::ifstream in(kClips + name, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+// The processes that run the decoder's program, with their parents.
+std::map<pid_t, pid_t> decoder_processes() {
+  std::map<pid_t, pid_t> out;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink(entry.path() / "exe", error);
+    if (error || program != ERNIE_MEDIA_DECODER) continue;
+    std::ifstream status(entry.path() / "status");
+    std::string word;
+    while (status >> word && word != "PPid:") {
+    }
+    pid_t parent = 0;
+    if (status >> parent) out[std::stoi(entry.path().filename().string())] = parent;
+  }
+  return out;
+}
+
+// Of all decoders that run, the one whose parent is `parent`; 0: none.
+pid_t child_of(pid_t parent) {
+  for (const auto& [pid, its_parent] : decoder_processes()) {
+    if (its_parent == parent) return pid;
+  }
+  return 0;
+}
+
+std::string status_of(pid_t pid, const std::string& field) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  std::string word;
+  while (status >> word) {
+    if (word == field && status >> word) return word;
+  }
+  return "";
 }
 
 class Video : public ::testing::Test {
@@ -121,6 +161,50 @@ TEST_F(Video, A60LimitsHold) {
   VideoLimits no_time;
   no_time.timeout_ms = 0;
   EXPECT_EQ(open_error(read_clip("h264.mp4"), no_time), "video_decode_timeout");
+}
+
+TEST_F(Video, A60ItsMemoryHasALimit) {
+  VideoLimits little;
+  little.open_bytes = 1;
+  EXPECT_EQ(open_error(read_clip("h264.mp4"), little), "video_too_large");
+}
+
+TEST_F(Video, A60ADecoderHasNoRightsAndEndsWithItsReader) {
+  const auto clip = read_clip("h264.mp4");
+  pid_t child = 0;
+  {
+    auto video = VideoFile::open(clip, decoder_, {}, kGoOn);
+    ASSERT_TRUE(video);
+    std::vector<uint32_t> all(video->info().frames);
+    std::iota(all.begin(), all.end(), 0);
+    ASSERT_TRUE(video->start(all));
+    ASSERT_TRUE(video->next(kGoOn));
+    // More frames than a socket holds: it waits for its reader.
+    child = child_of(child_of(getpid()));
+    ASSERT_NE(child, 0);
+    EXPECT_EQ(status_of(child, "Seccomp:"), "2");
+    EXPECT_EQ(status_of(child, "NoNewPrivs:"), "1");
+    EXPECT_NE(kill(child, 0), -1);
+  }
+  for (int i = 0; i < 500 && kill(child, 0) == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(kill(child, 0), -1);
+}
+
+TEST_F(Video, AProgramThatWasKilledIsStartedAgain) {
+  EXPECT_EQ(open_error(read_clip("h264.mp4")), "none");
+  kill(child_of(getpid()), SIGKILL);
+  EXPECT_EQ(open_error(read_clip("h264.mp4")), "none");
+}
+
+TEST_F(Video, AProgramThatWasStoppedHoldsUpNobodysEnd) {
+  auto decoder = std::make_unique<MediaDecoder>(ERNIE_MEDIA_DECODER);
+  ASSERT_TRUE(VideoFile::open(read_clip("h264.mp4"), *decoder, {}, kGoOn));
+  const pid_t stopped = child_of(getpid());
+  kill(stopped, SIGSTOP);
+  decoder.reset();
+  EXPECT_EQ(kill(stopped, 0), -1);
 }
 
 TEST_F(Video, ACancelledRequestWaitsForNothing) {

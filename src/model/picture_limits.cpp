@@ -58,29 +58,10 @@ void read_frames(ConfigReader& reader, const char* key, std::optional<int>& limi
 }
 
 void read_video_processor(ConfigReader& reader, PictureLimits& limits) {
-  read_frames(reader, "min_frames", limits.video_min_frames);
-  read_frames(reader, "max_frames", limits.video_max_frames);
+  read_frames(reader, "min_frames", limits.frames.min_frames);
+  read_frames(reader, "max_frames", limits.frames.max_frames);
   read_bare_limits(reader, limits.video_min_pixels, limits.video_max_pixels);
   read_draws(reader, limits.draw_on_frames);
-}
-
-// A target makes fps void and the other way round; limits that are not given follow a target.
-VideoSampling choose(const PictureLimits& limits, const VideoSampling& usual) {
-  VideoSampling out = usual;
-  out.fps = limits.video_fps.value_or(usual.fps);
-  out.target_frames = limits.video_target_frames.value_or(usual.target_frames);
-  out.min_frames = limits.video_min_frames.value_or(usual.min_frames);
-  out.max_frames = limits.video_max_frames.value_or(usual.max_frames);
-  if (!limits.video_min_frames) {
-    const int most =
-        out.target_frames > 0 ? std::min(out.target_frames, out.max_frames) : out.max_frames;
-    out.min_frames = std::min(out.min_frames, most);
-  }
-  if (!limits.video_max_frames) {
-    out.max_frames = std::max({out.max_frames, out.min_frames, out.target_frames});
-  }
-  out.frames_sample = limits.video_frames_sample.value_or(usual.frames_sample);
-  return out;
 }
 
 struct LimitFile {
@@ -121,12 +102,18 @@ Result<ProcessorOptions> load_processor_options(const ModelConfig& config,
     }
   }
   const ProcessorOptions usual;
+  const Result<VideoSampling> video = choose_sampling(usual.video, limits.frames);
+  if (!video) {
+    return invalid_argument(
+        "video_" + video.error().message + "; set it with --mm-processor-kwargs",
+        "mm_processor_kwargs");
+  }
   const ProcessorOptions options{
       .image_min_pixels = limits.image_min_pixels.value_or(usual.image_min_pixels),
       .image_max_pixels = limits.image_max_pixels.value_or(usual.image_max_pixels),
       .video_min_pixels = limits.video_min_pixels.value_or(usual.video_min_pixels),
       .video_max_pixels = limits.video_max_pixels.value_or(usual.video_max_pixels),
-      .video = choose(limits, usual.video),
+      .video = *video,
       .draw_on_frames = limits.draw_on_frames.value_or(usual.draw_on_frames)};
   const Status sane = check_options(options);
   if (!sane) return sane.error();

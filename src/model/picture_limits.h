@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "model/config.h"
 #include "model/processor.h"
+#include "text/chat_template.h"
 
 namespace ernie::model {
 
@@ -15,11 +16,7 @@ struct PictureLimits {
   std::optional<int64_t> image_max_pixels;
   std::optional<int64_t> video_min_pixels;
   std::optional<int64_t> video_max_pixels;
-  std::optional<double> video_fps;
-  std::optional<int> video_min_frames;
-  std::optional<int> video_max_frames;
-  std::optional<int> video_target_frames;
-  std::optional<FramesSample> video_frames_sample;
+  text::FrameChoice frames;  // of videos
   std::optional<bool> draw_on_frames;
 };
 

@@ -84,7 +84,7 @@ TEST(PictureLimits, FlagsGoBeforeTheProcessorsFileAndThatBeforeThePreprocessors)
   const std::vector<File> files{
       {"preprocessor_config.json", R"({"min_pixels": 1, "max_pixels": 2, "video_min_pixels": 3})"},
       {"processor_config.json", R"({"image_processor": {"min_pixels": 4, "max_pixels": 5000}})"}};
-  const auto options = *load(files, {.image_max_pixels = 6000, .video_max_frames = 7});
+  const auto options = *load(files, {.image_max_pixels = 6000, .frames = {.max_frames = 7}});
   EXPECT_EQ(options.image_max_pixels, 6000);
   EXPECT_EQ(options.image_min_pixels, 4);
   EXPECT_EQ(options.video_min_pixels, 3);
@@ -108,11 +108,11 @@ TEST(PictureLimits, OfVideosTheFilesSayFramesAndWhetherTimesAreDrawn) {
 }
 
 TEST(PictureLimits, ATargetOfFramesMovesOnlyLimitsThatNobodyGave) {
-  const auto few = *load({}, {.video_target_frames = 4});
+  const auto few = *load({}, {.frames = {.target_frames = 4}});
   EXPECT_EQ(few.video.min_frames, 4);
-  const auto many = *load({}, {.video_target_frames = 300});
+  const auto many = *load({}, {.frames = {.target_frames = 300}});
   EXPECT_EQ(many.video.max_frames, 300);
-  const auto bad = load({}, {.video_min_frames = 8, .video_target_frames = 4});
+  const auto bad = load({}, {.frames = {.min_frames = 8, .target_frames = 4}});
   ASSERT_FALSE(bad);
   EXPECT_THAT(bad.error().message, AllOf(HasSubstr("video_target_frames"), HasSubstr("8 to")));
 }

@@ -245,11 +245,6 @@ Status check_options(const ProcessorOptions& options) {
     return bad("video_max_pixels", options.video_max_pixels,
                "at least video_min_pixels, " + std::to_string(options.video_min_pixels));
   }
-  if (auto sampling = check_sampling(options.video); !sampling) {
-    return invalid_argument(
-        "video_" + sampling.error().message + "; set it with --mm-processor-kwargs",
-        "mm_processor_kwargs");
-  }
   return {};
 }
 

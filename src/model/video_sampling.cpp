@@ -57,20 +57,6 @@ Error bad(const std::string& name, const std::string& found, const std::string& 
   return invalid_argument(name + ": expected " + expected + ", found " + found, name);
 }
 
-}  // namespace
-
-Result<FramesSample> parse_frames_sample(const std::string& name) {
-  if (name == "leading") return FramesSample::kLeading;
-  if (name == "middle") return FramesSample::kMiddle;
-  if (name == "rand") return FramesSample::kRandom;
-  return bad("frames_sample", "\"" + name + "\"", "\"leading\", \"middle\" or \"rand\"");
-}
-
-const char* frames_sample_name(FramesSample sample) {
-  if (sample == FramesSample::kMiddle) return "middle";
-  return sample == FramesSample::kRandom ? "rand" : "leading";
-}
-
 Status check_sampling(const VideoSampling& s) {
   const auto number = [](int value) { return std::to_string(value); };
   if (s.min_frames > kMostFrames) {
@@ -94,6 +80,20 @@ Status check_sampling(const VideoSampling& s) {
     return bad("fps", std::to_string(s.fps), "more than 0 where target_frames is not given");
   }
   return {};
+}
+
+}  // namespace
+
+Result<FramesSample> parse_frames_sample(const std::string& name) {
+  if (name == "leading") return FramesSample::kLeading;
+  if (name == "middle") return FramesSample::kMiddle;
+  if (name == "rand") return FramesSample::kRandom;
+  return bad("frames_sample", "\"" + name + "\"", "\"leading\", \"middle\" or \"rand\"");
+}
+
+const char* frames_sample_name(FramesSample sample) {
+  if (sample == FramesSample::kMiddle) return "middle";
+  return sample == FramesSample::kRandom ? "rand" : "leading";
 }
 
 Result<VideoSampling> choose_sampling(const VideoSampling& usual, const text::FrameChoice& choice) {

@@ -22,15 +22,12 @@ struct VideoSampling {
   FramesSample frames_sample = FramesSample::kLeading;
 };
 
-// An error names the limit, its value and what was expected.
-Status check_sampling(const VideoSampling& sampling);
-
 // "leading", "middle" or "rand".
 Result<FramesSample> parse_frames_sample(const std::string& name);
 const char* frames_sample_name(FramesSample sample);
 
 // What a request says comes before the server's own; a target of the request makes the server's
-// fps void, as the other way round. Errors as check_sampling.
+// fps void, as the other way round. An error's message and `param` name the field.
 Result<VideoSampling> choose_sampling(const VideoSampling& usual, const text::FrameChoice& choice);
 
 // The numbers of the frames, never falling (fps above the video's own repeats frames); not empty.

@@ -100,6 +100,27 @@ TEST(ChatServiceMedia, NobodyWaitsForTheHostOfAnothersPicture) {
   close(client);
 }
 
+// A53
+TEST(ChatServiceMedia, SlowVideosOfOneClientLeaveThreadsForOthers) {
+  ServiceConfig config{.media_threads = 3};
+  config.memory = RequestMemory(size_t{1} << 30);
+  const auto all = config.memory.videos->acquire(config.memory.videos->limit());
+  TestService service(always(short_answer()), config);
+  std::vector<std::shared_ptr<Generation>> waiting;
+  for (int i = 0; i < 3; ++i) {
+    ChatRequest request = say("What happens?");
+    request.options.client = 1;
+    request.chat.messages[0].parts.push_back(video_file());
+    waiting.push_back(service.service->chat(std::move(request), new_sink()));
+  }
+  ChatRequest other = ask_about(kPicture);
+  other.options.client = 2;
+  const auto sink = new_sink();
+  service.service->chat(std::move(other), sink);
+  EXPECT_TRUE(sink->usage());
+  for (const auto& generation : waiting) generation->cancel();
+}
+
 // A88
 TEST(ChatServiceMedia, AGenerationThatTheServerEndsNoLongerFetches) {
   media::Listener host;

@@ -65,10 +65,9 @@ Status check_memory(const MediaItem& item, size_t bytes, const ServiceConfig& co
       item.param, fmt::format("{}_too_large", kind));
 }
 
-// What is needed beside the decoder to resize one frame.
-size_t resizing_bytes(const MediaItem& item) {
-  return size_t{3} * static_cast<size_t>(item.cost.resized_width) *
-         static_cast<size_t>(item.shape.height);
+// What is needed beside the decoder to resize a frame of this height.
+size_t resizing_bytes(const MediaItem& item, int height) {
+  return size_t{3} * static_cast<size_t>(item.cost.resized_width) * static_cast<size_t>(height);
 }
 
 // Reads the header of the item's next file and holds it against the limits.
@@ -84,15 +83,10 @@ Status add_file(MediaItem& item, media::FetchedMedia file, const ChatService::Pa
     if (!cost) return at(item, cost.error());
     item.cost = *cost;
   }
-  const size_t bytes =
-      picture->decoding_bytes() + size_t{3} * item.cost.resized_width * picture->height();
+  const size_t bytes = picture->decoding_bytes() + resizing_bytes(item, picture->height());
   if (auto s = check_memory(item, bytes, config); !s) return s;
   item.files.push_back({std::move(*picture), bytes});
   return {};
-}
-
-Error was_cancelled() {
-  return {ErrorKind::kUnavailable, "the request was cancelled", {}, "cancelled"};
 }
 
 struct VideoShare {
@@ -118,21 +112,23 @@ Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::P
     error.param = fmt::format("{}.video_url.{}", item.param, error.param);
     return error;
   }
-  const uint64_t seed = content_key(file.bytes.data(), file.bytes.size()).words[0];
   item.video_file = std::move(file);
   const std::vector<uint8_t>& bytes = item.video_file.bytes;
   const size_t opening = config.video.open_bytes + bytes.size();
   if (auto s = check_memory(item, opening, config); !s) return s;
   {
     const auto share = wait_for_video(opening, config, cancelled);
-    if (!share) return was_cancelled();
+    if (!share) return request_cancelled();
     auto video = media::VideoFile::open(bytes, *parts.media_decoder, config.video, cancelled);
     if (!video) return at(item, video.error());
     item.video = std::move(*video);
   }
   const media::VideoInfo& info = item.video->info();
+  const bool is_random = sampling->frames_sample == model::FramesSample::kRandom;
+  const uint64_t seed = is_random ? content_key(bytes.data(), bytes.size()).words[0] : 0;
   item.numbers = model::sample_frames(*sampling, info.frames, info.fps, seed);
   const double duration = info.frames / info.fps;
+  item.seconds.clear();
   for (const uint32_t number : item.numbers) {
     item.seconds.push_back(number * duration / info.frames);
   }
@@ -142,11 +138,14 @@ Status add_video(MediaItem& item, media::FetchedMedia file, const ChatService::P
   const auto cost = parts.processor->cost(item.shape);
   if (!cost) return at(item, cost.error());
   item.cost = *cost;
-  const size_t pixels = static_cast<size_t>(info.width) * static_cast<size_t>(info.height);
-  return check_memory(item, info.decoding_bytes + resizing_bytes(item) + 3 * pixels, config);
+  // A frame that comes twice is kept until it does.
+  const size_t frame =
+      size_t{3} * static_cast<size_t>(info.width) * static_cast<size_t>(info.height);
+  item.video_bytes = info.decoding_bytes + frame + resizing_bytes(item, info.height);
+  return check_memory(item, item.video_bytes, config);
 }
 
-// Frames that come without a file are as far apart as the request says.
+// Frames that come as pictures are as far apart as the request says.
 void set_seconds(MediaItem& item) {
   constexpr double kUsualFps = 2;
   const double given = item.part->frames.fps.value_or(-1);
@@ -160,17 +159,19 @@ void set_seconds(MediaItem& item) {
 class FrameMarker {
  public:
   FrameMarker(const MediaItem& item, const model::ProcessorOptions& options)
-      : seconds_(options.draw_on_frames ? item.seconds : std::vector<double>()),
-        stamper_(item.shape.width, item.shape.height) {}
+      : seconds_(item.seconds) {
+    const bool draws = item.shape.is_video && options.draw_on_frames;
+    if (draws) stamper_.emplace(item.shape.width, item.shape.height);
+  }
 
-  Result<media::Image> mark(size_t i, Result<media::Image> frame) {
-    if (frame && !seconds_.empty()) stamper_.draw(*frame, seconds_[i]);
+  Result<media::Image> mark(size_t i, Result<media::Image> frame) const {
+    if (frame && stamper_) stamper_->draw(*frame, seconds_[i]);
     return frame;
   }
 
  private:
-  const std::vector<double> seconds_;
-  media::TimeStamper stamper_;
+  const std::vector<double>& seconds_;
+  std::optional<media::TimeStamper> stamper_;
 };
 
 // The frames of a video file, one after the other.
@@ -203,11 +204,8 @@ class VideoFrames {
 Result<model::PreparedMedia> decode_video(MediaItem item, const ChatService::Parts& parts,
                                           const ServiceConfig& config,
                                           const std::atomic<bool>& cancelled) {
-  const size_t pixels =
-      static_cast<size_t>(item.shape.width) * static_cast<size_t>(item.shape.height);
-  const auto share = wait_for_video(
-      item.video->info().decoding_bytes + resizing_bytes(item) + 3 * pixels, config, cancelled);
-  if (!share) return was_cancelled();
+  const auto share = wait_for_video(item.video_bytes, config, cancelled);
+  if (!share) return request_cancelled();
   VideoFrames frames(*item.video, item.numbers);
   if (auto s = frames.start(); !s) return at(item, s.error());
   FrameMarker marker(item, parts.processor->options());
@@ -234,7 +232,7 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
       item.param = "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]";
       item.shape.is_video = content[p].kind == text::PartKind::kVideo;
       item.shape.frames = content[p].urls.size();
-      if (item.shape.is_video && !content[p].is_video_file) set_seconds(item);
+      if (item.shape.is_video) set_seconds(item);
       items.push_back(std::move(item));
       (content[p].kind == text::PartKind::kImage ? images : videos)++;
     }
@@ -280,7 +278,7 @@ Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Par
     MediaItem::File file = std::move(item.files[i]);
     frame.reset();
     frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
-    if (!frame) return was_cancelled();
+    if (!frame) return request_cancelled();
     return marker.mark(i, file.picture.decode(cancelled));
   };
   auto prepared = parts.processor->prepare(item.shape, decode);

@@ -29,11 +29,12 @@ struct MediaItem {
   model::MediaShape shape;
   model::MediaCost cost;
   std::vector<File> files;
-  media::FetchedMedia video_file;             // in place of files
-  std::optional<media::VideoFile> video;      // of it
-  std::vector<uint32_t> numbers;              // of its frames, never falling
-  std::vector<double> seconds;                // when each frame of a video is shown
-  ContentKey key;                             // of a picture, in the cache
+  media::FetchedMedia video_file;         // in place of files
+  std::optional<media::VideoFile> video;  // of it
+  size_t video_bytes = 0;                 // most memory that decoding and resizing its frames takes
+  std::vector<uint32_t> numbers;          // of its frames, never falling
+  std::vector<double> seconds;            // when each frame of a video is shown
+  ContentKey key;                         // of a picture, in the cache
   std::optional<model::PreparedMedia> known;  // from the cache; it needs no files
 };
 

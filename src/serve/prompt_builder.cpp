@@ -1,5 +1,6 @@
 #include "serve/prompt_builder.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -172,7 +173,8 @@ Result<std::vector<model::PreparedMedia>> ChatPromptBuilder::decode(
     const std::atomic<bool>& cancelled, TaskPool& decoders) {
   const auto work = std::make_shared<DecodeWork>(std::move(items_), parts_, config_, cancelled,
                                                  request_.options.request_id);
-  for (size_t i = 1; i < work->size(); ++i) {
+  const auto helpers = std::min(work->size(), static_cast<size_t>(config_.decoder_threads) + 1);
+  for (size_t i = 1; i < helpers; ++i) {
     decoders.post(request_.options.client, [work] { work->run(); });
   }
   work->run();

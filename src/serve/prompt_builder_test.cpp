@@ -217,6 +217,17 @@ TEST_F(PromptBuilderTest, A62DecodingWaitsForRoomAndCanBeGivenUp) {
   EXPECT_EQ(waiting.get(), "cancelled");
 }
 
+// A62
+TEST_F(PromptBuilderTest, AVideoThatWaitsForMemoryHoldsUpNoPicture) {
+  config_.memory = RequestMemory(size_t{1} << 30);
+  const auto all = config_.memory.videos->acquire(config_.memory.videos->limit());
+  auto video = std::async(std::launch::async, [&] { return chat({video_file()}); });
+  EXPECT_EQ(video.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  EXPECT_TRUE(chat({image(picture("png_rgb.png"))}));
+  cancelled_ = true;
+  EXPECT_EQ(video.get().error().code, "cancelled");
+}
+
 TEST_F(PromptBuilderTest, OneBadPictureOfManyIsTheAnswer) {
   config_.max_images_per_prompt = 12;
   std::vector<text::ChatPart> parts(12, image(picture("png_rgb.png")));

@@ -85,5 +85,9 @@ inline ChatRequest say(std::string text, bool thinking = false) {
 inline text::ChatPart image(std::string url) {
   return {text::PartKind::kImage, {}, {std::move(url)}};
 }
+// It says nothing that a decoder would know.
+inline text::ChatPart video_file() {
+  return {text::PartKind::kVideo, {}, {"data:video/mp4;base64,AAAA"}, true, {}};
+}
 
 }  // namespace ernie::serve
