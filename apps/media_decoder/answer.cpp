@@ -32,6 +32,8 @@ void Answer::part(PartKind kind, const void* data, size_t bytes) {
   write_all(data, bytes);
 }
 
+void Answer::begun() { part(PartKind::kBegun, nullptr, 0); }
+
 void Answer::info(const VideoFacts& facts) { part(PartKind::kInfo, &facts, sizeof(facts)); }
 
 void Answer::frame(std::span<const uint8_t> rgb) { part(PartKind::kFrame, rgb.data(), rgb.size()); }

@@ -28,6 +28,7 @@ class Answer {
  public:
   explicit Answer(int socket) : socket_(socket) {}
 
+  void begun();
   void info(const VideoFacts& facts);
   void frame(std::span<const uint8_t> rgb);
   void fault(const Fault& fault);

@@ -50,6 +50,7 @@ std::optional<Fault> work(const Job& job, std::optional<ImageFormat> format,
 
 int run_job(const Job& job, int file, int answer_socket) {
   Answer answer(answer_socket);
+  answer.begun();
   const size_t bytes = job.request.file_bytes;
   void* mapped = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
   if (mapped == MAP_FAILED) return 1;

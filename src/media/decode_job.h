@@ -27,12 +27,14 @@ struct JobRequest {
   int32_t max_side = 0;       // pixels
 };
 
-// The answer is VideoFacts or the frames, and ends with an error where something is wrong. Of each
-// part a header comes first, then so many bytes.
+// The child first says that it is there: an answer that ends before that was cut by the end of the
+// program, and never by the file. Then come VideoFacts or the frames, and an error where something
+// is wrong. Of each part a header comes first, then so many bytes.
 enum class PartKind : uint32_t {
   kInfo = 1,   // VideoFacts
   kFrame = 2,  // a frame as RGB, [height, width, 3], of the stored size
   kError = 3,  // code, '\0', message
+  kBegun = 4,  // no bytes
 };
 
 struct PartHeader {

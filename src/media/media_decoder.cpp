@@ -131,11 +131,6 @@ bool MediaDecoder::has_ended() const {
   return got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-bool MediaDecoder::is_running() {
-  const std::lock_guard lock(mutex_);
-  return !decoder_ || !has_ended();
-}
-
 Status MediaDecoder::launch() {
   if (!is_there()) {
     return invalid_argument(
@@ -165,8 +160,8 @@ Status MediaDecoder::launch() {
   return {};
 }
 
-Result<FileDescriptor> MediaDecoder::start(JobRequest job, std::span<const uint32_t> frames,
-                                           std::span<const uint8_t> file) {
+Result<MediaDecoder::Job> MediaDecoder::start(JobRequest job, std::span<const uint32_t> frames,
+                                              std::span<const uint8_t> file) {
   job.file_bytes = file.size();
   const auto copy = sealed_copy(file);
   if (!copy) return copy.error();
@@ -179,11 +174,18 @@ Result<FileDescriptor> MediaDecoder::start(JobRequest job, std::span<const uint3
       if (auto s = launch(); !s) return s.error();
     }
     if (send_job(decoder_.get(), job, frames, copy->get(), answer->theirs.get())) {
-      return std::move(answer->ours);
+      return Job{std::move(answer->ours), pid_};
     }
     stop();
   }
   return internal_error("ernie-media-decoder ends before it takes a job");
+}
+
+void MediaDecoder::replace(pid_t program) {
+  const std::lock_guard lock(mutex_);
+  if (pid_ != program) return;
+  kill(pid_, SIGKILL);
+  stop();
 }
 
 }  // namespace ernie::media

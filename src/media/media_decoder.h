@@ -30,15 +30,21 @@ class MediaDecoder {
   static std::string default_program();
 
   bool is_there() const;
-  // False when it was started and has ended since.
-  bool is_running();
 
-  // Starts a job on a copy of the file; its answer comes through the socket that is returned.
-  // Closing that ends the job. `job.file_bytes` is filled in here.
+  struct Job {
+    FileDescriptor answer;  // closing it ends the job
+    pid_t program = 0;      // that was asked
+  };
+
+  // Starts a job on a copy of the file. `job.file_bytes` is filled in here.
   // Errors: "unsupported_media_type" without a decoder, "internal_error" when it cannot be started;
   // the log says why.
-  Result<FileDescriptor> start(JobRequest job, std::span<const uint32_t> frames,
-                               std::span<const uint8_t> file);
+  Result<Job> start(JobRequest job, std::span<const uint32_t> frames,
+                    std::span<const uint8_t> file);
+
+  // Ends the program if it is still the one that was asked: it does not begin its jobs. Those that
+  // it has begun go on.
+  void replace(pid_t program);
 
  private:
   Status launch();

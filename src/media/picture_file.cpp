@@ -53,7 +53,8 @@ Result<PictureFile> PictureFile::open(FetchedMedia file, MediaDecoder& decoder,
 
 Result<Image> PictureFile::decode(const std::atomic<bool>& cancelled) {
   if (!still_) return decode_image(file_.bytes, limits_);
-  if (auto status = still_->start(std::array<uint32_t, 1>{0}); !status) return status.error();
+  if (auto status = still_->start(std::array<uint32_t, 1>{0}, cancelled); !status)
+    return status.error();
   return still_->next(cancelled);
 }
 

@@ -43,14 +43,12 @@ Result<VideoFile> VideoFile::open(std::span<const uint8_t> file, MediaDecoder& d
                                   const VideoLimits& limits, const std::atomic<bool>& cancelled) {
   VideoFile video(file, decoder, limits);
   if (file.empty()) return video.refused("the file is empty");
-  Status probed = video.probe(cancelled);
-  if (!probed && probed.error().code == kDecoderEnded) probed = video.probe(cancelled);
-  if (!probed) return probed.error();
+  if (auto s = video.probe(cancelled); !s) return s.error();
   return video;
 }
 
 Status VideoFile::probe(const std::atomic<bool>& cancelled) {
-  if (auto s = send(JobKind::kProbe, limits_.open_bytes, {}); !s) return s;
+  if (auto s = send(JobKind::kProbe, limits_.open_bytes, {}, cancelled); !s) return s;
   VideoFacts facts;
   auto header = read_header(PartKind::kInfo, sizeof(facts), cancelled);
   if (!header) return header.error();
@@ -86,14 +84,15 @@ Status VideoFile::set_info(const VideoFacts& facts) {
   return {};
 }
 
-Status VideoFile::start(std::span<const uint32_t> numbers) {
+Status VideoFile::start(std::span<const uint32_t> numbers, const std::atomic<bool>& cancelled) {
   if (numbers.empty() || numbers.size() > kMaxJobFrames) {
     return refused("from 1 to " + std::to_string(kMaxJobFrames) + " frames can be taken of it");
   }
-  return send(JobKind::kFrames, info_.decoding_bytes, numbers);
+  return send(JobKind::kFrames, info_.decoding_bytes, numbers, cancelled);
 }
 
-Status VideoFile::send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers) {
+Status VideoFile::send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers,
+                       const std::atomic<bool>& cancelled) {
   const JobRequest job{
       .kind = kind,
       .threads = static_cast<uint32_t>(limits_.threads),
@@ -101,9 +100,24 @@ Status VideoFile::send(JobKind kind, size_t memory_bytes, std::span<const uint32
       .memory_bytes = memory_bytes,
       .max_pixels = limits_.frame.max_pixels,
       .max_side = limits_.frame.max_side};
-  auto answer = decoder_->start(job, numbers, file_);
-  if (!answer) return answer.error();
-  answer_ = std::move(*answer);
+  Status begun = begin(job, numbers, cancelled);
+  if (!begun && begun.error().code == kDecoderEnded) begun = begin(job, numbers, cancelled);
+  return begun;
+}
+
+// An answer that ends before the job has begun was ended by somebody, and not by the file.
+Status VideoFile::begin(const JobRequest& job, std::span<const uint32_t> numbers,
+                        const std::atomic<bool>& cancelled) {
+  auto started = decoder_->start(job, numbers, file_);
+  if (!started) return started.error();
+  answer_ = std::move(started->answer);
+  begun_ = false;
+  PartHeader header;
+  if (auto s = read(&header, sizeof(header), cancelled); !s) {
+    if (s.error().code == kDecoderEnded) decoder_->replace(started->program);
+    return s;
+  }
+  begun_ = true;
   return {};
 }
 
@@ -174,9 +188,8 @@ Error VideoFile::refused(const std::string& message, std::string code) const {
   return invalid_argument("the " + kind() + " cannot be used: " + message, {}, std::move(code));
 }
 
-// A decoder that ends without a word was ended by the file, or by somebody else.
 Error VideoFile::cut_short() const {
-  if (!decoder_->is_running()) {
+  if (!begun_) {
     return {ErrorKind::kUnavailable, "the decoder of media ended; try again", {}, kDecoderEnded};
   }
   log::warn("a decoder of ernie-media-decoder ended over a file of {} bytes", file_.size());

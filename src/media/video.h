@@ -59,14 +59,17 @@ class VideoFile {
 
   // Begins to decode the frames with these numbers (rising), which next() then returns in turn,
   // upright. Frames that are broken are replaced by their neighbours.
-  Status start(std::span<const uint32_t> numbers);
+  Status start(std::span<const uint32_t> numbers, const std::atomic<bool>& cancelled);
   Result<Image> next(const std::atomic<bool>& cancelled);
 
  private:
   VideoFile(std::span<const uint8_t> file, MediaDecoder& decoder, const VideoLimits& limits);
 
   Status probe(const std::atomic<bool>& cancelled);
-  Status send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers);
+  Status send(JobKind kind, size_t memory_bytes, std::span<const uint32_t> numbers,
+              const std::atomic<bool>& cancelled);
+  Status begin(const JobRequest& job, std::span<const uint32_t> numbers,
+               const std::atomic<bool>& cancelled);
   Result<PartHeader> read_header(PartKind expected, size_t bytes,
                                  const std::atomic<bool>& cancelled);
   Status read(void* data, size_t bytes, const std::atomic<bool>& cancelled);
@@ -82,6 +85,7 @@ class VideoFile {
   std::chrono::steady_clock::duration time_left_;
   bool is_picture_ = false;
   FileDescriptor answer_;
+  bool begun_ = false;  // the job whose answer that is
   VideoInfo info_;
   int stored_width_ = 0;
   int stored_height_ = 0;

@@ -112,7 +112,7 @@ std::map<std::string, Expected> read_expected() {
 // Tests of a few frames and of all: the first seeks where it is worth it, the second never does.
 void expect_frames(VideoFile& video, const std::vector<uint32_t>& numbers, const Expected& expected,
                    const std::string& name) {
-  ASSERT_TRUE(video.start(numbers));
+  ASSERT_TRUE(video.start(numbers, kGoOn));
   for (const uint32_t number : numbers) {
     const auto frame = video.next(kGoOn);
     ASSERT_TRUE(frame) << name << " " << number << ": " << frame.error().message;
@@ -177,7 +177,7 @@ TEST_F(Video, A60ADecoderHasNoRightsAndEndsWithItsReader) {
     ASSERT_TRUE(video);
     std::vector<uint32_t> all(video->info().frames);
     std::iota(all.begin(), all.end(), 0);
-    ASSERT_TRUE(video->start(all));
+    ASSERT_TRUE(video->start(all, kGoOn));
     ASSERT_TRUE(video->next(kGoOn));
     // More frames than a socket holds: it waits for its reader.
     child = child_of(child_of(getpid()));
@@ -194,8 +194,11 @@ TEST_F(Video, A60ADecoderHasNoRightsAndEndsWithItsReader) {
 
 TEST_F(Video, AProgramThatWasKilledIsStartedAgain) {
   EXPECT_EQ(open_error(read_clip("h264.mp4")), "none");
-  kill(child_of(getpid()), SIGKILL);
-  EXPECT_EQ(open_error(read_clip("h264.mp4")), "none");
+  // At any moment: it may still take the next job.
+  for (int i = 0; i < 20; ++i) {
+    kill(child_of(getpid()), SIGKILL);
+    EXPECT_EQ(open_error(read_clip("h264.mp4")), "none");
+  }
 }
 
 TEST_F(Video, AProgramThatWasStoppedHoldsUpNobodysEnd) {
@@ -212,7 +215,7 @@ TEST_F(Video, ACancelledRequestWaitsForNothing) {
   const auto clip = read_clip("h264.mp4");
   auto video = VideoFile::open(clip, decoder_, {}, cancelled);
   ASSERT_TRUE(video);
-  ASSERT_TRUE(video->start(std::vector<uint32_t>{0, 1}));
+  ASSERT_TRUE(video->start(std::vector<uint32_t>{0, 1}, cancelled));
   cancelled = true;
   const auto frame = video->next(cancelled);
   ASSERT_FALSE(frame);
@@ -267,7 +270,7 @@ TEST_F(Video, A60BrokenFilesHarmNothing) {
       if (!video) continue;
       ++opened;
       const std::vector<uint32_t> ends{0, std::max(1u, video->info().frames - 1)};
-      ASSERT_TRUE(video->start(ends));
+      ASSERT_TRUE(video->start(ends, kGoOn));
       for (size_t k = 0; k < 2; ++k) {
         const auto frame = video->next(kGoOn);
         EXPECT_TRUE(frame || codes.contains(frame.error().code))
@@ -292,7 +295,7 @@ TEST_F(Video, ManyAtOnce) {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
       auto video = VideoFile::open(clip, decoder_, {}, kGoOn);
-      if (!video || !video->start(std::vector<uint32_t>{0, 74})) return;
+      if (!video || !video->start(std::vector<uint32_t>{0, 74}, kGoOn)) return;
       if (video->next(kGoOn) && video->next(kGoOn)) ++right;
     });
   }

@@ -180,10 +180,10 @@ class VideoFrames {
   VideoFrames(media::VideoFile& video, std::span<const uint32_t> numbers)
       : video_(video), numbers_(numbers) {}
 
-  Status start() {
+  Status start(const std::atomic<bool>& cancelled) {
     std::vector<uint32_t> distinct(numbers_.begin(), numbers_.end());
     distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-    return video_.start(distinct);
+    return video_.start(distinct, cancelled);
   }
 
   Result<media::Image> next(size_t i, const std::atomic<bool>& cancelled) {
@@ -207,7 +207,7 @@ Result<model::PreparedMedia> decode_video(MediaItem item, const ChatService::Par
   const auto share = wait_for_video(item.video_bytes, config, cancelled);
   if (!share) return request_cancelled();
   VideoFrames frames(*item.video, item.numbers);
-  if (auto s = frames.start(); !s) return at(item, s.error());
+  if (auto s = frames.start(cancelled); !s) return at(item, s.error());
   FrameMarker marker(item, parts.processor->options());
   auto prepared = parts.processor->prepare(item.shape, [&](size_t i) -> Result<media::Image> {
     return marker.mark(i, frames.next(i, cancelled));
