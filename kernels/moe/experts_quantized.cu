@@ -24,11 +24,15 @@ template <class S>
 struct Tables {
   static constexpr int kScans = 3;
   union {
-    alignas(16) int expert_ids[kMostPairs];
+    struct {
+      // Rows of an expert that come before those of so many times 32 choices.
+      uint16_t before[kMostPairs / 32][kMaxMoeExperts];
+      int first_row[kMaxMoeExperts];
+    };
     typename S::Exchange exchange;
   };
-  // Scales are on their way while the ids are read.
-  static_assert(sizeof(int) * kMostPairs <= sizeof(S::Exchange::sums));
+  // Scales are on their way while rows are counted.
+  static_assert(sizeof(before) + sizeof(first_row) <= sizeof(S::Exchange::sums));
   Item items[kMostItems];
   int row_token[kMostPairs];
   int totals[kScans][S::kWarps];
@@ -72,6 +76,9 @@ class Work {
         first_item_(first) {
     static_assert(S::kThreads == kMaxMoeExperts);
     const MoeExpertsParams& p = problem.p;
+    if (p.tokens <= kMaxDecodeTokens) {
+      for (int i = 0; 32 * i < p.tokens * p.top_k; ++i) tables.before[i][expert_] = 0;
+    }
     if (expert_ < problem.experts) weights_ = load_weights(expert_);
     if (p.shared_width > 0) {
       const Weights shared = load_weights(problem.experts);
@@ -103,28 +110,10 @@ class Work {
         rows = problem_.scratch.offsets[expert_ + 1] - first_row;
       }
     } else {
-      for (int i = static_cast<int>(threadIdx.x); i < (pairs + 3) / 4 * 4; i += S::kThreads) {
-        tables_.expert_ids[i] = i < pairs ? __ldcg(p.expert_ids + i) : -1;
-      }
-      __syncthreads();
-      for_own_pairs(pairs, [&](int) { ++rows; });
-      if (!exists) rows = 0;
+      rows = count_rows(pairs);
       int all = 0;
       first_row = scan(rows, tables_.totals[0], all);
-      if (kGateUp && rows > 0) {
-        int row = first_row;
-        for_own_pairs(pairs, [&](int pair) {
-          tables_.row_token[row] = pair / p.top_k;
-          if (writes) problem_.scratch.pair_row[pair] = row;
-          ++row;
-        });
-      }
-      if (kGateUp && writes) {
-        for (int i = static_cast<int>(threadIdx.x); i < pairs; i += S::kThreads) {
-          const auto id = static_cast<unsigned>(tables_.expert_ids[i]);
-          if (id >= static_cast<unsigned>(problem_.experts)) problem_.scratch.pair_row[i] = -1;
-        }
-      }
+      if (kGateUp) place_rows(pairs, first_row, writes);
     }
     const int slabs = rows > 0 ? all_slabs(weights_, rows) : 0;
     int routed = 0;
@@ -208,15 +197,60 @@ class Work {
     return (rows + S::kRows - 1) / S::kRows * w.slabs;
   }
 
+  // The choice of an expert that lane l of a warp has in its turn, and how many before it in the
+  // same 32 are of that expert.
+  struct Choice {
+    int pair;    // token * top_k + k
+    int expert;  // -1: none
+    int rank;
+    uint32_t same;  // the lanes with the same expert
+  };
+  __device__ Choice choice(int chunk, int pairs) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    Choice c;
+    c.pair = 32 * chunk + lane;
+    const int id = c.pair < pairs ? __ldcg(problem_.p.expert_ids + c.pair) : -1;
+    c.expert = id < problem_.experts ? max(id, -1) : -1;
+    c.same = __match_any_sync(kAllLanes, c.expert);
+    c.rank = __popc(c.same & ((1u << lane) - 1));
+    return c;
+  }
   template <class Visit>
-  __device__ void for_own_pairs(int pairs, Visit visit) const {
-    for (int i = 0; i < pairs; i += 4) {
-      const int4 ids = *reinterpret_cast<const int4*>(tables_.expert_ids + i);
-      if (ids.x == expert_) visit(i);
-      if (ids.y == expert_) visit(i + 1);
-      if (ids.z == expert_) visit(i + 2);
-      if (ids.w == expert_) visit(i + 3);
+  __device__ void for_own_choices(int pairs, Visit visit) const {
+    for (int chunk = static_cast<int>(threadIdx.x) / 32; chunk * 32 < pairs; chunk += S::kWarps) {
+      visit(chunk, choice(chunk, pairs));
     }
+  }
+  // Returns how many rows the thread's expert has.
+  __device__ int count_rows(int pairs) {
+    __syncthreads();  // all counts are 0
+    for_own_choices(pairs, [&](int chunk, const Choice& c) {
+      if (c.expert >= 0 && c.rank == 0) {
+        tables_.before[chunk][c.expert] = static_cast<uint16_t>(__popc(c.same));
+      }
+    });
+    __syncthreads();
+    if (expert_ >= problem_.experts) return 0;
+    int rows = 0;
+    for (int chunk = 0; 32 * chunk < pairs; ++chunk) {
+      const int here = tables_.before[chunk][expert_];
+      tables_.before[chunk][expert_] = static_cast<uint16_t>(rows);
+      rows += here;
+    }
+    return rows;
+  }
+  __device__ void place_rows(int pairs, int first_row, bool writes) {
+    if (expert_ < problem_.experts) tables_.first_row[expert_] = first_row;
+    __syncthreads();
+    for_own_choices(pairs, [&](int chunk, const Choice& c) {
+      if (c.pair >= pairs) return;
+      int row = -1;
+      if (c.expert >= 0) {
+        row = tables_.first_row[c.expert] + tables_.before[chunk][c.expert] + c.rank;
+        tables_.row_token[row] = c.pair / problem_.p.top_k;
+      }
+      if (writes) problem_.scratch.pair_row[c.pair] = row;
+    });
   }
 
   static __device__ int share(int64_t n, int64_t block) {
