@@ -179,6 +179,11 @@ SYNONYMS = {
     "zh": [("色的", ["色", "的"]), ("圆形", ["圆", "圆"]), ("正方形", ["方块", "方形"]), ("三角形", ["三角"]), ("星形", ["星星", "五角星"]), ("十字形", ["十字"]), ("心形", ["爱心", "心"]),
            ("左上角", ["左上方", "左上"]), ("右上角", ["右上方", "右上"]), ("左下角", ["左下方", "左下"]), ("右下角", ["右下方", "右下"]), ("上方", ["上面", "上边"]), ("下方", ["下面", "下边"]), ("左侧", ["左边"]), ("右侧", ["右边"]), ("中间", ["中央", "正中间"])],
 }
+FILLERS = {
+    "en": "just really actually now then exactly please maybe kindly quickly again here also even well simply perhaps".split(),
+    "zh": ["到底", "究竟", "就", "都", "还", "再", "也", "真的", "大概", "快", "现在", "具体", "其实", "一下", "啊", "嘛", "的话", "给我"],
+}
+DROPPED = {"en": {"the", "a", "an", "is", "are", "do", "does", "of", "me", "you", "to", "can", "please", "it"}, "zh": set("的了吗呢请在")}
 _MORE = {id(table): more for table, more in MORE}
 
 
@@ -192,11 +197,31 @@ def phrase(rng, question, lang):
     return template.format(**question.fields, plus=plus)
 
 
+def careless(rng, question, lang):
+    """With a word too many, too few or mistyped, so that no single one decides what is asked."""
+    units = question.split(" ") if lang == "en" else list(question)
+    at = rng.randrange(len(units))
+    draw = rng.random()
+    if draw < 0.45:
+        digits = any(c.isdigit() for c in "".join(units[max(0, at - 1):at + 1]))
+        units.insert(at, "" if digits and lang == "zh" else rng.choice(FILLERS[lang]))
+    elif draw < 0.75:
+        dropped = [i for i, u in enumerate(units) if u.lower() in DROPPED[lang]]
+        if dropped and len(units) > 3:
+            del units[rng.choice(dropped)]
+    elif lang == "en" and len(units[at]) > 4 and units[at].isalpha():
+        i = rng.randrange(1, len(units[at]) - 1)
+        units[at] = units[at][:i] + (units[at][i + 1:] if draw < 0.88 else units[at][i] + units[at][i:])
+    return (" " if lang == "en" else "").join(units)
+
+
 def casual(rng, question, lang):
     """What people write otherwise: other words, polite ones, capitals, end marks and spaces."""
     for word, others in SYNONYMS[lang]:
         if word in question and rng.random() < 0.15:
             question = question.replace(word, rng.choice(others))
+    if rng.random() < 0.2:
+        question = careless(rng, question, lang)
     if rng.random() < 0.25:
         before, after = (rng.choice(options) for options in POLITE[lang])
         if before and lang == "en" and rng.random() < 0.6:

@@ -55,6 +55,11 @@ class Tokens:
         return out + (self.sp.decode(run) if run else "")
 
 
+def grid_of(frames):
+    """Grid (te, gh, gw) of visual tokens of an item's frames [H, W, 3]."""
+    return max(1, len(frames) // 2), frames[0].shape[0] // 28, frames[0].shape[1] // 28
+
+
 def media_parts(kind, number, count):
     """Template parts of one picture ("Picture") or clip ("Video") of `count` visual tokens."""
     name = "IMAGE" if kind == "Picture" else "VIDEO"

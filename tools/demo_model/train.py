@@ -57,12 +57,17 @@ def parse():
     return p.parse_args()
 
 
+def roomy_folder():
+    """Memory for the batches under way, some 30 MB a step; None: the usual folder, on a disk."""
+    memory = "/dev/shm"
+    return memory if os.path.isdir(memory) and shutil.disk_usage(memory).free > 3e9 else None
+
+
 class Feed:
     """Batches in step order from the workers' files, loaded ahead by a thread."""
 
     def __init__(self, args, first, stop, device):
-        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self.folder = tempfile.mkdtemp(prefix="demo_model_", dir=base)
+        self.folder = tempfile.mkdtemp(prefix="demo_model_", dir=roomy_folder())
         self.device, self.first, self.stop = device, first, stop
         context = multiprocessing.get_context("spawn")
         self.workers = [context.Process(
