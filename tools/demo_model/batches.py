@@ -39,16 +39,18 @@ MAIN = [(bucket("scene", 1, 1, 8, 8, 320, MAIN_TOKENS), 65), (bucket("text", 1, 
 SIDE = [
     (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 22),
     (bucket("calculator", 0, 1, 0, 0, 1024, SIDE_TOKENS), 20),
-    (bucket("zoom_call", 1, 1, 12, 12, 1024, SIDE_TOKENS), 12),
-    (bucket("zoom_result", 2, 1, 12, 12, 1024, SIDE_TOKENS), 14),
+    (bucket("zoom_call", 1, 1, 12, 12, 1024, SIDE_TOKENS), 9),
+    (bucket("zoom_call", 1, 1, 8, 8, 896, SIDE_TOKENS), 5),
+    (bucket("zoom_result", 2, 1, 12, 12, 1024, SIDE_TOKENS), 11),
+    (bucket("zoom_result", 2, 1, 8, 8, 896, SIDE_TOKENS), 6),
     (bucket("pair", 2, 1, 8, 8, 448, SIDE_TOKENS), 40),
     (bucket("clip", 1, 4, 6, 6, 288, SIDE_TOKENS), 14),
     (bucket("clip", 1, 8, 6, 6, 320, SIDE_TOKENS), 3),
     (bucket("clip", 1, 4, 8, 8, 320, SIDE_TOKENS), 3),
-] + [(bucket(kind, 1, 1, gh, gw, 352, SIDE_TOKENS), w)
+] + [(bucket(kind, 1, 1, gh, gw, 352, SIDE_TOKENS), share * w)
      for gh, gw, w in ((8, 12, 3), (12, 8, 1), (12, 12, 4), (7, 10, 2), (10, 7, 1), (9, 9, 2), (6, 12, 3),
-                       (4, 16, 1), (10, 13, 1), (10, 10, 1))
-     for kind in ("scene", "text")]
+                       (9, 11, 2), (7, 11, 2), (4, 16, 1), (10, 13, 1), (10, 10, 1))
+     for kind, share in (("scene", 1.6), ("text", 0.9))]
 
 
 class Maker:

@@ -54,7 +54,7 @@ def _prefill(model, tok, prompts):
 
 
 @torch.no_grad()
-def generate(model, tok, prompts, limit=200):
+def generate(model, tok, prompts, limit=300):
     """Greedy answers (texts, end marker left out). All prompts must have the same media shape."""
     x, caches, valid = _prefill(model, tok, prompts)
     device = x.device

@@ -75,11 +75,11 @@ def make_things(rng):
 def ask_about_scene(rng, things, size, lang):
     """size: of the picture as it was drawn."""
     draw = rng.random()
-    if draw < 0.3:
+    if draw < 0.32:
         return box_questions.ask(rng, things, size, lang)
-    if draw < 0.42:
+    if draw < 0.43:
         return json_questions.ask(rng, things, size, lang)
-    if draw < 0.46:
+    if draw < 0.47:
         return rng.choice([everyday.talk, everyday.small_sum, _unknown_with_picture])(rng, lang)
     return scene_questions.ask(rng, things, lang)
 

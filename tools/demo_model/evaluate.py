@@ -97,7 +97,7 @@ class Native:
         grids = [(per, f[0].shape[0] // 14, f[0].shape[1] // 14) for f in frames]
         args = check_export.native_inputs(self.vision, self.tok, prompt.ids, prompt.pos, frames, grids)
         out, cache = [], None
-        for step in range(200):
+        for step in range(300):
             result = self.model(**args, past_key_values=cache, use_cache=True)
             cache = result.past_key_values
             token = int(result.logits[0, -1].argmax())

@@ -100,25 +100,26 @@ def calculator_document(rng, tok):
     return document(tok, [], prefix, [], branches)
 
 
+def _question_with_zoom(rng, things, size, lang, wanted):
+    """A question about a picture while the tools `wanted` are offered."""
+    draw = rng.random()
+    if draw < 0.6:
+        return _spoken(rng, tool_questions.ask_zoom(rng, things, size, lang)[0])
+    if draw < 0.7 and "calculator" in wanted:
+        return tool_questions.ask_calculator(rng, lang)[0]
+    return everyday.vary(rng, documents.ask_about_picture(rng, things, size, lang))
+
+
 def zoom_call_document(rng, tok, fonts, size):
     """A picture with labels too small to be read and up to six questions, half of which want the zoom."""
     image, things = labelled_scene(rng, fonts)
     wanted = rng.choice([["zoom"], ["zoom"], ["calculator", "zoom"]])
-    native = image.size
     parts, runs, frames = documents.media_of(Material("Picture", [[documents.finish(rng, image, size)]], None))
     prefix = tok.encode(*documents.head_parts(rng, tool_questions.offer(rng, wanted)), *parts[0])
     branches = []
     for _ in range(6):
-        lang, think = rng.choice(["en", "zh"]), rng.random() < 0.35
-        draw = rng.random()
-        if draw < 0.6:
-            qa = _spoken(rng, tool_questions.ask_zoom(rng, things, native, lang)[0])
-        elif draw < 0.7 and "calculator" in wanted:
-            qa = tool_questions.ask_calculator(rng, lang)[0]
-        else:
-            qa = documents.ask_about_picture(rng, things, native, lang)
-            qa = everyday.vary(rng, qa)
-        branches.append(branch(tok, [qa.question], qa, think))
+        qa = _question_with_zoom(rng, things, image.size, rng.choice(["en", "zh"]), wanted)
+        branches.append(branch(tok, [qa.question], qa, rng.random() < 0.35))
     return document(tok, frames, prefix, runs, branches)
 
 
@@ -132,8 +133,13 @@ def zoom_result_document(rng, tok, fonts, size):
     call.answer = tool_questions.call_of("zoom", f'{{"box": {box}}}')
     shown = [documents.finish(rng, i, size) for i in (image, tool_questions.zoomed(image, box))]
     parts, runs, frames = documents.media_of(Material("Picture", [[i] for i in shown], None))
-    tools = tool_questions.offer(rng, rng.choice([["zoom"], ["zoom"], ["calculator", "zoom"]]))
-    prefix = tok.encode(*documents.head_parts(rng, tools), *parts[0], call.question, *_call_turn(rng, call),
+    wanted = rng.choice([["zoom"], ["zoom"], ["calculator", "zoom"]])
+    prefix = tok.encode(*documents.head_parts(rng, tool_questions.offer(rng, wanted)), *parts[0], call.question, *_call_turn(rng, call),
                         *tokens.result_parts(*parts[1]))
     answer = tool_questions.answer_from_zoom(lang, call.question, t)
-    return document(tok, frames, prefix, runs, [branch(tok, [], answer, think) for think in (False, True)])
+    branches = [branch(tok, [], answer, think) for think in (False, True)]
+    for _ in range(2):
+        later = _question_with_zoom(rng, things, image.size, lang, wanted)
+        past = ["\nAssistant: ", answer.answer, tokens.END, "User: ", later.question]
+        branches.append(branch(tok, past, later, rng.random() < 0.35))
+    return document(tok, frames, prefix, runs, branches)

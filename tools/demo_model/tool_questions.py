@@ -2,6 +2,7 @@
 
 import box_questions
 import pictures
+import text_only
 import text_questions
 import tokens
 import words
@@ -84,9 +85,10 @@ def offer(rng, wanted):
     return tools
 
 
-def held_out(numbers):
-    """One calculation in ten is kept for the exam."""
-    return sum(numbers) % 10 == 7
+def held_out(operators, numbers):
+    """One calculation in ten is kept for the exam, and so are the exam's small sums."""
+    is_small_sum = operators == ["+"] and max(numbers) < 100
+    return sum(numbers) % 10 == 7 or (is_small_sum and text_only.held_out_pair(*numbers))
 
 
 def make_expression(rng, exam):
@@ -97,7 +99,7 @@ def make_expression(rng, exam):
         else:
             numbers = [rng.randrange(1, 10 ** rng.choice([1, 2, 2, 3, 3, 4])) for _ in range(2)]
         operators = [rng.choice("+-*/") for _ in numbers[1:]]
-        if held_out(numbers) == exam:
+        if held_out(operators, numbers) == exam:
             return operators, numbers
 
 

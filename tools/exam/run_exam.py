@@ -37,7 +37,7 @@ def parse():
 def post(args, question, messages):
     """-> (the answer's message, completion tokens, error)."""
     body = {
-        "model": args.model, "messages": messages, "temperature": 0, "max_tokens": 200,
+        "model": args.model, "messages": messages, "temperature": 0, "max_tokens": 300,
         "chat_template_kwargs": {"enable_thinking": question["thinking"]},
     }
     if "tools" in question:
