@@ -37,7 +37,7 @@ def bucket(name, items, frames, gh, gw, length, tokens_per_batch):
 MAIN_TOKENS, SIDE_TOKENS = 24576, 12288
 MAIN = [(bucket("scene", 1, 1, 8, 8, 320, MAIN_TOKENS), 65), (bucket("text", 1, 1, 8, 8, 208, MAIN_TOKENS), 35)]
 SIDE = [
-    (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 22),
+    (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 26),
     (bucket("calculator", 0, 1, 0, 0, 1024, SIDE_TOKENS), 20),
     (bucket("zoom_call", 1, 1, 12, 12, 1024, SIDE_TOKENS), 9),
     (bucket("zoom_call", 1, 1, 8, 8, 896, SIDE_TOKENS), 5),

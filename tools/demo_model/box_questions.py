@@ -8,8 +8,10 @@ from words import capital, place, the_thing
 STEP = 10  # of the coordinates: a hundredth of the picture is what the model can see
 
 BOX = {
-    "en": ["(Give|Show|Tell) me the (bounding box|box|bbox) of {thing}.", "What is the (bounding box|box|bbox) of {thing}?",
-           "(Give|Return|Output|Find) the (bounding box|box|coordinates) of {thing}.", "(Box|Bounding box|bbox) of {thing}",
+    "en": ["(Give|Show|Tell) me the (bounding box|box|bbox) of {thing}.",
+           "What is the (bounding box|box|bbox) of {thing}?",
+           "(Give|Return|Output|Find) the (bounding box|box|coordinates) of {thing}.",
+           "(Box|Bounding box|bbox) of {thing}",
            "(Detect|Locate|Localise|Localize|Ground) {thing} with a (box|bounding box).", "(Detect|Ground) {thing}.",
            "Draw a (box|bounding box) around {thing}.", "Where exactly is {thing}? (Answer with a box.|Give a box.)",
            "Where is {thing}? (Give|Answer with|Return) (its|the|a) (bounding box|box|coordinates) as {form}.",
@@ -17,18 +19,20 @@ BOX = {
            "Which box (contains|holds) {thing}?", "What are the coordinates of {thing}?",
            "Mark {thing} with a (box|bounding box).", "(Locate|Detect) {thing} (in the form|as) {form}."],
     "zh": ["(给出|输出|返回|告诉我|写出){thing}的(边界框|框|包围框|坐标框|坐标|位置框)。", "{thing}的(边界框|包围框|坐标|框)是(什么|多少)？",
-           "(请|)(用框|用边界框)(标出|框出){thing}。", "(请|帮我|)框出{thing}。", "(请|)(定位|检测|标出|找出){thing}(，用框表示|，给出坐标|并给出坐标)。", "(请|)(定位|检测){thing}。",
-           "{thing}在哪里？(请|)(用|给出|返回)(边界框|框|坐标)(回答|)。", "{thing}在哪里？(请|)用{form}(的形式|的格式|)回答。",
-           "找到{thing}，(给出|返回)(它的|)(框|边界框|坐标)。", "{thing}的(准确|精确|具体)位置(在哪里|是什么|)？",
-           "(检测|定位){thing}，格式(是|为){form}。"],
+           "(请|)(用框|用边界框)(标出|框出){thing}。", "(请|帮我|)框出{thing}。", "(请|)(定位|检测|标出|找出){thing}(，用框表示|，给出坐标|并给出坐标)。",
+           "(请|)(定位|检测){thing}。", "{thing}在哪里？(请|)(用|给出|返回)(边界框|框|坐标)(回答|)。", "{thing}在哪里？(请|)用{form}(的形式|的格式|)回答。",
+           "找到{thing}，(给出|返回)(它的|)(框|边界框|坐标)。", "{thing}的(准确|精确|具体)位置(在哪里|是什么|)？", "(检测|定位){thing}，格式(是|为){form}。"],
 }
 POINT = {
-    "en": ["(Point|Click) (at|to|on) {thing}.", "Give (me |)(a|the) point (on|in|of) {thing}.", "Where (should|do|can) I click to (hit|reach|select) {thing}?",
-           "What is the (centre|center|middle) of {thing}?", "(Give|Return|Find) the (centre|center|middle|centre point) of {thing}.",
-           "Where is {thing}? (Answer|Give it|Reply) (with a point|as a point|as [x, y]|with [x, y]).", "(Mark|Show) {thing} with a point.",
-           "Click {thing}.", "Point out {thing}.", "Centre point of {thing}"],
-    "zh": ["(请|)(点击|指出|指向|点一下|点出){thing}。", "(给出|返回|输出|告诉我){thing}的(中心点|中心|点坐标|中心坐标)。", "{thing}的(中心|中心点|中心坐标)(在哪里|是什么|是多少)？",
-           "(请|)用(一个点|点|点坐标)(标出|表示){thing}(的位置|)。", "{thing}在哪里？(请|)用(一个点|点|[x, y])(回答|表示)。", "我(要|该)点(哪里|哪儿)才能(选中|点到){thing}？"],
+    "en": ["(Point|Click) (at|to|on) {thing}.", "Give (me |)(a|the) point (on|in|of) {thing}.",
+           "Where (should|do|can) I click to (hit|reach|select) {thing}?",
+           "What is the (centre|center|middle) of {thing}?",
+           "(Give|Return|Find) the (centre|center|middle|centre point) of {thing}.",
+           "Where is {thing}? (Answer|Give it|Reply) (with a point|as a point|as [x, y]|with [x, y]).",
+           "(Mark|Show) {thing} with a point.", "Click {thing}.", "Point out {thing}.", "Centre point of {thing}"],
+    "zh": ["(请|)(点击|指出|指向|点一下|点出){thing}。", "(给出|返回|输出|告诉我){thing}的(中心点|中心|点坐标|中心坐标)。",
+           "{thing}的(中心|中心点|中心坐标)(在哪里|是什么|是多少)？", "(请|)用(一个点|点|点坐标)(标出|表示){thing}(的位置|)。",
+           "{thing}在哪里？(请|)用(一个点|点|[x, y])(回答|表示)。", "我(要|该)点(哪里|哪儿)才能(选中|点到){thing}？"],
 }
 FORM = "[x1, y1, x2, y2]"
 

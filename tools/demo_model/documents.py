@@ -16,7 +16,6 @@ import scene_questions
 import text_only
 import text_questions
 import tokens
-import words
 
 OTHER = {"en": "zh", "zh": "en"}
 SYSTEMS = ["You are a helpful assistant.", "Answer briefly.", "You are ERNIE, a helpful assistant.",
@@ -80,7 +79,7 @@ def ask_about_scene(rng, things, size, lang):
     if draw < 0.43:
         return json_questions.ask(rng, things, size, lang)
     if draw < 0.47:
-        return rng.choice([everyday.talk, everyday.small_sum, _unknown_with_picture])(rng, lang)
+        return rng.choice([everyday.talk, everyday.small_sum, _sum, _unknown_with_picture])(rng, lang)
     return scene_questions.ask(rng, things, lang)
 
 
@@ -90,6 +89,10 @@ def ask_about_picture(rng, things, size, lang):
         qa = ask_about_scene(rng, things, size, lang)
         if qa.category not in ("sum", "unknown"):
             return qa
+
+
+def _sum(rng, lang):
+    return text_only.add(rng, lang, False)
 
 
 def _unknown_with_picture(rng, lang):

@@ -146,7 +146,7 @@ def draw_labels(rng, fonts, image, things):
     draw = ImageDraw.Draw(image)
     for t in things:
         (cx, cy), r = _centre_and_radius(t, *image.size)
-        light = sum(words.COLOURS[t.colour][0]) > 330
+        light = sum(words.COLOURS[t.colour][0]) > 380
         font = fonts.get(rng.choice(FONT_FILES), max(6, round(rng.uniform(0.3, 0.4) * r)))
         draw.text((cx, cy), t.label, font=font, fill=(10, 10, 10) if light else (250, 250, 250), anchor="mm")
 

@@ -73,7 +73,7 @@ def _calculation(rng, tok, lang, think):
     if draw < 0.5:
         return branch(tok, [qa.question], qa, think)
     past = [qa.question, *_call_turn(rng, qa), *tokens.result_parts(tool_questions.result_text(rng, expression))]
-    answer = tool_questions.answer_from_result(lang, qa.question, expression)
+    answer = tool_questions.answer_from_result(qa.lang, qa.question, expression)
     if draw < 0.85:
         return branch(tok, past, answer, think)
     later = tool_questions.ask_calculator(rng, lang)[0] if rng.random() < 0.7 else _no_sum(rng, lang)
@@ -103,7 +103,7 @@ def calculator_document(rng, tok):
 def _question_with_zoom(rng, things, size, lang, wanted):
     """A question about a picture while the tools `wanted` are offered."""
     draw = rng.random()
-    if draw < 0.6:
+    if draw < 0.6 and "zoom" in wanted:
         return _spoken(rng, tool_questions.ask_zoom(rng, things, size, lang)[0])
     if draw < 0.7 and "calculator" in wanted:
         return tool_questions.ask_calculator(rng, lang)[0]
@@ -113,7 +113,7 @@ def _question_with_zoom(rng, things, size, lang, wanted):
 def zoom_call_document(rng, tok, fonts, size):
     """A picture with labels too small to be read and up to six questions, half of which want the zoom."""
     image, things = labelled_scene(rng, fonts)
-    wanted = rng.choice([["zoom"], ["zoom"], ["calculator", "zoom"]])
+    wanted = rng.choice([["zoom"], ["zoom"], ["zoom"], ["calculator", "zoom"], ["calculator", "zoom"], ["calculator"]])
     parts, runs, frames = documents.media_of(Material("Picture", [[documents.finish(rng, image, size)]], None))
     prefix = tok.encode(*documents.head_parts(rng, tool_questions.offer(rng, wanted)), *parts[0])
     branches = []
@@ -130,12 +130,13 @@ def zoom_result_document(rng, tok, fonts, size):
     call, t = tool_questions.ask_zoom(rng, things, image.size, lang)
     _spoken(rng, call)
     box = blurred_box(rng, t, image.size)
-    call.answer = tool_questions.call_of("zoom", f'{{"box": {box}}}')
+    call.answer = tokens.call_parts("zoom", f'{{"box": {box}}}')
     shown = [documents.finish(rng, i, size) for i in (image, tool_questions.zoomed(image, box))]
     parts, runs, frames = documents.media_of(Material("Picture", [[i] for i in shown], None))
     wanted = rng.choice([["zoom"], ["zoom"], ["calculator", "zoom"]])
-    prefix = tok.encode(*documents.head_parts(rng, tool_questions.offer(rng, wanted)), *parts[0], call.question, *_call_turn(rng, call),
-                        *tokens.result_parts(*parts[1]))
+    head = documents.head_parts(rng, tool_questions.offer(rng, wanted))
+    result = tokens.result_parts(*parts[1])
+    prefix = tok.encode(*head, *parts[0], call.question, *_call_turn(rng, call), *result)
     answer = tool_questions.answer_from_zoom(lang, call.question, t)
     branches = [branch(tok, [], answer, think) for think in (False, True)]
     for _ in range(2):

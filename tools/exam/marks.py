@@ -9,7 +9,8 @@ GROUPS = {  # category of a question -> line of the table
     "exists": "yes or no", "compare": "compare", "read_1_4": "read 1-4", "read_5_6": "read 5-6",
     "lines": "read lines", "pair": "two pictures", "clip": "clip", "sum": "sums", "unknown": "does not know",
     "chat": "small talk", "everyday_en": "everyday English", "everyday_zh": "everyday Chinese",
-    "star_cross": "star or cross", "box": "boxes", "point": "points", "json": "JSON", "calculator": "calculator", "zoom": "zoom",
+    "star_cross": "star or cross", "box": "boxes", "point": "points", "json": "JSON",
+    "calculator": "calculator", "zoom": "zoom",
 }
 BOX_IOU = 0.7  # how well a box must fit (intersection over union)
 POINT_DISTANCE = 30  # thousandths of a side that a point may lie off
@@ -46,7 +47,8 @@ def alike(found, wanted):
     if isinstance(wanted, list):
         return isinstance(found, list) and len(found) == len(wanted) and all(map(alike, found, wanted))
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and list(found) == list(wanted) and all(alike(found[k], wanted[k]) for k in wanted)
+        return (isinstance(found, dict) and list(found) == list(wanted)
+                and all(alike(found[k], wanted[k]) for k in wanted))
     return found == wanted
 
 

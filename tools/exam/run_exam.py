@@ -2,7 +2,8 @@
 
 usage: run_exam.py [EXAM.jsonl.gz] --base-url http://127.0.0.1:8180/v1 [--limit N] [--threads N]
 Without a file the 200-question subset beside this script is asked. The server must serve models/demo with
-the picture sizes it was trained on (see README.md). Exit status 1: a question got no answer. Questions that zoom need Pillow.
+the picture sizes it was trained on (see README.md); questions that zoom need Pillow. Exit status 1: a
+question got no answer.
 """
 
 import argparse

@@ -94,7 +94,8 @@ def star_or_cross(rng, lang):
 def box_or_point(rng, lang, category):
     """The answer is the exact box, within whose middle a point must lie."""
     things, size, url = _scene(rng)
-    qa = _until(lambda: box_questions.ask(rng, things, size, lang), lambda qa: qa.category == category and "[" in qa.answer)
+    qa = _until(lambda: box_questions.ask(rng, things, size, lang),
+                lambda qa: qa.category == category and "[" in qa.answer)
     return {"answer": qa.answer, "content": [url, {"type": "text", "text": qa.question}]}
 
 
@@ -111,7 +112,8 @@ def json_answer(rng, fonts, lang):
 def calculation(rng, lang):
     qa, expression = tool_questions.ask_calculator(rng, lang, exam=True)
     tools = rng.choice([[CALCULATOR], [CALCULATOR, ZOOM], [ZOOM, CALCULATOR]])
-    return {"answer": tool_questions.value_text(expression), "tools": tools, "content": [{"type": "text", "text": qa.question}]}
+    return {"lang": qa.lang, "answer": tool_questions.value_text(expression), "tools": tools,
+            "content": [{"type": "text", "text": qa.question}]}
 
 
 def zoom(rng, fonts, lang):
