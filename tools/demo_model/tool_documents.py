@@ -5,7 +5,6 @@ import documents
 import everyday
 import json_questions
 import pictures
-import text_only
 import text_questions
 import tokens
 import tool_questions
@@ -52,10 +51,10 @@ def _call_turn(rng, qa):
 
 
 def _no_sum(rng, lang):
-    """A question without a picture that is no sum."""
+    """A question without a picture that is no calculation."""
     while True:
         qa = everyday.text_question(rng, lang)
-        if qa.category in ("chat", "unknown") and getattr(qa.question, "table", None) is not text_only.OTHER_SUMS:
+        if qa.category in ("chat", "unknown") and not any(c.isdigit() for c in qa.question):
             return qa
 
 
