@@ -95,17 +95,14 @@ class Maker:
         }
         for r in range(rows):
             used, number = 0, 0
-            while True:
+            while number == 0 or not b.items:  # one document with media, or as many without as fit
                 doc = self.document(rng, b)
                 end = self._place(out, r, used, number, doc)
-                if end == used:
-                    break
-                used, number = end, number + 1
-                if b.items:
+                if end > used:
+                    used, number = end, number + 1
+                elif number:
                     break
             if b.items:
-                if number == 0:
-                    raise ValueError(f"bucket {b.name}: prefix longer than {length}")
                 out["frames"][r] = np.stack(doc.frames)
         flat = out["ids"].reshape(-1)
         visual = np.isin(flat, list(self.tok.vision))
