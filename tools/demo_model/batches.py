@@ -10,6 +10,7 @@ import numpy as np
 import documents
 import pictures
 import tokens
+import tool_documents
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,17 +35,22 @@ def bucket(name, items, frames, gh, gw, length, tokens_per_batch):
 
 
 MAIN_TOKENS, SIDE_TOKENS = 24576, 12288
-MAIN = [(bucket("scene", 1, 1, 8, 8, 288, MAIN_TOKENS), 6), (bucket("text", 1, 1, 8, 8, 208, MAIN_TOKENS), 4)]
+MAIN = [(bucket("scene", 1, 1, 8, 8, 320, MAIN_TOKENS), 65), (bucket("text", 1, 1, 8, 8, 208, MAIN_TOKENS), 35)]
 SIDE = [
-    (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 22),
-    (bucket("pair", 2, 1, 8, 8, 448, SIDE_TOKENS), 44),
+    (bucket("other", 0, 1, 0, 0, 256, SIDE_TOKENS), 26),
+    (bucket("calculator", 0, 1, 0, 0, 1024, SIDE_TOKENS), 20),
+    (bucket("zoom_call", 1, 1, 12, 12, 1024, SIDE_TOKENS), 9),
+    (bucket("zoom_call", 1, 1, 8, 8, 896, SIDE_TOKENS), 5),
+    (bucket("zoom_result", 2, 1, 12, 12, 1024, SIDE_TOKENS), 11),
+    (bucket("zoom_result", 2, 1, 8, 8, 896, SIDE_TOKENS), 6),
+    (bucket("pair", 2, 1, 8, 8, 448, SIDE_TOKENS), 40),
     (bucket("clip", 1, 4, 6, 6, 288, SIDE_TOKENS), 14),
     (bucket("clip", 1, 8, 6, 6, 320, SIDE_TOKENS), 3),
     (bucket("clip", 1, 4, 8, 8, 320, SIDE_TOKENS), 3),
-] + [(bucket(kind, 1, 1, gh, gw, 320, SIDE_TOKENS), w)
+] + [(bucket(kind, 1, 1, gh, gw, 352, SIDE_TOKENS), share * w)
      for gh, gw, w in ((8, 12, 3), (12, 8, 1), (12, 12, 4), (7, 10, 2), (10, 7, 1), (9, 9, 2), (6, 12, 3),
-                       (4, 16, 1), (10, 13, 1), (10, 10, 1))
-     for kind in ("scene", "text")]
+                       (9, 11, 2), (7, 11, 2), (4, 16, 1), (10, 13, 1), (10, 10, 1))
+     for kind, share in (("scene", 1.6), ("text", 0.9))]
 
 
 class Maker:
@@ -59,11 +65,18 @@ class Maker:
         if b.name == "scene":
             material = documents.scene(rng, size)
         elif b.name == "text":
-            material = documents.text(rng, self.fonts, size)
+            close = rng.random() < 0.15
+            material = (tool_documents.close_up if close else documents.text)(rng, self.fonts, size)
         elif b.name == "pair":
             material = documents.pair(rng, self.fonts, size)
         elif b.name == "clip":
             material = documents.clip(rng, self.fonts, size, b.frames)
+        elif b.name == "calculator":
+            return tool_documents.calculator_document(rng, self.tok)
+        elif b.name == "zoom_call":
+            return tool_documents.zoom_call_document(rng, self.tok, self.fonts, size)
+        elif b.name == "zoom_result":
+            return tool_documents.zoom_result_document(rng, self.tok, self.fonts, size)
         else:
             return documents.text_document(rng, self.tok)
         return documents.build(rng, self.tok, material, 3 if b.name == "text" else 6)
@@ -82,17 +95,14 @@ class Maker:
         }
         for r in range(rows):
             used, number = 0, 0
-            while True:
+            while number == 0 or not b.items:  # one document with media, or as many without as fit
                 doc = self.document(rng, b)
                 end = self._place(out, r, used, number, doc)
-                if end == used:
-                    break
-                used, number = end, number + 1
-                if b.items:
+                if end > used:
+                    used, number = end, number + 1
+                elif number:
                     break
             if b.items:
-                if number == 0:
-                    raise ValueError(f"bucket {b.name}: prefix longer than {length}")
                 out["frames"][r] = np.stack(doc.frames)
         flat = out["ids"].reshape(-1)
         visual = np.isin(flat, list(self.tok.vision))

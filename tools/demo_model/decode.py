@@ -9,23 +9,16 @@ from model import text_rope
 
 
 class Prompt:
-    """frames: per media item a list of uint8 arrays [H, W, 3]; kind "Picture" or "Video"."""
+    """parts: the prompt as tokens.Tokens.encode takes it; items: per picture or clip a list of uint8 arrays
+    [H, W, 3]."""
 
-    def __init__(self, tok, kind, frames, question, think, text_first=False, system=None):
-        media, runs = [], []
-        for n, item in enumerate(frames):
-            te = max(1, len(item) // 2)
-            gh, gw = item[0].shape[0] // 28, item[0].shape[1] // 28
-            media += tokens.media_parts(kind, n + 1, te * gh * gw)
-            runs.append((te, gh, gw))
-        middle = [question, *media] if text_first else [*media, question]
-        head = [tokens.BEGIN] + ([system + "\n"] if system else []) + ["User: "]
-        self.ids = tok.encode(*head, *middle, *tokens.generation_parts(think))
+    def __init__(self, tok, parts, items):
+        self.ids = tok.encode(*parts)
         starts = [i for i, t in enumerate(self.ids) if t == tok.patch and self.ids[i - 1] != tok.patch]
-        self.pos, self.next = tokens.positions(self.ids, dict(zip(starts, runs)))
-        self.frames = [f for item in frames for f in item]
-        self.items, self.per_item = len(frames), len(frames[0]) if frames else 1
-        self.shape = (self.items, self.per_item, self.frames[0].shape if frames else None)
+        self.pos, self.next = tokens.positions(self.ids, dict(zip(starts, map(tokens.grid_of, items))))
+        self.frames = [f for item in items for f in item]
+        self.items, self.per_item = len(items), len(items[0]) if items else 1
+        self.shape = (self.items, self.per_item, self.frames[0].shape if items else None)
 
 
 def _prefill(model, tok, prompts):
@@ -61,7 +54,7 @@ def _prefill(model, tok, prompts):
 
 
 @torch.no_grad()
-def generate(model, tok, prompts, limit=200):
+def generate(model, tok, prompts, limit=300):
     """Greedy answers (texts, end marker left out). All prompts must have the same media shape."""
     x, caches, valid = _prefill(model, tok, prompts)
     device = x.device

@@ -6,7 +6,10 @@ import dataclasses
 
 import numpy as np
 
+import box_questions
 import clip_questions
+import everyday
+import json_questions
 import pair_questions
 import pictures
 import scene_questions
@@ -14,6 +17,7 @@ import text_only
 import text_questions
 import tokens
 
+OTHER = {"en": "zh", "zh": "en"}
 SYSTEMS = ["You are a helpful assistant.", "Answer briefly.", "You are ERNIE, a helpful assistant.",
            "你是一个有用的助手。", "请简短回答。"]
 
@@ -49,16 +53,57 @@ def finish(rng, image, size):
     return image if image.size == size else image.resize(size, pictures.Image.Resampling.BICUBIC)
 
 
-def scene(rng, size):
+def stars_and_crosses(rng, things):
+    """Makes all things stars and crosses, which are told apart least well."""
+    taken = set()
+    for t in things:
+        t.shape = rng.choice([s for s in ("star", "cross") if (s, t.colour) not in taken] or [t.shape])
+        taken.add((t.shape, t.colour))
+
+
+def make_things(rng):
     things = scene_questions.make_things(rng)
+    if rng.random() < 0.12 and len({t.colour for t in things}) == len(things):
+        stars_and_crosses(rng, things)
+    if rng.random() < 0.6:
+        for t in things:
+            t.form = rng.uniform(-1, 1)
+    return things
+
+
+def ask_about_scene(rng, things, size, lang):
+    """size: of the picture as it was drawn."""
+    draw = rng.random()
+    if draw < 0.32:
+        return box_questions.ask(rng, things, size, lang)
+    if draw < 0.43:
+        return json_questions.ask(rng, things, size, lang)
+    if draw < 0.47:
+        return rng.choice([everyday.talk, everyday.small_sum, _sum, _unknown_with_picture])(rng, lang)
+    return scene_questions.ask(rng, things, lang)
+
+
+def ask_about_picture(rng, things, size, lang):
+    """As ask_about_scene, but never a sum, which is the calculator's where one is offered."""
+    while True:
+        qa = ask_about_scene(rng, things, size, lang)
+        if qa.category not in ("sum", "unknown"):
+            return qa
+
+
+def _sum(rng, lang):
+    return text_only.add(rng, lang, False)
+
+
+def _unknown_with_picture(rng, lang):
+    return text_only.unknown_with_picture(rng, lang, False)
+
+
+def scene(rng, size):
+    things = make_things(rng)
     native, _ = native_size(rng, size)
     image = finish(rng, pictures.draw_scene(rng, things, native), size)
-
-    def ask(lang):
-        if rng.random() < 0.02:
-            return text_only.unknown_with_picture(rng, lang, False)
-        return scene_questions.ask(rng, things, lang)
-    return Material("Picture", [[image]], ask)
+    return Material("Picture", [[image]], lambda lang: ask_about_scene(rng, things, native, lang))
 
 
 def text(rng, fonts, size, line_count=None, length=None):
@@ -71,8 +116,11 @@ def text(rng, fonts, size, line_count=None, length=None):
     image = finish(rng, image, size)
 
     def ask(lang):
-        if rng.random() < 0.01:
-            return text_only.unknown_with_picture(rng, lang, False)
+        draw = rng.random()
+        if draw < 0.02:
+            return _unknown_with_picture(rng, lang)
+        if draw < 0.08 and count == 1:
+            return json_questions.read(rng, lines[0], lang)
         return text_questions.ask(rng, lines, colour, lang)
     return Material("Picture", [[image]], ask)
 
@@ -117,54 +165,64 @@ def clip(rng, fonts, size, frames):
 def _question_parts(rng, ask, lang, question):
     """A question, sometimes after an earlier turn of the same conversation."""
     if rng.random() < 0.08:
-        earlier = ask(lang)
+        earlier = everyday.vary(rng, ask(lang))
         return [earlier.question, "\nAssistant: ", earlier.answer, tokens.END, "User: ", question]
     return [question]
+
+
+def head_parts(rng, tools=None):
+    """What stands before the first question."""
+    system = [rng.choice(SYSTEMS), "\n"] if rng.random() < 0.1 else []
+    return [tokens.BEGIN, *system, *(tokens.tool_list_parts(tools) if tools else []), "User: "]
+
+
+def media_of(material):
+    """-> (template parts, grid runs, frames) of all media of a document."""
+    parts, runs, frames = [], [], []
+    for n, item in enumerate(material.media):
+        te = max(1, len(item) // 2)
+        gw, gh = item[0].width // 28, item[0].height // 28
+        parts.append(tokens.media_parts(material.kind, n + 1, te * gh * gw))
+        runs.append((te, gh, gw))
+        frames += [np.asarray(image) for image in item]
+    return parts, runs, frames
+
+
+def document(tok, frames, prefix, runs, branches):
+    starts = [i for i, t in enumerate(prefix) if t == tok.patch and (i == 0 or prefix[i - 1] != tok.patch)]
+    return Document(frames, prefix, dict(zip(starts, runs)), branches)
 
 
 def build(rng, tok, material, max_branches):
     """Material -> Document with up to max_branches branches."""
     lang = rng.choice(["en", "zh"])
-    head = [tokens.BEGIN]
-    if rng.random() < 0.1:
-        head += [rng.choice(SYSTEMS), "\n"]
-    head.append("User: ")
-    media_parts, runs, frames = [], [], []
-    for n, item in enumerate(material.media):
-        te = max(1, len(item) // 2)
-        gw, gh = item[0].width // 28, item[0].height // 28
-        media_parts += tokens.media_parts(material.kind, n + 1, te * gh * gw)
-        runs.append((te, gh, gw))
-        frames += [np.asarray(image) for image in item]
+    head = head_parts(rng)
+    media_parts, runs, frames = media_of(material)
+    media_parts = sum(media_parts, [])
     text_first = bool(runs) and rng.random() < 0.15
     branches = []
     if text_first:
-        qa = material.ask(lang)
+        qa = everyday.vary(rng, material.ask(lang))
         prefix = tok.encode(*head, qa.question, *media_parts)
         for think in (False, True):
-            branches.append(_branch(tok, [], qa, think))
+            branches.append(branch(tok, [], qa, think))
     else:
         prefix = tok.encode(*head, *media_parts)
         seen = set()
         for _ in range(max_branches):
-            qa = material.ask(lang if rng.random() < 0.8 else {"en": "zh", "zh": "en"}[lang])
+            qa = everyday.vary(rng, material.ask(lang if rng.random() < 0.8 else OTHER[lang]))
             think = rng.random() < 0.35
             if (qa.question, think) in seen:
                 continue
             seen.add((qa.question, think))
-            branches.append(_branch(tok, _question_parts(rng, material.ask, qa.lang, qa.question), qa, think))
-    starts = [i for i, t in enumerate(prefix) if t == tok.patch and (i == 0 or prefix[i - 1] != tok.patch)]
-    return Document(frames, prefix, dict(zip(starts, runs)), branches)
+            branches.append(branch(tok, _question_parts(rng, material.ask, qa.lang, qa.question), qa, think))
+    return document(tok, frames, prefix, runs, branches)
 
 
-def _branch(tok, question_parts, qa, think):
+def branch(tok, question_parts, qa, think):
     prompt = tok.encode(*question_parts, *tokens.generation_parts(think))
     return prompt + tok.encode(*tokens.answer_parts(qa, think)), len(prompt)
 
 
-def text_document(rng, tok, exam=False):
-    lang = rng.choice(["en", "zh"])
-
-    def ask(language):
-        return text_only.ask(rng, language, exam)
-    return build(rng, tok, Material("", [], ask), 1)
+def text_document(rng, tok):
+    return build(rng, tok, Material("", [], lambda lang: everyday.text_question(rng, lang)), 1)

@@ -49,12 +49,14 @@ class Thing:
     radius: float  # as a fraction of the cell's shorter side, 0.2..0.46
     dx: float = 0.0  # offset of the centre as a fraction of the cell
     dy: float = 0.0
+    form: float = 0.0  # -1..1: how thick a star or a cross is
+    label: str = ""  # small characters printed on it
 
     def key(self):
         return (self.shape, self.colour, self.cell)
 
 
-def _polygon(shape, cx, cy, r):
+def _polygon(shape, cx, cy, r, form):
     if shape == "square":
         s = r * 0.88
         return [(cx - s, cy - s), (cx + s, cy - s), (cx + s, cy + s), (cx - s, cy + s)]
@@ -65,12 +67,12 @@ def _polygon(shape, cx, cy, r):
     if shape == "star":
         out = []
         for i in range(10):
-            rr = 1.1 * r if i % 2 == 0 else 0.45 * r
+            rr = 1.1 * r if i % 2 == 0 else (0.45 + 0.07 * form) * r
             a = -math.pi / 2 + i * math.pi / 5
             out.append((cx + rr * math.cos(a), cy + rr * math.sin(a)))
         return out
     if shape == "cross":
-        t = 0.34 * r
+        t = (0.34 + 0.08 * form) * r
         return [(cx - t, cy - r), (cx + t, cy - r), (cx + t, cy - t), (cx + r, cy - t),
                 (cx + r, cy + t), (cx + t, cy + t), (cx + t, cy + r), (cx - t, cy + r),
                 (cx - t, cy + t), (cx - r, cy + t), (cx - r, cy - t), (cx - t, cy - t)]
@@ -83,12 +85,27 @@ def _polygon(shape, cx, cy, r):
     return out
 
 
-def _draw_thing(draw, thing, rgb, background, width, height, centre=None):
+def _centre_and_radius(thing, width, height):
     cw, ch = width / 3, height / 3
-    if centre is None:
-        centre = ((thing.cell % 3 + 0.5 + thing.dx) * cw, (thing.cell // 3 + 0.5 + thing.dy) * ch)
-    cx, cy = centre
-    r = thing.radius * min(cw, ch)
+    centre = ((thing.cell % 3 + 0.5 + thing.dx) * cw, (thing.cell // 3 + 0.5 + thing.dy) * ch)
+    return centre, thing.radius * min(cw, ch)
+
+
+def box_of(thing, size):
+    """The box around a thing in a picture of this size, as fractions: left, top, right, bottom."""
+    width, height = size
+    (cx, cy), r = _centre_and_radius(thing, width, height)
+    if thing.shape in ("circle", "ring"):
+        corners = [(cx - r, cy - r), (cx + r, cy + r)]
+    else:
+        corners = _polygon(thing.shape, cx, cy, r, thing.form)
+    xs, ys = zip(*corners)
+    return min(xs) / width, min(ys) / height, max(xs) / width, max(ys) / height
+
+
+def _draw_thing(draw, thing, rgb, background, width, height, centre=None):
+    usual, r = _centre_and_radius(thing, width, height)
+    cx, cy = centre or usual
     if thing.shape == "circle":
         draw.ellipse([cx - r, cy - r, cx + r, cy + r], fill=rgb)
     elif thing.shape == "ring":
@@ -96,17 +113,18 @@ def _draw_thing(draw, thing, rgb, background, width, height, centre=None):
         q = r * 0.55
         draw.ellipse([cx - q, cy - q, cx + q, cy + q], fill=background)
     else:
-        draw.polygon(_polygon(thing.shape, cx, cy, r), fill=rgb)
+        draw.polygon(_polygon(thing.shape, cx, cy, r, thing.form), fill=rgb)
 
 
 def jitter(rng, rgb, amount):
     return tuple(min(255, max(0, c + rng.randint(-amount, amount))) for c in rgb)
 
 
-def draw_scene(rng, things, size, background=None, tint=None, centres=None):
-    """A picture of `things`, size = (width, height). tint: {colour name: RGB} to reuse over frames."""
+def draw_scene(rng, things, size, background=None, tint=None, centres=None, antialias=0.7):
+    """A picture of `things`, size = (width, height). tint: {colour name: RGB} to reuse over frames;
+    antialias: how often edges are smooth."""
     width, height = size
-    scale = 2 if rng.random() < 0.7 else 1  # antialiased or not
+    scale = 2 if rng.random() < antialias else 1
     if background is None:
         background = jitter(rng, rng.choice(words.BACKGROUNDS), 4)
     image = Image.new("RGB", (width * scale, height * scale), background)
@@ -118,6 +136,19 @@ def draw_scene(rng, things, size, background=None, tint=None, centres=None):
             centre = (centres[i][0] * width * scale, centres[i][1] * height * scale)
         _draw_thing(draw, t, rgb, background, width * scale, height * scale, centre)
     return image.reduce(2) if scale == 2 else image
+
+
+LABELLED = ("circle", "square", "triangle", "star", "diamond", "heart")  # their middle has room
+
+
+def draw_labels(rng, fonts, image, things):
+    """Prints each thing's label on its middle, too small to be read before it is zoomed in on."""
+    draw = ImageDraw.Draw(image)
+    for t in things:
+        (cx, cy), r = _centre_and_radius(t, *image.size)
+        light = sum(words.COLOURS[t.colour][0]) > 380
+        font = fonts.get(rng.choice(FONT_FILES), max(6, round(rng.uniform(0.3, 0.4) * r)))
+        draw.text((cx, cy), t.label, font=font, fill=(10, 10, 10) if light else (250, 250, 250), anchor="mm")
 
 
 def draw_lines(rng, fonts, lines, size, min_px=20, max_px=96):

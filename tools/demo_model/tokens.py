@@ -55,10 +55,32 @@ class Tokens:
         return out + (self.sp.decode(run) if run else "")
 
 
+def grid_of(frames):
+    """Grid (te, gh, gw) of visual tokens of an item's frames [H, W, 3]."""
+    return max(1, len(frames) // 2), frames[0].shape[0] // 28, frames[0].shape[1] // 28
+
+
 def media_parts(kind, number, count):
     """Template parts of one picture ("Picture") or clip ("Video") of `count` visual tokens."""
     name = "IMAGE" if kind == "Picture" else "VIDEO"
     return [f"{kind} {number}:", f"<|{name}_START|>"] + [PLACEHOLDER] * count + [f"<|{name}_END|>"]
+
+
+def tool_list_parts(tools):
+    """How the server's built-in template shows tools (src/text/builtin_template.cpp)."""
+    listed = json.dumps(tools, ensure_ascii=False, separators=(",", ":"))
+    return [f"<tool_list>\n{listed}\n</tool_list>\nTo call a function, answer with\n", "<tool_call>",
+            '\n{"name": <its name>, "arguments": <an object>}\n', "</tool_call>", "\n"]
+
+
+def call_parts(name, arguments):
+    """A tool call as the family writes it; arguments is the text of an object."""
+    return ["<tool_call>", f'\n{{"name": "{name}", "arguments": {arguments}}}\n', "</tool_call>"]
+
+
+def result_parts(*parts):
+    """The message with a tool's result."""
+    return ["User: ", "<tool_output>", "\n", *parts, "\n", "</tool_output>"]
 
 
 def generation_parts(think):
@@ -66,10 +88,11 @@ def generation_parts(think):
 
 
 def answer_parts(qa, think):
-    """What the model must produce after generation_parts."""
+    """What the model must produce after generation_parts. An answer is text, or the parts of a tool call."""
+    answer = [qa.answer] if isinstance(qa.answer, str) else qa.answer
     if think:
-        return ["\n" + qa.thought + "\n", "</think>", "\n\n" + qa.answer, END]
-    return [qa.answer, END]
+        return ["\n" + qa.thought + "\n", "</think>", "\n\n", *answer, END]
+    return [*answer, END]
 
 
 def positions(ids, vision_runs):

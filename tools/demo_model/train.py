@@ -1,8 +1,8 @@
 """Trains the demo model on one GPU (or, with --tiny, a minute model on the CPU as a check).
 
-usage: train.py --out FOLDER --fonts FOLDER --steps N [--resume STATE.pt | --init CHECKPOINT]
+usage: train.py --out FOLDER --fonts FOLDER (--steps N | --seconds S) [--resume STATE.pt | --init CHECKPOINT]
 FOLDER must hold the tokenizer files (make_tokenizer.py). Writes FOLDER/model-*.safetensors at the end
-and every --save-every steps, and --state FILE with everything needed to continue.
+and every --save-seconds, and --state FILE with everything needed to continue.
 """
 
 import argparse
@@ -34,34 +34,40 @@ def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--out", required=True)
     p.add_argument("--fonts", required=True)
-    p.add_argument("--steps", type=int, required=True, help="length of the whole schedule")
-    p.add_argument("--stop", type=int, help="stop before this step (default: --steps)")
-    p.add_argument("--max-seconds", type=float, default=1e9, help="stop, with state saved, after this time")
+    length = p.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int, help="length of the whole schedule")
+    length.add_argument("--seconds", type=float, help="length of the whole schedule as time since the start")
+    p.add_argument("--stop", type=int, help="stop before this step (default: at the schedule's end)")
     p.add_argument("--lr", type=float, default=2e-3, help="Muon learning rate (RMS of an update / 0.2)")
     p.add_argument("--adam-lr", type=float, default=1e-3)
     p.add_argument("--weight-decay", type=float, default=0.05)
     p.add_argument("--warmup", type=int, default=150)
-    p.add_argument("--hold", type=float, default=0.35, help="fraction of the steps at the full rate")
+    p.add_argument("--hold", type=float, default=0.35, help="fraction of the schedule at the full rate")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     p.add_argument("--log-every", type=int, default=100)
-    p.add_argument("--save-every", type=int, default=0)
+    p.add_argument("--save-seconds", type=float, default=float("inf"))
     p.add_argument("--state", help="file for the training state")
     p.add_argument("--resume", help="training state to continue from")
     p.add_argument("--init", help="checkpoint folder to start from (weights only)")
     p.add_argument("--rows", type=int, default=1 << 30, help="at most so many rows per batch")
-    p.add_argument("--kind", help="train on one kind of batch only: scene, text, pair, clip, other")
+    p.add_argument("--kind", help="train on one kind of batch only, such as scene or calculator")
     p.add_argument("--only", default="", help="train only the parameters whose name contains this")
     p.add_argument("--tiny", action="store_true", help="a minute model")
     return p.parse_args()
+
+
+def roomy_folder():
+    """Memory for the batches under way, some 30 MB a step; None: the usual folder, on a disk."""
+    memory = "/dev/shm"
+    return memory if os.path.isdir(memory) and shutil.disk_usage(memory).free > 3e9 else None
 
 
 class Feed:
     """Batches in step order from the workers' files, loaded ahead by a thread."""
 
     def __init__(self, args, first, stop, device):
-        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self.folder = tempfile.mkdtemp(prefix="demo_model_", dir=base)
+        self.folder = tempfile.mkdtemp(prefix="demo_model_", dir=roomy_folder())
         self.device, self.first, self.stop = device, first, stop
         context = multiprocessing.get_context("spawn")
         self.workers = [context.Process(
@@ -192,11 +198,10 @@ def balance(model, rate):
                     experts.load.zero_()
 
 
-def rate_at(step, args):
-    hold = max(args.warmup, int(args.hold * args.steps))
-    if step < args.warmup:
-        return (step + 1) / args.warmup
-    return 1.0 if step < hold else max(0.0, (args.steps - step) / (args.steps - hold))
+def rate_at(step, done, args):
+    """Share of the full learning rate; done: share of the schedule."""
+    fall = 1.0 if done < args.hold else max(0.0, (1 - done) / (1 - args.hold))
+    return min(fall, (step + 1) / args.warmup)
 
 
 def clear(model):
@@ -237,12 +242,15 @@ def main():
         first = state["step"]
     elif args.init:
         export.load(args.init, c, model)
-    stop = args.stop or args.steps
+    stop = args.stop or args.steps or 1 << 30
     feed = Feed(args, first, stop, device)
     model.train()
-    totals, steps, log_time, log_step, step = {}, {}, time.time(), first, first
+    totals, steps, log_time, log_step, saved, ran = {}, {}, time.time(), first, started, first
     for step in range(first, stop):
-        rate = rate_at(step, args)
+        done = (time.time() - started) / args.seconds if args.seconds else step / args.steps
+        if done >= 1:
+            break
+        rate = rate_at(step, done, args)
         parts = feed.get()
         buckets = [dataclasses.replace(b, rows=len(arrays["ids"])) for b, arrays in zip(
             (batches.schedule(args.seed, step, part, args.kind)[0] for part in (0, 1)), parts)]
@@ -266,14 +274,13 @@ def main():
                   f"{1000 * (now - log_time) / max(1, step + 1 - log_step):.0f} ms/step, data wait "
                   f"{feed.waited:.1f} s, {now - started:.0f} s", flush=True)
             totals, log_time, log_step, feed.waited = {}, now, step + 1, 0.0
-        if args.save_every and (step + 1) % args.save_every == 0:
-            save_all(args, c, model, optimizer, step + 1)
-        if time.time() - started > args.max_seconds:
-            print(f"stopped after {args.max_seconds} s at step {step + 1}", flush=True)
-            break
+        ran = step + 1
+        if time.time() - saved > args.save_seconds:
+            save_all(args, c, model, optimizer, ran)
+            saved = time.time()
     feed.close()
-    save_all(args, c, model, optimizer, step + 1)
-    print(json.dumps({"steps": step + 1, "seconds": round(time.time() - started, 1)}), flush=True)
+    save_all(args, c, model, optimizer, ran)
+    print(json.dumps({"steps": ran, "seconds": round(time.time() - started, 1)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Writes the exam: questions of seeds, number pairs and subjects that training never saw.
 
-usage: make_exam.py OUT.jsonl.gz --fonts FOLDER [--limit N]
+usage: make_exam.py OUT.jsonl.gz --fonts FOLDER [--skills] [--limit N]
 Each line is one question: {id, category, lang, thinking, answer, content}, content being the parts of
-an OpenAI chat message with its pictures as data URLs. --limit keeps every category's share.
+an OpenAI chat message with its pictures as data URLs. --skills: everyday phrasings, boxes, JSON and
+tools instead (skills.py), where a line may also have tools. --limit keeps every category's share.
 """
 
 import argparse
-import base64
 import gzip
-import io
 import json
 import os
 import random
@@ -19,30 +18,14 @@ import clip_questions  # noqa: E402
 import pair_questions  # noqa: E402
 import pictures  # noqa: E402
 import scene_questions  # noqa: E402
+import skills  # noqa: E402
 import text_only  # noqa: E402
 import text_questions  # noqa: E402
+from media import SIZES, image_url, video_url  # noqa: E402
 
 PLAN = [("describe", 250), ("colour", 150), ("shape", 150), ("position", 150), ("count", 200),
         ("exists", 130), ("compare", 200), ("read_1_4", 250), ("read_5_6", 200), ("lines", 60),
         ("pair", 200), ("clip", 200), ("sum", 200), ("unknown", 120), ("chat", 20)]
-SIZES = [(224, 224)] * 6 + [(336, 224), (224, 336), (336, 336), (252, 252), (280, 196), (320, 240), (300, 200)]
-
-
-def image_url(image):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return {"type": "image_url", "image_url": {
-        "url": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()}}
-
-
-def video_url(frames):
-    """Frames of a clip as JPEG files in one data URL."""
-    parts = []
-    for frame in frames:
-        buffer = io.BytesIO()
-        frame.save(buffer, "JPEG", quality=92)
-        parts.append(base64.b64encode(buffer.getvalue()).decode())
-    return {"type": "video_url", "video_url": {"url": "data:video/jpeg;base64," + ",".join(parts)}}
 
 
 def until(make, category):
@@ -120,16 +103,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out")
     parser.add_argument("--fonts", default="/usr/share/fonts/truetype")
+    parser.add_argument("--skills", action="store_true")
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
     fonts = pictures.Fonts(args.fonts)
-    whole = sum(n for _, n in PLAN)
+    plan, make_one = (skills.PLAN, skills.make) if args.skills else (PLAN, make)
+    whole = sum(n for _, n in plan)
     count = 0
     with open(args.out, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as out:
-        for category, n in PLAN:
+        for category, n in plan:
             keep = n if args.limit is None else max(1, round(n * args.limit / whole))
             for index in range(keep):
-                line = json.dumps(make(index, category, fonts), ensure_ascii=False)
+                line = json.dumps(make_one(index, category, fonts), ensure_ascii=False)
                 out.write((line + "\n").encode())
                 count += 1
     print(f"{count} questions in {args.out}, {os.path.getsize(args.out)} bytes")

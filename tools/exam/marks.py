@@ -1,5 +1,6 @@
 """How an answer is marked and how marks are printed."""
 
+import json
 import math
 import re
 
@@ -7,8 +8,12 @@ GROUPS = {  # category of a question -> line of the table
     "describe": "describe", "colour": "colour", "shape": "shape", "position": "position", "count": "count",
     "exists": "yes or no", "compare": "compare", "read_1_4": "read 1-4", "read_5_6": "read 5-6",
     "lines": "read lines", "pair": "two pictures", "clip": "clip", "sum": "sums", "unknown": "does not know",
-    "chat": "small talk",
+    "chat": "small talk", "everyday_en": "everyday English", "everyday_zh": "everyday Chinese",
+    "star_cross": "star or cross", "box": "boxes", "point": "points", "json": "JSON",
+    "calculator": "calculator", "zoom": "zoom",
 }
+BOX_IOU = 0.7  # how well a box must fit (intersection over union)
+POINT_DISTANCE = 30  # thousandths of a side that a point may lie off
 
 
 def normal(text):
@@ -16,7 +21,43 @@ def normal(text):
     return re.sub(r"\s+", " ", text).strip().rstrip(".。!！").lower()
 
 
+def iou(a, b):
+    """Intersection over union of two boxes [x1, y1, x2, y2]."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    common = max(0, width) * max(0, height)
+    areas = sum(max(0, x2 - x1) * max(0, y2 - y1) for x1, y1, x2, y2 in (a, b))
+    return common / (areas - common) if areas > common else 0.0
+
+
+def is_numbers(value, count):
+    return isinstance(value, list) and len(value) == count and all(isinstance(v, (int, float)) for v in value)
+
+
+def parsed(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def alike(found, wanted):
+    """Equal JSON, but for boxes, which must fit."""
+    if is_numbers(wanted, 4):
+        return is_numbers(found, 4) and iou(found, wanted) >= BOX_IOU
+    if isinstance(wanted, list):
+        return isinstance(found, list) and len(found) == len(wanted) and all(map(alike, found, wanted))
+    if isinstance(wanted, dict):
+        return (isinstance(found, dict) and list(found) == list(wanted)
+                and all(alike(found[k], wanted[k]) for k in wanted))
+    return found == wanted
+
+
 def right(question, content):
+    if question["category"] in ("box", "json"):
+        return alike(parsed(content), parsed(question["answer"]))
+    if question["category"] == "point":
+        found, wanted = parsed(content), parsed(question["answer"])
+        return is_numbers(found, 2) and max(abs(f - w) for f, w in zip(found, wanted)) <= POINT_DISTANCE
     return normal(content) == normal(question["answer"])
 
 
@@ -32,6 +73,8 @@ def well_formed(question, content, reasoning):
     if bool((reasoning or "").strip()) != question["thinking"]:
         return False
     texts = [content] + ([reasoning] if question["thinking"] and question["category"] != "sum" else [])
+    if question["category"] in ("box", "point", "json", "calculator", "zoom"):
+        texts = texts[1:]  # numbers, characters and keys are of no language
     plain = re.compile(r"[A-Z0-9\s]*\Z")
     return all(plain.match(t) or chinese(t) == (question["lang"] == "zh") for t in texts)
 

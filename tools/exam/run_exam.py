@@ -1,8 +1,9 @@
-"""Asks an OpenAI-compatible server the exam and prints its marks. Needs only Python 3.9.
+"""Asks an OpenAI-compatible server the exam and prints its marks. Needs only Python 3.10.
 
 usage: run_exam.py [EXAM.jsonl.gz] --base-url http://127.0.0.1:8180/v1 [--limit N] [--threads N]
 Without a file the 200-question subset beside this script is asked. The server must serve models/demo with
-the picture sizes it was trained on (see README.md). Exit status 1: a question got no answer.
+the picture sizes it was trained on (see README.md); questions that zoom need Pillow. Exit status 1: a
+question got no answer.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import urllib.error
 import urllib.request
 
 import marks
+import tool_loop
 
 SUBSET = os.path.join(os.path.dirname(os.path.abspath(__file__)), "subset.jsonl.gz")
 
@@ -33,12 +35,14 @@ def parse():
     return p.parse_args()
 
 
-def ask(args, question):
-    """-> (content, reasoning, completion tokens, error)."""
+def post(args, question, messages):
+    """-> (the answer's message, completion tokens, error)."""
     body = {
-        "model": args.model, "messages": [{"role": "user", "content": question["content"]}],
-        "temperature": 0, "max_tokens": 200, "chat_template_kwargs": {"enable_thinking": question["thinking"]},
+        "model": args.model, "messages": messages, "temperature": 0, "max_tokens": 300,
+        "chat_template_kwargs": {"enable_thinking": question["thinking"]},
     }
+    if "tools" in question:
+        body["tools"] = question["tools"]
     request = urllib.request.Request(
         args.base_url.rstrip("/") + "/chat/completions", json.dumps(body).encode(),
         {"Content-Type": "application/json", "Authorization": "Bearer " + args.api_key})
@@ -46,15 +50,34 @@ def ask(args, question):
         with urllib.request.urlopen(request, timeout=args.timeout) as response:
             reply = json.load(response)
     except urllib.error.HTTPError as e:
-        return "", "", 0, f"HTTP {e.code}: {e.read()[:300].decode(errors='replace')}"
+        return {}, 0, f"HTTP {e.code}: {e.read()[:300].decode(errors='replace')}"
     except (OSError, ValueError) as e:
-        return "", "", 0, str(e)
-    message = reply["choices"][0]["message"]
-    tokens = (reply.get("usage") or {}).get("completion_tokens", 0)
+        return {}, 0, str(e)
+    return reply["choices"][0]["message"], (reply.get("usage") or {}).get("completion_tokens", 0), None
+
+
+def after_tool(args, question, messages, message):
+    """The answer after the tool's result, or what was wrong with the call as the answer."""
+    calls = [(c["function"]["name"], c["function"]["arguments"]) for c in message.get("tool_calls") or []]
+    result, wrong = tool_loop.result_of(question, calls)
+    if wrong:
+        return {"content": f"({wrong}) {message.get('content') or ''}"}, 0, None
+    turn = {"role": "assistant", "content": message.get("content"), "tool_calls": message["tool_calls"]}
+    tool = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": result}
+    return post(args, question, [*messages, turn, tool])
+
+
+def ask(args, question):
+    """-> (content, reasoning, completion tokens, error)."""
+    messages = [{"role": "user", "content": question["content"]}]
+    message, tokens, error = post(args, question, messages)
+    if "tools" in question and not error:
+        message, more, error = after_tool(args, question, messages, message)
+        tokens += more
     content, reasoning = message.get("content") or "", message.get("reasoning_content") or ""
     if not reasoning and "</think>" in content:  # a server without a reasoning parser
         reasoning, content = content.split("</think>", 1)
-    return content, reasoning, tokens, None
+    return content, reasoning, tokens, error
 
 
 def main():
