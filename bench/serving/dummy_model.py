@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes a folder that `ernie serve --load-choices dummy` can serve: the geometry of ERNIE-4.5-VL-28B-A3B or
-ERNIE-4.5-VL-424B-A47B with the vocabulary and the picture sizes' files of the demo model, so that answers have text.
+ERNIE-4.5-VL-424B-A47B with the vocabulary of the demo model, so that answers have text, and the vendor's picture sizes.
 With --vocab there are invented words, too, so that every id has a text. With --weights a bfloat16 checkpoint of random numbers, too (28b: 57 GB; needs numpy and sentencepiece).
 
   dummy_model.py OUT [--geometry 28b|424b] [--layers 28] [--vocab 103424] [--weights]
@@ -27,6 +27,8 @@ GEOMETRIES = {
 }
 FIRST_MOE_LAYER = {"28b": 1, "424b": 3}
 TOWER = {"depth": 32, "embed_dim": 1280, "hidden_size": 1280, "num_heads": 16, "mlp_ratio": 4}
+PIXELS = {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 6177, "video_min_pixels": 299 * 28 * 28, "video_max_pixels": 1196 * 28 * 28}
+OWN_FILES = ("config.json", "model.safetensors.index.json", "preprocessor_config.json", "mm_processor_kwargs.json")
 SHARD_BYTES = 4 << 30
 
 
@@ -121,8 +123,10 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "config.json").write_text(json.dumps(config, indent=1))
     for path in DEMO.iterdir():
-        if path.suffix in (".json", ".model") and path.name not in ("config.json", "model.safetensors.index.json"):
+        if path.suffix in (".json", ".model") and path.name not in OWN_FILES:
             shutil.copy(path, args.out / path.name)
+    pictures = json.loads((DEMO / "preprocessor_config.json").read_text())
+    (args.out / "preprocessor_config.json").write_text(json.dumps(pictures | PIXELS, indent=1))
     (args.out / "added_tokens.json").write_text(json.dumps({token: id + words for token, id in added.items()}))
     append_words(args.out / "tokenizer.model", words)
     if args.weights:

@@ -3,8 +3,9 @@
 
   pictures.py [--url http://127.0.0.1:8180] [--pictures 90] [--size 1024] [--streams 4]
 
-Needs Pillow. The pictures are JPEGs of random shapes. Streams of text run alone first, then beside the prompt; their longest gap
-between two events is printed for both. Dummy weights are fine.
+Needs Pillow. The pictures are JPEGs of random shapes. A prompt of as many tokens of text shows what of the time is the decoder's.
+Streams of text run alone, beside such a prompt and beside the pictures; each time the longest gaps between two events are printed.
+Dummy weights are fine.
 """
 import argparse
 import base64
@@ -34,12 +35,12 @@ def picture(seed, size):
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
 
 
-def stream(url, body, stop=None):
+def stream(url, body, stop=None, path=CHAT):
     """Times of the events, from the start of the request."""
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=600)
     payload = json.dumps({"model": "m", "stream": True, "stream_options": {"include_usage": True}, **body})
     start = time.perf_counter()
-    connection.request("POST", CHAT, payload, {"Content-Type": "application/json"})
+    connection.request("POST", path, payload, {"Content-Type": "application/json"})
     response = connection.getresponse()
     if response.status != 200:
         raise SystemExit(response.read().decode())
@@ -49,7 +50,7 @@ def stream(url, body, stop=None):
             continue
         event = json.loads(line[6:])
         usage = event.get("usage") or usage
-        if event["choices"] and not (event["choices"][0]["delta"].keys() <= {"role"}):
+        if event["choices"] and event["choices"][0].get("delta", {"text"}) != {"role": "assistant"}:
             times.append(time.perf_counter() - start)
         if stop and stop.is_set():
             break
@@ -99,10 +100,15 @@ def main():
         times, usage = request()
         print(f"{args.pictures} pictures, {name}: {usage['prompt_tokens']} tokens, first token after {times[0]:.3f} s, "
               f"{args.pictures / times[0]:.1f} pictures/s", flush=True)
+    def text(seed):
+        rng = random.Random(seed)
+        body = {"prompt": [rng.randrange(100, 2000) for _ in range(usage["prompt_tokens"])], "max_tokens": 4, "ignore_eos": True}
+        return lambda: stream(url, body, path="/v1/completions")
+
+    print(f"text, new: {usage['prompt_tokens']} tokens, first token after {text(1)()[0][0]:.3f} s", flush=True)
     if args.streams:
-        alone = longest_gaps(url, args.streams, lambda: time.sleep(3))
-        beside = longest_gaps(url, args.streams, ask(10_000))
-        print(f"longest gap of {args.streams} streams of text: alone {alone} ms, beside new pictures {beside} ms")
+        for name, work in (("alone", lambda: time.sleep(3)), ("beside text", text(2)), ("beside pictures", ask(10_000))):
+            print(f"longest gaps of {args.streams} streams, {name}: {longest_gaps(url, args.streams, work)} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def answer(url, body, gaps, failures):
 
 def run(url, clients, tokens, fields, seed):
     gaps, failures = [], []
-    bodies = [{"model": "m", "prompt": [100 + (7 * i + j) % 1000 for j in range(64)], "max_tokens": tokens, "ignore_eos": True,
+    # A format may allow the end of the answer after any token.
+    bodies = [{"model": "m", "prompt": [100 + (7 * i + j) % 1000 for j in range(64)], "max_tokens": tokens, "min_tokens": tokens,
                "temperature": 1, "seed": seed + i, **fields} for i in range(clients)]
     threads = [threading.Thread(target=answer, args=(url, body, gaps, failures)) for body in bodies]
     for thread in threads:
