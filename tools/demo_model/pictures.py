@@ -150,7 +150,7 @@ LABELLED = ("circle", "square", "triangle", "star", "diamond", "heart")  # their
 
 
 def draw_labels(rng, fonts, image, things):
-    """Prints each thing's label on its middle, too small to be read before it is zoomed in on."""
+    """Prints each thing's label on its middle, small: most are only readable close up."""
     draw = ImageDraw.Draw(image)
     for t in things:
         (cx, cy), r = _centre_and_radius(t, *image.size)

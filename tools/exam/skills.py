@@ -119,7 +119,7 @@ def calculation(rng, lang):
 
 
 def zoom(rng, fonts, lang):
-    """Characters that are too small in the whole picture."""
+    """Characters that are small in the whole picture."""
     image, things = tool_documents.labelled_scene(rng, fonts)
     while True:
         qa, t = tool_questions.ask_zoom(rng, things, image.size, lang)
