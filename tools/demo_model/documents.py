@@ -3,6 +3,7 @@ independent continuations ("branches"), each a question with its answer. Branche
 not each other, so one picture is encoded once for many questions."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -61,13 +62,22 @@ def stars_and_crosses(rng, things):
         taken.add((t.shape, t.colour))
 
 
+def vary_forms(rng, things):
+    """Stars and crosses thick and thin, a little turned; one cross in five stands on two feet, as an X."""
+    for t in things:
+        t.form = rng.uniform(-1, 1)
+        if t.shape == "star":
+            t.turn = rng.uniform(-0.3, 0.3)
+        elif t.shape == "cross":
+            t.turn = rng.uniform(-0.1, 0.1) + (math.pi / 4 if rng.random() < 0.2 else 0)
+
+
 def make_things(rng):
     things = scene_questions.make_things(rng)
     if rng.random() < 0.12 and len({t.colour for t in things}) == len(things):
         stars_and_crosses(rng, things)
     if rng.random() < 0.6:
-        for t in things:
-            t.form = rng.uniform(-1, 1)
+        vary_forms(rng, things)
     return things
 
 

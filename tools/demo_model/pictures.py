@@ -50,13 +50,20 @@ class Thing:
     dx: float = 0.0  # offset of the centre as a fraction of the cell
     dy: float = 0.0
     form: float = 0.0  # -1..1: how thick a star or a cross is
+    turn: float = 0.0  # radians by which a star or a cross is turned
     label: str = ""  # small characters printed on it
 
     def key(self):
         return (self.shape, self.colour, self.cell)
 
 
-def _polygon(shape, cx, cy, r, form):
+def _turned(points, cx, cy, turn):
+    c, s = math.cos(turn), math.sin(turn)
+    return [(cx + c * (x - cx) - s * (y - cy), cy + s * (x - cx) + c * (y - cy)) for x, y in points]
+
+
+def _polygon(thing, cx, cy, r):
+    shape, form = thing.shape, thing.form
     if shape == "square":
         s = r * 0.88
         return [(cx - s, cy - s), (cx + s, cy - s), (cx + s, cy + s), (cx - s, cy + s)]
@@ -70,12 +77,13 @@ def _polygon(shape, cx, cy, r, form):
             rr = 1.1 * r if i % 2 == 0 else (0.45 + 0.07 * form) * r
             a = -math.pi / 2 + i * math.pi / 5
             out.append((cx + rr * math.cos(a), cy + rr * math.sin(a)))
-        return out
+        return _turned(out, cx, cy, thing.turn)
     if shape == "cross":
         t = (0.34 + 0.08 * form) * r
-        return [(cx - t, cy - r), (cx + t, cy - r), (cx + t, cy - t), (cx + r, cy - t),
-                (cx + r, cy + t), (cx + t, cy + t), (cx + t, cy + r), (cx - t, cy + r),
-                (cx - t, cy + t), (cx - r, cy + t), (cx - r, cy - t), (cx - t, cy - t)]
+        out = [(cx - t, cy - r), (cx + t, cy - r), (cx + t, cy - t), (cx + r, cy - t),
+               (cx + r, cy + t), (cx + t, cy + t), (cx + t, cy + r), (cx - t, cy + r),
+               (cx - t, cy + t), (cx - r, cy + t), (cx - r, cy - t), (cx - t, cy - t)]
+        return _turned(out, cx, cy, thing.turn)
     out = []  # heart
     for i in range(40):
         a = 2 * math.pi * i / 40
@@ -98,7 +106,7 @@ def box_of(thing, size):
     if thing.shape in ("circle", "ring"):
         corners = [(cx - r, cy - r), (cx + r, cy + r)]
     else:
-        corners = _polygon(thing.shape, cx, cy, r, thing.form)
+        corners = _polygon(thing, cx, cy, r)
     xs, ys = zip(*corners)
     return min(xs) / width, min(ys) / height, max(xs) / width, max(ys) / height
 
@@ -113,7 +121,7 @@ def _draw_thing(draw, thing, rgb, background, width, height, centre=None):
         q = r * 0.55
         draw.ellipse([cx - q, cy - q, cx + q, cy + q], fill=background)
     else:
-        draw.polygon(_polygon(thing.shape, cx, cy, r, thing.form), fill=rgb)
+        draw.polygon(_polygon(thing, cx, cy, r), fill=rgb)
 
 
 def jitter(rng, rgb, amount):
@@ -142,7 +150,7 @@ LABELLED = ("circle", "square", "triangle", "star", "diamond", "heart")  # their
 
 
 def draw_labels(rng, fonts, image, things):
-    """Prints each thing's label on its middle, too small to be read before it is zoomed in on."""
+    """Prints each thing's label on its middle, small: most are only readable close up."""
     draw = ImageDraw.Draw(image)
     for t in things:
         (cx, cy), r = _centre_and_radius(t, *image.size)

@@ -10,7 +10,7 @@ import tokens
 import tool_questions
 from documents import OTHER, Material, branch, document
 
-LARGE = 672  # pixels of a picture whose labels are only readable close up
+LARGE = 672  # pixels of a side of a picture with small labels
 
 
 def labelled_scene(rng, fonts):
@@ -110,7 +110,7 @@ def _question_with_zoom(rng, things, size, lang, wanted):
 
 
 def zoom_call_document(rng, tok, fonts, size):
-    """A picture with labels too small to be read and up to six questions, half of which want the zoom."""
+    """A picture with small labels and up to six questions, half of which want the zoom."""
     image, things = labelled_scene(rng, fonts)
     wanted = rng.choice([["zoom"], ["zoom"], ["zoom"], ["calculator", "zoom"], ["calculator", "zoom"], ["calculator"]])
     parts, runs, frames = documents.media_of(Material("Picture", [[documents.finish(rng, image, size)]], None))

@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "demo_model"))
 import box_questions  # noqa: E402
+import documents  # noqa: E402
 import everyday  # noqa: E402
 import json_questions  # noqa: E402
 import phrasings  # noqa: E402
@@ -85,7 +86,8 @@ def star_or_cross(rng, lang):
         if len({t.colour for t in things}) == len(things):
             break
     for t in things:
-        t.shape, t.form = rng.choice(["star", "cross"]), rng.uniform(-1, 1)
+        t.shape = rng.choice(["star", "cross"])
+    documents.vary_forms(rng, things)
     qa = _until(lambda: scene_questions.shape(rng, things, lang), lambda qa: True)
     image = pictures.draw_scene(rng, things, rng.choice(SIZES))
     return {"answer": qa.answer, "content": [image_url(image), {"type": "text", "text": str(qa.question)}]}
@@ -117,7 +119,7 @@ def calculation(rng, lang):
 
 
 def zoom(rng, fonts, lang):
-    """Characters that are too small in the whole picture."""
+    """Characters that are small in the whole picture."""
     image, things = tool_documents.labelled_scene(rng, fonts)
     while True:
         qa, t = tool_questions.ask_zoom(rng, things, image.size, lang)
