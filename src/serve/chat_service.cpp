@@ -10,6 +10,7 @@
 #include "media/fetcher.h"
 #include "serve/client_quota.h"
 #include "serve/generation.h"
+#include "serve/late_media.h"
 #include "serve/prompt_builder.h"
 #include "serve/sampling.h"
 #include "serve/task_pool.h"
@@ -87,16 +88,18 @@ class ChatServiceImpl : public ChatService {
     add_call_rules(*shared, *parts_.tokenizer);
     return begin(pool_of(*shared), shared->options, std::move(sink),
                  [this, shared](const GenerationPtr& generation, const BegunPtr& begun) {
-                   with_prompt(shared, generation, [this, shared, generation, begun](auto prompts) {
-                     text::AnswerRules rules{.syntax = config_.syntax,
-                                             .tool_calls = !shared->tool_use.tools.empty(),
-                                             .one_call = !shared->tool_use.parallel};
-                     if (shared->split_thinking) {
-                       rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
-                     }
-                     run(*generation, *begun, shared->options, shared->reasoning_limit,
-                         std::move(rules), false, std::move(prompts));
-                   });
+                   with_prompt(
+                       shared, generation,
+                       [this, shared, generation, begun](auto prompts, DecodeMedia decode_media) {
+                         text::AnswerRules rules{.syntax = config_.syntax,
+                                                 .tool_calls = !shared->tool_use.tools.empty(),
+                                                 .one_call = !shared->tool_use.parallel};
+                         if (shared->split_thinking) {
+                           rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
+                         }
+                         run(*generation, *begun, shared->options, shared->reasoning_limit,
+                             std::move(rules), false, std::move(prompts), decode_media);
+                       });
                  });
   }
 
@@ -107,21 +110,22 @@ class ChatServiceImpl : public ChatService {
     return begin(text_, shared->options, std::move(sink),
                  [this, shared](const GenerationPtr& generation, const BegunPtr& begun) {
                    run(*generation, *begun, shared->options, {}, {}, shared->echo,
-                       prompts_of(*shared));
+                       prompts_of(*shared), {});
                  });
   }
 
   std::shared_ptr<Generation> render(ChatRequest request, OnRendered done) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     add_call_rules(*shared, *parts_.tokenizer);
-    return begin(
-        pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
-        [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
-          with_prompt(shared, generation, [this, shared, generation, done](auto prompts) {
-            show(*generation, done,
-                 rendered_prompts(std::move(prompts), shared->options, shared->reasoning_limit));
-          });
-        });
+    return begin(pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
+                 [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
+                   with_prompt(shared, generation,
+                               [this, shared, generation, done](auto prompts, const DecodeMedia&) {
+                                 show(*generation, done,
+                                      rendered_prompts(std::move(prompts), shared->options,
+                                                       shared->reasoning_limit));
+                               });
+                 });
   }
 
   std::shared_ptr<Generation> render(CompletionRequest request, OnRendered done) override {
@@ -156,6 +160,7 @@ class ChatServiceImpl : public ChatService {
   };
   using BegunPtr = std::shared_ptr<const Begun>;
   using GenerationPtr = std::shared_ptr<GenerationState>;
+  using DecodeMedia = std::function<void(engine::OnPrompt)>;
 
   // `work` runs on the pool, once the format of the answer, if any, is compiled on a pool of its
   // own. It does not run if the request was cancelled before its turn.
@@ -210,7 +215,8 @@ class ChatServiceImpl : public ChatService {
 
   TaskPool& pool_of(const ChatRequest& request) { return has_media(request) ? media_ : text_; }
 
-  // `then` gets the prompt when its media are there, on a thread of the request's pool.
+  // `then` gets the prompt when its media are there, on a thread of the request's pool, and what
+  // decodes those that were left out (GenerationRequest::decode_media).
   template <typename Then>
   void with_prompt(const std::shared_ptr<ChatRequest>& request, const GenerationPtr& generation,
                    Then then) {
@@ -237,7 +243,24 @@ class ChatServiceImpl : public ChatService {
     }
     auto prompt = builder->build(generation->cancelled(), decoders_);
     if (!prompt) return generation->fail(prompt.error());
-    then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}));
+    then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}),
+         builder->lacks_pixels() ? decode_later(request, builder, generation) : DecodeMedia());
+  }
+
+  DecodeMedia decode_later(const std::shared_ptr<ChatRequest>& request,
+                           const std::shared_ptr<ChatPromptBuilder>& builder,
+                           const GenerationPtr& generation) {
+    const auto late = std::make_shared<LateMedia>();
+    return [this, request, builder, generation, late](engine::OnPrompt done) {
+      guard(generation, [&] {
+        if (!late->ask(std::move(done))) return;
+        enqueue(media_, request->options.client, generation, [this, builder, generation, late] {
+          auto prompt = builder->complete(generation->cancelled(), decoders_);
+          if (!prompt) return generation->fail(prompt.error());
+          late->put(std::move(*prompt));
+        });
+      });
+    };
   }
 
   Result<std::vector<PromptPtr>> prompts_of(CompletionRequest& request) const {
@@ -284,7 +307,7 @@ class ChatServiceImpl : public ChatService {
 
   void run(GenerationState& generation, const Begun& begun, const GenerationOptions& options,
            const ReasoningLimit& reasoning_limit, text::AnswerRules rules, bool echo,
-           Result<std::vector<PromptPtr>> prompts) {
+           Result<std::vector<PromptPtr>> prompts, const DecodeMedia& decode_media) {
     if (!prompts) return generation.fail(prompts.error());
     rules.stop = options.stop;
     rules.include_stop = options.include_stop_str_in_output;
@@ -315,6 +338,7 @@ class ChatServiceImpl : public ChatService {
         request.client = options.client;
         request.prompt = prompt;
         request.sampling = *sampling;
+        request.decode_media = decode_media;
         request.sampling.grammar = begun.grammar;
         request.sampling.grammar_after = sampling->thinking.end_token;
         request.sampling.options.seed = choice_seed(sampling->options.seed, index);

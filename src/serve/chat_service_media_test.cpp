@@ -3,6 +3,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -119,6 +120,32 @@ TEST(ChatServiceMedia, SlowVideosOfOneClientLeaveThreadsForOthers) {
   service.service->chat(std::move(other), sink);
   EXPECT_TRUE(sink->usage());
   for (const auto& generation : waiting) generation->cancel();
+}
+
+// Without it a choice for which the caches have lost the picture would wait for ever.
+TEST(ChatServiceMedia, ASeenPictureIsDecodedOnceForAllChoicesThatNeedIt) {
+  TestService service(always(short_answer()), patient());
+  const auto first = new_sink();
+  service.service->chat(ask_about(kPicture), first);
+  EXPECT_TRUE(first->usage());
+  ChatRequest request = ask_about(kPicture);
+  request.options.n = 3;
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(std::move(request), sink);
+  EXPECT_TRUE(sink->usage());
+  const auto requests = service.engine->requests();
+  ASSERT_EQ(requests.size(), 4u);
+  EXPECT_FALSE(requests[0].decode_media);
+  std::vector<std::shared_ptr<const model::Prompt>> prompts;
+  for (size_t choice = 1; choice < 4; ++choice) {
+    EXPECT_TRUE(requests[choice].prompt->media[0].patches->pixels.empty());
+    std::promise<std::shared_ptr<const model::Prompt>> prompt;
+    requests[choice].decode_media([&](auto decoded) { prompt.set_value(std::move(decoded)); });
+    prompts.push_back(prompt.get_future().get());
+  }
+  EXPECT_EQ(prompts[0]->media[0].patches->pixels, requests[0].prompt->media[0].patches->pixels);
+  EXPECT_EQ(prompts[1], prompts[0]);
+  EXPECT_EQ(prompts[2], prompts[0]);
 }
 
 // A88

@@ -35,15 +35,23 @@ class ChatPromptBuilder {
   void put(Result<media::FetchedMedia> fetched);
 
   // Decodes the media, with the help of `decoders` several at once: of each one frame at a time,
-  // which is cut into patches and dropped. A true `cancelled` ends that early. The prompt holds its
-  // share of `config.memory` as long as it lives.
+  // which is cut into patches and dropped. Those that were seen before are left for complete(). A
+  // true `cancelled` ends that early. The prompt holds its share of `config.memory` as long as it
+  // lives.
   Result<std::shared_ptr<const model::Prompt>> build(const std::atomic<bool>& cancelled,
                                                      TaskPool& decoders);
 
+  // Whether units of that prompt lack their pixels; then, once, complete() gives the same prompt
+  // with all pixels.
+  bool lacks_pixels() const { return !late_.empty(); }
+  Result<std::shared_ptr<const model::Prompt>> complete(const std::atomic<bool>& cancelled,
+                                                        TaskPool& decoders);
+
  private:
   Status begin();
-  Result<std::vector<model::PreparedMedia>> decode(const std::atomic<bool>& cancelled,
-                                                   TaskPool& decoders);
+  Status decode(const std::vector<size_t>& items, const std::atomic<bool>& cancelled,
+                TaskPool& decoders);
+  Result<model::Prompt> prompt() const;
   Status count_tokens(size_t more, const std::string& param);
 
   ChatRequest& request_;
@@ -52,6 +60,9 @@ class ChatPromptBuilder {
   const ContentKey cache_salt_;
   std::optional<std::vector<text::PromptSegment>> segments_;  // once begun
   std::vector<MediaItem> items_;
+  std::vector<model::PreparedMedia> media_;  // of items_
+  std::vector<size_t> late_;                 // of those, the ones that were not decoded
+  std::shared_ptr<Limiter::Share> share_;    // of the prompt
   size_t next_item_ = 0;
   std::optional<Result<media::FetchedMedia>> fetched_;  // of next_item_
   size_t at_least_ = 0;                                 // tokens, from what is known so far
