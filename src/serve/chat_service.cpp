@@ -12,6 +12,7 @@
 #include "serve/generation.h"
 #include "serve/late_media.h"
 #include "serve/prompt_builder.h"
+#include "serve/request_fetches.h"
 #include "serve/sampling.h"
 #include "serve/task_pool.h"
 #include "serve/tool_use.h"
@@ -221,26 +222,29 @@ class ChatServiceImpl : public ChatService {
   void with_prompt(const std::shared_ptr<ChatRequest>& request, const GenerationPtr& generation,
                    Then then) {
     const auto builder = std::make_shared<ChatPromptBuilder>(*request, parts_, config_);
-    fetch_then_build(request, builder, generation, std::move(then));
+    auto urls = builder->begin();
+    if (!urls) return generation->fail(urls.error());
+    const std::shared_ptr<const std::atomic<bool>> cancelled(generation, &generation->cancelled());
+    const auto fetches = std::make_shared<RequestFetches>(fetcher_, request->options.client,
+                                                          std::move(*urls), cancelled);
+    read_then_build(request, builder, fetches, generation, std::move(then));
   }
 
   template <typename Then>
-  void fetch_then_build(const std::shared_ptr<ChatRequest>& request,
-                        const std::shared_ptr<ChatPromptBuilder>& builder,
-                        const GenerationPtr& generation, Then then) {
-    auto url = builder->next_url(generation->cancelled());
-    if (!url) return generation->fail(url.error());
-    if (*url) {
-      const auto go_on = [this, request, builder, generation, then] {
-        fetch_then_build(request, builder, generation, then);
-      };
-      return fetcher_.fetch(
-          request->options.client, std::move(**url), generation->cancelled(),
-          [this, request, builder, generation, go_on](auto file) {
-            builder->put(std::move(file));
-            guard(generation, [&] { enqueue(media_, request->options.client, generation, go_on); });
-          });
-    }
+  void read_then_build(const std::shared_ptr<ChatRequest>& request,
+                       const std::shared_ptr<ChatPromptBuilder>& builder,
+                       const std::shared_ptr<RequestFetches>& fetches,
+                       const GenerationPtr& generation, Then then) {
+    const auto go_on = [this, request, builder, fetches, generation, then] {
+      enqueue(media_, request->options.client, generation,
+              [this, request, builder, fetches, generation, then] {
+                read_then_build(request, builder, fetches, generation, then);
+              });
+    };
+    auto read = builder->read([&] { return fetches->take([=] { guard(generation, go_on); }); },
+                              generation->cancelled());
+    if (!read) return generation->fail(read.error());
+    if (!*read) return;
     auto prompt = builder->build(generation->cancelled(), decoders_);
     if (!prompt) return generation->fail(prompt.error());
     then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}),

@@ -65,6 +65,33 @@ TEST(ChatServiceMedia, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   close(client);
 }
 
+// Without it a hundred pictures would take a hundred times as long as a host needs for one.
+TEST(ChatServiceMedia, ARequestFetchesSeveralFilesAtOnce) {
+  media::Listener silent;
+  media::Listener host;
+  TestService service(always(short_answer()), [] {
+    ServiceConfig config = patient();
+    config.max_images_per_prompt = 20;
+    return config;
+  }());
+  ChatRequest request = ask_about(silent.url("/first.png"));
+  for (int i = 0; i < 15; ++i) request.chat.messages[0].parts.push_back(image(host.url("/a.png")));
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(std::move(request), sink);
+  const int first = accept(silent.fd(), nullptr, nullptr);
+  constexpr std::string_view kNoPicture = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnone";
+  for (int i = 0; i < 7; ++i) {
+    const int other = accept(host.fd(), nullptr, nullptr);
+    send(other, kNoPicture.data(), kNoPicture.size(), MSG_NOSIGNAL);
+    close(other);
+  }
+  EXPECT_FALSE(host.connected(50)) << "they are held until the first one has come";
+  EXPECT_FALSE(sink->ended());
+  send(first, kNoPicture.data(), kNoPicture.size(), MSG_NOSIGNAL);
+  EXPECT_EQ(sink->error()->param, "messages[0].content[1]") << "the first in the prompt's order";
+  close(first);
+}
+
 // A62
 TEST(ChatServiceMedia, TextWaitsForNoPicture) {
   media::Listener host;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <iterator>
 #include <latch>
 #include <utility>
 
@@ -136,7 +137,7 @@ Status ChatPromptBuilder::count_tokens(size_t more, const std::string& param) {
   return too_long("at least " + std::to_string(at_least_), max_model_len, param);
 }
 
-Status ChatPromptBuilder::begin() {
+Result<std::vector<std::string>> ChatPromptBuilder::begin() {
   auto items = collect_media(request_, parts_, config_, cache_salt_);
   if (!items) return items.error();
   auto segments = parts_.chat_template->render(request_.chat);
@@ -145,30 +146,30 @@ Status ChatPromptBuilder::begin() {
   for (const auto& segment : *segments) tokens += parts_.tokenizer->min_tokens(segment.text);
   items_ = std::move(*items);
   segments_ = std::move(*segments);
-  return count_tokens(tokens, "messages");
+  if (auto s = count_tokens(tokens, "messages"); !s) return s.error();
+  std::vector<std::string> urls;
+  for (const MediaItem& item : items_) {
+    std::ranges::copy_if(item.part->urls, std::back_inserter(urls), media::is_http_url);
+  }
+  return urls;
 }
 
-Result<std::optional<std::string>> ChatPromptBuilder::next_url(const std::atomic<bool>& cancelled) {
-  if (!segments_) {
-    if (auto s = begin(); !s) return s.error();
-  }
+Result<bool> ChatPromptBuilder::read(const TakeFetched& take, const std::atomic<bool>& cancelled) {
   for (; next_item_ < items_.size(); ++next_item_) {
     MediaItem& item = items_[next_item_];
     while (const std::string* url = serve::next_url(item)) {
-      if (!fetched_ && media::is_http_url(*url)) return std::optional(*url);
-      auto file =
-          fetched_ ? std::move(*fetched_) : media::read_media(*url, config_.fetch, config_.memory);
-      fetched_.reset();
+      auto file = media::is_http_url(*url)
+                      ? take()
+                      : std::optional(media::read_media(*url, config_.fetch, config_.memory));
+      if (!file) return false;
       auto added =
-          add_media(item, std::move(file), parts_, config_, request_.bytes, room_, cancelled);
+          add_media(item, std::move(*file), parts_, config_, request_.bytes, room_, cancelled);
       if (!added) return added.error();
     }
     if (auto s = count_tokens(item.cost.tokens, item.param); !s) return s.error();
   }
-  return std::optional<std::string>();
+  return true;
 }
-
-void ChatPromptBuilder::put(Result<media::FetchedMedia> fetched) { fetched_ = std::move(fetched); }
 
 Status ChatPromptBuilder::decode(const std::vector<size_t>& items,
                                  const std::atomic<bool>& cancelled, TaskPool& decoders) {
@@ -188,8 +189,7 @@ Status ChatPromptBuilder::decode(const std::vector<size_t>& items,
 }
 
 Result<model::Prompt> ChatPromptBuilder::prompt() const {
-  auto prompt =
-      parts_.processor->process(*segments_, media_, parts_.engine->config().max_model_len);
+  auto prompt = parts_.processor->process(segments_, media_, parts_.engine->config().max_model_len);
   if (prompt) set_salt(*prompt, cache_salt_);
   return prompt;
 }

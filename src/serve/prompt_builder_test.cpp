@@ -61,9 +61,11 @@ class PromptBuilderTest : public testing::Test {
   Result<std::shared_ptr<const model::Prompt>> chat(std::vector<text::ChatPart> content) const {
     ChatRequest request = request_of(std::move(content));
     ChatPromptBuilder builder(request, parts_, config_);
-    auto url = builder.next_url(cancelled_);
-    for (; url && *url; url = builder.next_url(cancelled_)) builder.put(fetch(**url));
-    if (!url) return url.error();
+    const auto urls = builder.begin();
+    if (!urls) return urls.error();
+    auto url = urls->begin();
+    const auto read = builder.read([&] { return std::optional(fetch(*url++)); }, cancelled_);
+    if (!read) return read.error();
     return builder.build(cancelled_, decoders_);
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
@@ -320,7 +322,8 @@ TEST_F(PromptBuilderTest, WhatWasSeenBeforeIsDecodedOnlyIfItIsNeeded) {
   ChatRequest request = request_of(parts);
   request.chat.messages[0].parts.push_back(image(picture("png_grey.png")));
   ChatPromptBuilder builder(request, parts_, config_);
-  ASSERT_FALSE(*builder.next_url(cancelled_));
+  ASSERT_TRUE(builder.begin());
+  ASSERT_TRUE(*builder.read({}, cancelled_));
   const auto again = *builder.build(cancelled_, decoders_);
   ASSERT_TRUE(builder.lacks_pixels());
   const auto completed = *builder.complete(cancelled_, decoders_);
