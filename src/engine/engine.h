@@ -109,6 +109,14 @@ class EventSink {
                          const std::optional<Error>& error) = 0;
 };
 
+// Of a request past its deadline.
+inline Error deadline_exceeded() {
+  return {ErrorKind::kTimeout,
+          "the request did not finish before its deadline",
+          {},
+          "deadline_exceeded"};
+}
+
 using OnPrompt = std::function<void(std::shared_ptr<const model::Prompt>)>;
 
 struct GenerationRequest {

@@ -353,11 +353,7 @@ void EngineLoop::handle(Stop&) {
 void EngineLoop::expire_deadlines() {
   while (!deadlines_.empty() && deadlines_.begin()->first <= Clock::now()) {
     const RequestHandle handle = deadlines_.begin()->second;
-    end_early(handle, FinishReason::kError,
-              Error{ErrorKind::kTimeout,
-                    "the request did not finish before its deadline",
-                    {},
-                    "deadline_exceeded"});
+    end_early(handle, FinishReason::kError, deadline_exceeded());
   }
 }
 

@@ -1,7 +1,9 @@
 #include "serve/chat_service.h"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,7 @@
 #include "grammar/grammar_compiler.h"
 #include "media/fetcher.h"
 #include "serve/client_quota.h"
+#include "serve/deadlines.h"
 #include "serve/generation.h"
 #include "serve/late_media.h"
 #include "serve/prompt_builder.h"
@@ -158,6 +161,8 @@ class ChatServiceImpl : public ChatService {
   struct Begun {
     engine::Clock::time_point arrival;
     std::shared_ptr<const grammar::CompiledGrammar> grammar;  // if the options ask for a format
+    std::optional<engine::Clock::time_point> deadline;
+    std::shared_ptr<const void> watch;  // over the deadline, until the engine does that
   };
   using BegunPtr = std::shared_ptr<const Begun>;
   using GenerationPtr = std::shared_ptr<GenerationState>;
@@ -171,6 +176,12 @@ class ChatServiceImpl : public ChatService {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
     auto begun = std::make_shared<Begun>(Begun{.arrival = engine::Clock::now()});
+    if (options.timeout_ms) {
+      begun->deadline = begun->arrival + std::chrono::milliseconds(*options.timeout_ms);
+      begun->watch = deadlines_.at(*begun->deadline, [late = std::weak_ptr(generation)] {
+        if (const auto alive = late.lock()) alive->fail(engine::deadline_exceeded());
+      });
+    }
     const ClientId client = options.client;
     auto task = [generation, begun, work = std::move(work)] { work(generation, begun); };
     if (!options.format) {
@@ -346,8 +357,7 @@ class ChatServiceImpl : public ChatService {
         request.sampling.grammar = begun.grammar;
         request.sampling.grammar_after = sampling->thinking.end_token;
         request.sampling.options.seed = choice_seed(sampling->options.seed, index);
-        if (options.timeout_ms)
-          request.deadline = begun.arrival + std::chrono::milliseconds(*options.timeout_ms);
+        request.deadline = begun.deadline;
         if (config_.max_waiting_time)
           request.queue_deadline = begun.arrival + *config_.max_waiting_time;
         requests.push_back(std::move(request));
@@ -405,6 +415,7 @@ class ChatServiceImpl : public ChatService {
   ServiceConfig config_;
   const ClientQuota quota_;
   grammar::GrammarCompiler grammars_;
+  Deadlines deadlines_;
   media::Fetcher fetcher_;
   TaskPool decoders_;
   TaskPool media_;      // goes before that, because its tasks post to it

@@ -175,6 +175,28 @@ TEST(ChatServiceMedia, ASeenPictureIsDecodedOnceForAllChoicesThatNeedIt) {
   EXPECT_EQ(prompts[2], prompts[0]);
 }
 
+// Without it a decode that nobody waits for any more would go on to its end.
+TEST(ChatServiceMedia, ATimeLimitOfTheRequestHoldsWhileItsMediaArePrepared) {
+  media::Listener host;
+  ServiceConfig config = patient();
+  config.media_threads = 2;
+  config.memory = RequestMemory(size_t{1} << 30);
+  const auto all = config.memory.videos->acquire(config.memory.videos->limit());
+  TestService service(always(short_answer()), config);
+  ChatRequest fetching = ask_about(host.url("/a.png"));
+  ChatRequest decoding = say("What happens?");
+  decoding.chat.messages[0].parts.push_back(video_file());
+  for (ChatRequest* request : {&fetching, &decoding}) {
+    request->options.timeout_ms = 50;
+    const auto sink = new_sink();
+    service.service->chat(std::move(*request), sink);
+    ASSERT_TRUE(sink->error());
+    EXPECT_EQ(sink->error()->kind, ErrorKind::kTimeout);
+    EXPECT_EQ(sink->error()->code, "deadline_exceeded");
+  }
+  EXPECT_TRUE(service.engine->requests().empty());
+}
+
 // A88
 TEST(ChatServiceMedia, AGenerationThatTheServerEndsNoLongerFetches) {
   media::Listener host;
