@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "media/codec.h"
@@ -13,6 +14,16 @@ namespace {
 
 constexpr size_t kShortestFile = 12;  // below this not every format can be told
 
+// MP4 and MOV, Matroska and WebM, AVI, MPEG-TS and MPEG-PS.
+bool begins_like_video(Bytes bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  constexpr size_t kTsPacket = 188;
+  const bool is_ts = text[0] == 'G' && text.size() > kTsPacket && text[kTsPacket] == 'G';
+  return text.substr(4, 4) == "ftyp" || text.starts_with("\x1A\x45\xDF\xA3") ||
+         (text.starts_with("RIFF") && text.substr(8, 4) == "AVI ") || is_ts ||
+         text.starts_with(std::string_view("\0\0\1\xBA", 4));
+}
+
 Result<ImageFormat> sniff(Bytes bytes) {
   if (bytes.size() < kShortestFile) {
     return invalid_argument(
@@ -21,6 +32,13 @@ Result<ImageFormat> sniff(Bytes bytes) {
   }
   const auto format = sniff_image(bytes);
   if (format && !needs_media_decoder(*format)) return *format;
+  if (begins_like_video(bytes)) {
+    return invalid_argument(
+        "expected a picture, found a video file; send it as {\"type\": \"video_url\", "
+        "\"video_url\": "
+        "{\"url\": ...}}",
+        {}, "unsupported_media_type");
+  }
   return invalid_argument(
       "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image, found data that begins like "
       "none of them; convert the file to one of these formats",
