@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 
 #include "media/codec.h"
@@ -13,16 +12,6 @@ namespace ernie::media {
 namespace {
 
 constexpr size_t kShortestFile = 12;  // below this not every format can be told
-
-// MP4 and MOV, Matroska and WebM, AVI, MPEG-TS and MPEG-PS.
-bool begins_like_video(Bytes bytes) {
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  constexpr size_t kTsPacket = 188;
-  const bool is_ts = text[0] == 'G' && text.size() > kTsPacket && text[kTsPacket] == 'G';
-  return text.substr(4, 4) == "ftyp" || text.starts_with("\x1A\x45\xDF\xA3") ||
-         (text.starts_with("RIFF") && text.substr(8, 4) == "AVI ") || is_ts ||
-         text.starts_with(std::string_view("\0\0\1\xBA", 4));
-}
 
 Result<ImageFormat> sniff(Bytes bytes) {
   if (bytes.size() < kShortestFile) {

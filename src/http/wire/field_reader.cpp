@@ -1,5 +1,7 @@
 #include "http/wire/field_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <cmath>
@@ -22,7 +24,7 @@ namespace {
 
 std::string format_limit(double v) {
   if (v == std::floor(v) && std::abs(v) < 1e15) return std::to_string(static_cast<int64_t>(v));
-  return std::to_string(v);
+  return fmt::format("{}", v);
 }
 
 // A value that asks for nothing.

@@ -2,7 +2,6 @@
 
 #include "http/wire/parse.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
