@@ -42,7 +42,9 @@ Status take_room(const MediaItem& item, size_t bytes, size_t& room, const Servic
 
 // Of an item before its first file.
 ContentKey first_key(const text::ChatPart& part, const ContentKey& cache_salt) {
-  std::string settings = part.kind == text::PartKind::kVideo ? "video" : "image";
+  std::string settings = part.is_video_file                    ? "file"
+                         : part.kind == text::PartKind::kVideo ? "frames"
+                                                               : "image";
   const auto add = [&](const auto& field) {
     settings += field ? fmt::format(" {}", *field) : " -";
   };

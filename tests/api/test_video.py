@@ -81,6 +81,12 @@ def test_a_video_that_was_seen_before_gets_the_same_answer(make_server, kept):
     assert answer(server, "Look.") == fresh
 
 
+def test_a_file_that_was_seen_as_a_video_is_a_frame_among_frames(client):
+    url = clip("animated.gif", "image/gif")
+    frames = {"type": "video", "video": [url]}
+    assert [video_tokens(client, sent) for sent in (part(url), frames, part(url), frames)] == [8 * 6, 6, 8 * 6, 6]
+
+
 def test_files_of_other_kinds_and_places(client):
     assert video_tokens(client, part(f"file://{CLIPS}/vp8.webm")) == 8 * 6
     assert video_tokens(client, part(clip("mpeg4.mp4", "VIDEO/MP4;codecs=mp4v"))) == 8 * 6
