@@ -15,7 +15,7 @@ bool EncoderCache::has(const model::MediaUnit& unit) const {
 }
 
 void EncoderCache::place(std::span<model::ModelInput::Media> media) {
-  std::ranges::stable_partition(media, [&](const auto& m) { return has(*m.unit); });
+  std::stable_partition(media.begin(), media.end(), [&](const auto& m) { return has(*m.unit); });
   for (model::ModelInput::Media& m : media) place(m);
 }
 
