@@ -269,11 +269,13 @@ class ChatServiceImpl : public ChatService {
     return [this, request, builder, generation, late](engine::OnPrompt done) {
       guard(generation, [&] {
         if (!late->ask(std::move(done))) return;
-        enqueue(media_, request->options.client, generation, [this, builder, generation, late] {
+        // The engine has dropped what asked it, and the builder refers to the request.
+        const auto task = [this, request, builder, generation, late] {
           auto prompt = builder->complete(generation->cancelled(), decoders_);
           if (!prompt) return generation->fail(prompt.error());
           late->put(std::move(*prompt));
-        });
+        };
+        enqueue(media_, request->options.client, generation, task);
       });
     };
   }

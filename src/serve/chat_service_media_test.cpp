@@ -160,19 +160,21 @@ TEST(ChatServiceMedia, ASeenPictureIsDecodedOnceForAllChoicesThatNeedIt) {
   const auto sink = new_sink();
   const auto generation = service.service->chat(std::move(request), sink);
   EXPECT_TRUE(sink->usage());
-  const auto requests = service.engine->requests();
+  auto requests = service.engine->take_requests();
   ASSERT_EQ(requests.size(), 4u);
+  const auto first_prompt = requests[0].prompt;
   EXPECT_FALSE(requests[0].decode_media);
-  std::vector<std::shared_ptr<const model::Prompt>> prompts;
-  for (size_t choice = 1; choice < 4; ++choice) {
-    EXPECT_TRUE(requests[choice].prompt->media[0].patches->pixels.empty());
-    std::promise<std::shared_ptr<const model::Prompt>> prompt;
-    requests[choice].decode_media([&](auto decoded) { prompt.set_value(std::move(decoded)); });
-    prompts.push_back(prompt.get_future().get());
+  std::vector<std::promise<std::shared_ptr<const model::Prompt>>> decoded(3);
+  for (size_t choice = 0; choice < 3; ++choice) {
+    EXPECT_TRUE(requests[choice + 1].prompt->media[0].patches->pixels.empty());
+    requests[choice + 1].decode_media(
+        [&promise = decoded[choice]](auto prompt) { promise.set_value(std::move(prompt)); });
   }
-  EXPECT_EQ(prompts[0]->media[0].patches->pixels, requests[0].prompt->media[0].patches->pixels);
-  EXPECT_EQ(prompts[1], prompts[0]);
-  EXPECT_EQ(prompts[2], prompts[0]);
+  requests.clear();  // as the engine, which needs it no more
+  const auto prompt = decoded[0].get_future().get();
+  EXPECT_EQ(prompt->media[0].patches->pixels, first_prompt->media[0].patches->pixels);
+  EXPECT_EQ(decoded[1].get_future().get(), prompt);
+  EXPECT_EQ(decoded[2].get_future().get(), prompt);
 }
 
 // Without it a decode that nobody waits for any more would go on to its end.
