@@ -174,6 +174,7 @@ Result<bool> ChatPromptBuilder::read(const TakeFetched& take, const std::atomic<
 Status ChatPromptBuilder::decode(const std::vector<size_t>& items,
                                  const std::atomic<bool>& cancelled, TaskPool& decoders) {
   std::vector<MediaItem> files;
+  files.reserve(items.size());
   for (const size_t i : items) files.push_back(std::move(items_[i]));
   const auto work = std::make_shared<DecodeWork>(std::move(files), parts_, config_, cancelled,
                                                  request_.options.request_id);
@@ -222,6 +223,7 @@ Result<std::shared_ptr<const model::Prompt>> ChatPromptBuilder::complete(
     const std::atomic<bool>& cancelled, TaskPool& decoders) {
   // The scheduler knows the prompt by these; a broken video may not be decoded alike twice.
   std::vector<std::vector<ContentKey>> hashes;
+  hashes.reserve(late_.size());
   for (const size_t i : late_) hashes.push_back(media_[i].hashes);
   if (auto s = decode(late_, cancelled, decoders); !s) return s.error();
   for (size_t i = 0; i < late_.size(); ++i) media_[late_[i]].hashes = std::move(hashes[i]);
