@@ -9,7 +9,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 
+#include "base/ascii.h"
+#include "media/image_format.h"
 #include "text/json_file.h"
 
 namespace ernie::app {
@@ -17,7 +20,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr size_t kMaxImageBytes = size_t{48} << 20;  // base64 of it fits the server's 64 MiB
+constexpr size_t kMaxMediaBytes = size_t{48} << 20;  // base64 of it fits the server's 64 MiB
 
 size_t on_bytes(char* data, size_t size, size_t count, void* sink) {
   (*static_cast<std::function<void(std::string_view)>*>(sink))({data, size * count});
@@ -75,12 +78,24 @@ Error server_error(long status, const std::string& body) {
                {}};
 }
 
-const char* image_type(std::string_view bytes) {
-  if (bytes.starts_with("\x89PNG")) return "image/png";
-  if (bytes.starts_with("\xff\xd8")) return "image/jpeg";
-  if (bytes.starts_with("GIF8")) return "image/gif";
-  if (bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP") return "image/webp";
-  return nullptr;
+Result<std::string> read_media(const std::string& path) {
+  std::error_code broken;
+  const uintmax_t size = std::filesystem::file_size(path, broken);
+  if (broken || !std::filesystem::is_regular_file(path))
+    return invalid_argument("cannot read " + path);
+  if (size > kMaxMediaBytes)
+    return invalid_argument(path + " is larger than " + std::to_string(kMaxMediaBytes >> 20) +
+                            " MiB");
+  return text::read_file(path);
+}
+
+std::span<const uint8_t> bytes_of(const std::string& file) {
+  return {reinterpret_cast<const uint8_t*>(file.data()), file.size()};
+}
+
+json::object media_part(const char* type, const std::string& media_type, const std::string& file) {
+  const std::string url = "data:" + media_type + ";base64," + base64(file);
+  return {{"type", type}, {type, json::object{{"url", url}}}};
 }
 
 std::string text_at(const json::value& value, std::string_view pointer) {
@@ -173,21 +188,20 @@ Result<std::string> ChatClient::ask(const json::array& messages, const OnPiece& 
 }
 
 Result<json::object> image_part(const std::string& path) {
-  std::error_code broken;
-  const uintmax_t size = std::filesystem::file_size(path, broken);
-  if (broken || !std::filesystem::is_regular_file(path))
-    return invalid_argument("cannot read " + path);
-  if (size > kMaxImageBytes)
-    return invalid_argument(path + " is larger than " + std::to_string(kMaxImageBytes >> 20) +
-                            " MiB");
-  const Result<std::string> file = text::read_file(path);
+  const Result<std::string> file = read_media(path);
   if (!file) return file.error();
-  const std::string& bytes = *file;
-  const char* type = image_type(bytes);
-  if (!type) return invalid_argument(path + " is no JPEG, PNG, WebP or GIF");
-  return json::object{{"type", "image_url"},
-                      {"image_url", json::object{{"url", std::string("data:") + type + ";base64," +
-                                                             base64(bytes)}}}};
+  const auto format = media::sniff_image(bytes_of(*file));
+  if (!format)
+    return invalid_argument(path + " is no JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC");
+  return media_part("image_url", "image/" + lowercase(media::image_format_name(*format)), *file);
+}
+
+Result<json::object> video_part(const std::string& path) {
+  const Result<std::string> file = read_media(path);
+  if (!file) return file.error();
+  if (!media::begins_like_video(bytes_of(*file)) && !media::sniff_image(bytes_of(*file)))
+    return invalid_argument(path + " is no MP4, MOV, WebM, MKV, AVI, MPEG-TS, GIF or WebP");
+  return media_part("video_url", "video/mp4", *file);  // the server looks at the content
 }
 
 std::string printable(std::string_view text) {

@@ -48,8 +48,9 @@ class ChatClient {
   ChatSettings settings_;
 };
 
-// A content part with the picture of a file as a data URL.
+// A content part with the picture, or the video, of a file as a data URL.
 Result<boost::json::object> image_part(const std::string& path);
+Result<boost::json::object> video_part(const std::string& path);
 
 std::string base64(const std::string& bytes);
 

@@ -111,17 +111,27 @@ TEST(ChatClient, ShowsTheServersMessageOnFailure) {
   EXPECT_THAT(unreachable.error().message, HasSubstr("ernie serve"));
 }
 
-TEST(ImagePart, IsADataUrlAndRefusesOtherFiles) {
+TEST(MediaParts, AreDataUrlsAndRefuseOtherFiles) {
   const auto path =
       std::filesystem::temp_directory_path() / ("ernie_chat_" + std::to_string(getpid()) + ".bin");
   std::ofstream(path, std::ios::binary) << "GIF89a";
   const auto part = image_part(path.string());
   ASSERT_TRUE(part);
+  EXPECT_EQ(part->at("type"), "image_url");
   EXPECT_EQ(part->at("image_url").at("url"), "data:image/gif;base64,R0lGODlh");
+  const auto animation = video_part(path.string());
+  ASSERT_TRUE(animation);
+  EXPECT_EQ(animation->at("type"), "video_url");
+  EXPECT_EQ(animation->at("video_url").at("url"), "data:video/mp4;base64,R0lGODlh");
+  std::ofstream(path, std::ios::binary) << "\x1A\x45\xDF\xA3";
+  EXPECT_FALSE(image_part(path.string()));
+  EXPECT_TRUE(video_part(path.string()));
   std::ofstream(path, std::ios::binary) << "text";
   EXPECT_FALSE(image_part(path.string()));
+  EXPECT_FALSE(video_part(path.string()));
   std::filesystem::remove(path);
   EXPECT_FALSE(image_part("/no/such/file.png"));
+  EXPECT_FALSE(video_part("/no/such/file.mp4"));
   EXPECT_FALSE(image_part("/"));
   EXPECT_FALSE(image_part("/dev/zero"));
 }

@@ -43,7 +43,9 @@ class Conversation {
     } else if (line == "/help") {
       help();
     } else if (line.rfind("/image", 0) == 0) {
-      attach(line.size() > 7 ? line.substr(7) : "");
+      attach(image_part(argument_of(line)));
+    } else if (line.rfind("/video", 0) == 0) {
+      attach(video_part(argument_of(line)));
     } else if (line.rfind('/', 0) == 0 && line.find(' ') == line.npos) {
       complain("no such command: " + line + "; /help lists them");
     } else if (!line.empty()) {
@@ -54,12 +56,13 @@ class Conversation {
 
   void prompt() const {
     if (!interactive_) return;
-    fmt::print("{}> ", pictures_.empty() ? "" : fmt::format("[{} picture(s)] ", pictures_.size()));
+    fmt::print("{}> ", media_.empty() ? "" : fmt::format("[{} file(s)] ", media_.size()));
     std::fflush(stdout);
   }
   void help() const {
     fmt::print(
         "/image FILE  attach a picture to the next message\n"
+        "/video FILE  attach a video\n"
         "/clear       begin a new conversation\n"
         "/exit        leave (also Ctrl-D)\n");
   }
@@ -67,22 +70,26 @@ class Conversation {
   bool failed() const { return failed_; }
 
  private:
+  // Behind "/image " and "/video ".
+  static std::string argument_of(const std::string& line) {
+    return line.size() > 7 ? line.substr(7) : "";
+  }
+
   void clear() {
     messages_.clear();
-    pictures_.clear();
+    media_.clear();
     if (!system_.empty())
       messages_.push_back(json::object{{"role", "system"}, {"content", system_}});
   }
 
-  void attach(const std::string& path) {
-    auto part = image_part(path);
+  void attach(Result<json::object> part) {
     if (!part) return complain(part.error().message);
-    pictures_.push_back(std::move(*part));
+    media_.push_back(std::move(*part));
   }
 
   void say(const std::string& text) {
-    json::array content = std::move(pictures_);
-    pictures_ = {};
+    json::array content = std::move(media_);
+    media_ = {};
     content.push_back(json::object{{"type", "text"}, {"text", text}});
     messages_.push_back(json::object{{"role", "user"}, {"content", std::move(content)}});
     bool dim = false;
@@ -115,7 +122,7 @@ class Conversation {
   const bool interactive_;
   const bool colored_;
   json::array messages_;
-  json::array pictures_;  // for the next message
+  json::array media_;  // for the next message
   bool failed_ = false;
 };
 
@@ -127,8 +134,9 @@ int run_chat(std::vector<std::string> args) {
   std::string system;
   bool no_thinking = false;
   CLI::App app(
-      "Talk to a running server. /image FILE attaches a picture, /clear begins anew, "
-      "/exit leaves.\n",
+      "Talk to a running server. /image FILE attaches a picture, /video FILE a video, /clear "
+      "begins "
+      "anew, /exit leaves.\n",
       "ernie chat");
   app.add_option("--url", settings.url, "Address of the server")->capture_default_str();
   app.add_option("--api-key", settings.api_key, "Its key, if it has one; also ERNIE_API_KEY");

@@ -1,6 +1,8 @@
 #include <avif/avif.h>
 
 #include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "media/over_white.h"
@@ -25,8 +27,16 @@ Outcome<Decoder> open(std::span<const uint8_t> file) {
       ~static_cast<avifStrictFlags>(AVIF_STRICT_CLAP_VALID | AVIF_STRICT_PIXI_REQUIRED);
   avifResult result = avifDecoderSetIOMemory(decoder.get(), file.data(), file.size());
   if (result == AVIF_RESULT_OK) result = avifDecoderParse(decoder.get());
-  if (result != AVIF_RESULT_OK) return broken(result);
-  return decoder;
+  if (result == AVIF_RESULT_OK) return decoder;
+  // libavif's limit, which cannot be raised, has no code of its own.
+  if (std::string_view(decoder->diag.error).find("dimensions are too large") !=
+      std::string_view::npos) {
+    return Fault{"image_too_large",
+                 "it has more than " + std::to_string(AVIF_DEFAULT_IMAGE_SIZE_LIMIT) +
+                     " pixels or " + std::to_string(AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT) +
+                     " a side, which no AVIF may have here"};
+  }
+  return broken(result);
 }
 
 // EXIF's number for a turn to the left by quarters, then a mirror.

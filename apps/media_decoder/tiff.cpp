@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "media/over_white.h"
@@ -18,14 +17,6 @@ struct ByTiff {
   void operator()(TIFF* tiff) const { TIFFClose(tiff); }
 };
 using Tiff = std::unique_ptr<TIFF, ByTiff>;
-
-std::array<char, 256> last_error{"no reason given"};
-
-void keep_error(const char*, const char* format, std::va_list arguments) {
-  std::vsnprintf(last_error.data(), last_error.size(), format, arguments);
-}
-
-Fault broken() { return broken_image("TIFF", last_error.data()); }
 
 // The file for libtiff.
 struct Source {
@@ -65,7 +56,7 @@ enum class Fourth { kAlpha, kPremultiplied, kIgnored, kBlack };
 class Page {
  public:
   explicit Page(std::span<const uint8_t> file) : source_{file} {
-    TIFFSetErrorHandler(keep_error);
+    TIFFSetErrorHandler(nullptr);
     TIFFSetWarningHandler(nullptr);
     tiff_.reset(TIFFClientOpen("", "r", &source_, Source::read, Source::write, Source::seek,
                                Source::close, Source::size, Source::map, Source::unmap));
@@ -75,6 +66,7 @@ class Page {
   }
 
   TIFF* tiff() const { return tiff_.get(); }
+  Fault broken() const { return broken_image("TIFF", problem_); }  // without tiff()
   Fourth fourth() const { return fourth_; }
 
  private:
@@ -114,7 +106,7 @@ class Page {
     if (photometric != PHOTOMETRIC_PALETTE || bits > 8) return;
     if (!TIFFGetField(tiff_.get(), TIFFTAG_COLORMAP, &colours[0], &colours[1], &colours[2])) {
       // libtiff would show the numbers of the colours as grey.
-      last_error = {"the palette is missing"};
+      problem_ = "its palette is missing";
       tiff_.reset();
       return;
     }
@@ -126,7 +118,28 @@ class Page {
   Source source_;
   Tiff tiff_;
   Fourth fourth_ = Fourth::kAlpha;
+  const char* problem_ = "its header cannot be read; is the file cut short?";
 };
+
+uint16_t number_of(TIFF* tiff, uint32_t tag) {
+  uint16_t value = 0;
+  TIFFGetFieldDefaulted(tiff, tag, &value);
+  return value;
+}
+
+Fault unreadable_pixels() {
+  return broken_image("TIFF", "its pixels cannot be read; is the file cut short?");
+}
+
+Fault unsupported(TIFF* tiff) {
+  return {"unsupported_media_type",
+          "TIFFs of " + std::to_string(number_of(tiff, TIFFTAG_BITSPERSAMPLE)) +
+              " bits a sample, sample format " +
+              std::to_string(number_of(tiff, TIFFTAG_SAMPLEFORMAT)) + ", compression " +
+              std::to_string(number_of(tiff, TIFFTAG_COMPRESSION)) + " and colour space " +
+              std::to_string(number_of(tiff, TIFFTAG_PHOTOMETRIC)) +
+              " (as TIFF numbers them) are not decoded; send 8 or 16 bits a sample, grey or RGB"};
+}
 
 // Memory of the largest piece that is decoded at once.
 uint64_t piece_bytes(TIFF* tiff) {
@@ -140,7 +153,7 @@ uint64_t piece_bytes(TIFF* tiff) {
 
 Outcome<StillHeader> probe(std::span<const uint8_t> file, const JobRequest&) {
   const Page page(file);
-  if (!page.tiff()) return broken();
+  if (!page.tiff()) return page.broken();
   uint32_t width = 0;
   uint32_t height = 0;
   uint16_t orientation = 1;
@@ -149,8 +162,7 @@ Outcome<StillHeader> probe(std::span<const uint8_t> file, const JobRequest&) {
   TIFFGetFieldDefaulted(page.tiff(), TIFFTAG_ORIENTATION, &orientation);
   std::array<char, 1024> reason{};
   if (!TIFFRGBAImageOK(page.tiff(), reason.data())) {
-    return Fault{"unsupported_media_type",
-                 std::string("this kind of TIFF is not decoded: ") + reason.data()};
+    return unsupported(page.tiff());
   }
   constexpr uint64_t kMostBytes = uint64_t{1} << 40;
   const uint64_t piece = piece_bytes(page.tiff());
@@ -182,9 +194,9 @@ Outcome<StillPixels> decode(std::span<const uint8_t> file, const JobRequest&) {
   const Page page(file);
   TIFFRGBAImage image;
   std::array<char, 1024> reason{};
-  if (!page.tiff() ||
-      !TIFFRGBAImageBegin(&image, page.tiff(), /*stop_on_error=*/1, reason.data())) {
-    return broken();
+  if (!page.tiff()) return page.broken();
+  if (!TIFFRGBAImageBegin(&image, page.tiff(), /*stop_on_error=*/1, reason.data())) {
+    return unreadable_pixels();
   }
   const std::unique_ptr<TIFFRGBAImage, decltype(&TIFFRGBAImageEnd)> ended(&image, TIFFRGBAImageEnd);
   image.req_orientation = image.orientation;
@@ -197,7 +209,9 @@ Outcome<StillPixels> decode(std::span<const uint8_t> file, const JobRequest&) {
   pixels.rgb.resize(size_t{4} * image.width * image.height);
   // libtiff packs pixels into words whose lowest byte is red.
   auto* words = reinterpret_cast<uint32_t*>(pixels.rgb.data());
-  if (!TIFFRGBAImageGet(&image, words, image.width, image.height)) return broken();
+  if (!TIFFRGBAImageGet(&image, words, image.width, image.height)) {
+    return unreadable_pixels();
+  }
   to_rgb(pixels.rgb, page.fourth());
   return pixels;
 }

@@ -8,6 +8,8 @@ extern "C" {
 #include <cstring>
 #include <string>
 
+#include "media/image_format.h"
+
 namespace ernie::media {
 namespace {
 
@@ -26,9 +28,14 @@ struct Options {
   }
 };
 
-Fault unreadable(int error) {
+Fault unreadable(int error, std::span<const uint8_t> file) {
   if (error == AVERROR(ENOMEM)) {
     return {"video_too_large", "reading the video takes more memory than is allowed"};
+  }
+  if (begins_like_video(file) || sniff_image(file) == ImageFormat::kGif) {
+    return {"invalid_video",
+            "the file is broken or cut short: what it holds cannot be found (many MP4 files have "
+            "their index at the end)"};
   }
   return {"unsupported_media_type",
           "the file is no video that can be read; known are MP4, MOV, WebM, MKV, AVI, MPEG-TS, "
@@ -55,7 +62,7 @@ Outcome<std::unique_ptr<VideoInput>> VideoInput::open(std::span<const uint8_t> f
   options.set("enable_drefs", "0");
   if (const int error = avformat_open_input(&input->format_, nullptr, nullptr, &options.entries);
       error < 0) {
-    return unreadable(error);
+    return unreadable(error, file);
   }
   for (unsigned i = 0; i < input->format_->nb_streams; ++i) {
     AVStream& stream = *input->format_->streams[i];
@@ -63,7 +70,7 @@ Outcome<std::unique_ptr<VideoInput>> VideoInput::open(std::span<const uint8_t> f
     if (!is_video) stream.discard = AVDISCARD_ALL;
   }
   if (const int error = avformat_find_stream_info(input->format_, nullptr); error < 0) {
-    return unreadable(error);
+    return unreadable(error, file);
   }
   const int best = av_find_best_stream(input->format_, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
   if (best < 0 || (input->format_->streams[best]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) {
@@ -74,6 +81,11 @@ Outcome<std::unique_ptr<VideoInput>> VideoInput::open(std::span<const uint8_t> f
   }
   input->stream_ = input->format_->streams[best];
   const AVCodecParameters& parameters = *input->stream_->codecpar;
+  if (parameters.codec_id == AV_CODEC_ID_NONE) {
+    return Fault{"invalid_video",
+                 "the video's codec cannot be told: it is not known, or the file is broken or cut "
+                 "short"};
+  }
   input->codec_ = avcodec_find_decoder(parameters.codec_id);
   if (!input->codec_ || !av_match_name(input->codec_->name, kCodecs)) {
     return Fault{"unsupported_media_type",

@@ -9,7 +9,13 @@ EncoderCache::EncoderCache(int32_t rows) : rows_(rows) {
   if (rows > 0) gaps_[0] = rows;
 }
 
+bool EncoderCache::has(const model::MediaUnit& unit) const {
+  const auto known = by_hash_.find(unit.hash);
+  return known != by_hash_.end() && known->second->length == unit.length;
+}
+
 void EncoderCache::place(std::span<model::ModelInput::Media> media) {
+  std::stable_partition(media.begin(), media.end(), [&](const auto& m) { return has(*m.unit); });
   for (model::ModelInput::Media& m : media) place(m);
 }
 

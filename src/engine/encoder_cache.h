@@ -19,9 +19,13 @@ class EncoderCache {
  public:
   explicit EncoderCache(int32_t rows);  // 0: keeps nothing
 
+  // Whether place() would find the features of this unit in a step that comes next.
+  bool has(const model::MediaUnit& unit) const;
+
   // Fills in cache_row and encoded of a step's media, and counts these units as known from now on.
   // Takes the rows of the longest unused units where there is no room. A unit longer than the cache
-  // is not kept.
+  // is not kept. Moves the units that it has to the front: their rows are read before another of
+  // this step can take them.
   void place(std::span<model::ModelInput::Media> media);
 
   uint64_t queries() const { return queries_; }  // units that steps needed

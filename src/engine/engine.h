@@ -109,6 +109,16 @@ class EventSink {
                          const std::optional<Error>& error) = 0;
 };
 
+// Of a request past its deadline.
+inline Error deadline_exceeded() {
+  return {ErrorKind::kTimeout,
+          "the request did not finish before its deadline",
+          {},
+          "deadline_exceeded"};
+}
+
+using OnPrompt = std::function<void(std::shared_ptr<const model::Prompt>)>;
+
 struct GenerationRequest {
   std::string id;
   std::shared_ptr<const model::Prompt> prompt;
@@ -117,6 +127,11 @@ struct GenerationRequest {
   std::optional<Clock::time_point> deadline;  // past it the request ends with kTimeout
   std::optional<Clock::time_point>
       queue_deadline;  // past it a request never scheduled ends with kTimeout
+  // For a prompt of which some units lack their pixels: soon calls back, on any thread, with the
+  // same prompt and all pixels. The engine asks when it needs features that no cache has, at most
+  // once; until then no step computes the request. If there are no pixels the caller cancels the
+  // request. Must neither block nor throw.
+  std::function<void(OnPrompt)> decode_media;
   std::shared_ptr<EventSink> sink;
 };
 

@@ -119,8 +119,11 @@ TEST(EngineLifecycle, RefusesWhatItCannotServe) {
   EXPECT_EQ(too_long.code, "context_length_exceeded");
   EXPECT_EQ(refused(prompt({}), 1).kind, ErrorKind::kInvalidArgument);
   EXPECT_EQ(refused(prompt(counting(4)), -1).param, "max_tokens");
-  EXPECT_EQ(refused(prompt(counting(60), {{1, 50, 1}}), 1).kind, ErrorKind::kInvalidArgument)
-      << "a unit of more patches than the buffers hold";
+  // A unit of more patches than the buffers hold.
+  const auto large = std::make_shared<model::Prompt>(*prompt(counting(60), {{1, 50, 1}}));
+  EXPECT_EQ(refused(large, 1).code, "image_too_large");
+  large->media[0].is_video = true;
+  EXPECT_EQ(refused(large, 1).code, "video_too_large");
   SamplingParams wanting = greedy(1);
   wanting.options.top_logprobs = 21;  // the toy's sampler gives 20
   const auto logprobs = engine.try_submit(prompt(counting(4)), wanting, sink);

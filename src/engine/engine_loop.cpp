@@ -152,7 +152,7 @@ void EngineLoop::handle(Submit& message) {
   try {
     std::unique_ptr<OpenRequest>& open = open_[handle];
     open = std::move(message.request);
-    schedule(handle, open->request);
+    schedule(handle, *open);
   } catch (const std::exception& e) {
     const Error error = failure_of_request(e);
     if (message.request) {
@@ -163,7 +163,8 @@ void EngineLoop::handle(Submit& message) {
   }
 }
 
-void EngineLoop::schedule(RequestHandle handle, const GenerationRequest& request) {
+void EngineLoop::schedule(RequestHandle handle, OpenRequest& open) {
+  const GenerationRequest& request = open.request;
   for (const auto& limit : {request.deadline, request.queue_deadline}) {
     if (limit) deadlines_.emplace(*limit, handle);
   }
@@ -181,10 +182,45 @@ void EngineLoop::schedule(RequestHandle handle, const GenerationRequest& request
     r.media.push_back({unit.begin, unit.length, unit.hash});
   }
   scheduler_.add(std::move(r));
+  if (lacks_pixels(open, scheduler_.cached_tokens(handle))) ask_for_pixels(handle, open);
+}
+
+bool EngineLoop::lacks_pixels(const OpenRequest& open, int32_t first) const {
+  if (!open.request.decode_media) return false;
+  return std::ranges::any_of(open.request.prompt->media, [&](const model::MediaUnit& unit) {
+    return unit.begin + unit.length > first && unit.patches->pixels.empty() &&
+           !encoder_cache_.has(unit);
+  });
+}
+
+void EngineLoop::ask_for_pixels(RequestHandle handle, OpenRequest& open) {
+  scheduler_.hold(handle);
+  const auto decode = std::exchange(open.request.decode_media, nullptr);
+  decode([this, handle](std::shared_ptr<const model::Prompt> prompt) {
+    inbox_.push(Decoded{handle, std::move(prompt)});
+  });
+}
+
+bool EngineLoop::hold_back(const sched::StepPlan& plan) {
+  bool found = false;
+  for (const sched::PlanRow& row : plan.rows) {
+    OpenRequest& open = *open_.at(row.sequence);
+    if (!lacks_pixels(open, row.first_token)) continue;
+    ask_for_pixels(row.sequence, open);
+    found = true;
+  }
+  return found;
 }
 
 void EngineLoop::handle(Cancel& message) {
   if (open_.contains(message.handle)) end_early(message.handle, FinishReason::kCancelled);
+}
+
+void EngineLoop::handle(Decoded& message) {
+  const auto open = open_.find(message.handle);
+  if (open == open_.end()) return;
+  open->second->request.prompt = std::move(message.prompt);
+  scheduler_.resume(message.handle);
 }
 
 void EngineLoop::handle(CancelAll&) { end_all(); }
@@ -317,11 +353,7 @@ void EngineLoop::handle(Stop&) {
 void EngineLoop::expire_deadlines() {
   while (!deadlines_.empty() && deadlines_.begin()->first <= Clock::now()) {
     const RequestHandle handle = deadlines_.begin()->second;
-    end_early(handle, FinishReason::kError,
-              Error{ErrorKind::kTimeout,
-                    "the request did not finish before its deadline",
-                    {},
-                    "deadline_exceeded"});
+    end_early(handle, FinishReason::kError, deadline_exceeded());
   }
 }
 
@@ -342,6 +374,7 @@ void EngineLoop::watch_ranks() {
 void EngineLoop::launch_steps() {
   while (static_cast<int>(in_flight_.size()) < parts_.config.steps_in_flight) {
     sched::StepPlan plan = scheduler_.plan();
+    if (hold_back(plan)) continue;
     if (plan.empty()) return;
     if (plan.rows.empty() && !in_flight_.empty()) return;
     auto reservation = scheduler_.reserve(std::move(plan));

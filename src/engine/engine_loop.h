@@ -59,6 +59,10 @@ class EngineLoop : public Engine {
   struct Cancel {
     RequestHandle handle = 0;
   };
+  struct Decoded {
+    RequestHandle handle = 0;
+    std::shared_ptr<const model::Prompt> prompt;
+  };
   struct CancelAll {};
   struct StepDone {
     std::vector<ops::SampleResult> samples;
@@ -68,7 +72,7 @@ class EngineLoop : public Engine {
     std::string what;
   };
   struct Stop {};
-  using Message = std::variant<Submit, Cancel, CancelAll, StepDone, Fault, Stop>;
+  using Message = std::variant<Submit, Cancel, Decoded, CancelAll, StepDone, Fault, Stop>;
   struct StepInFlight {
     sched::Reservation reservation;
     std::shared_ptr<const BatchInputs> batch;
@@ -88,11 +92,18 @@ class EngineLoop : public Engine {
   void wait_and_handle();
   void handle(Submit& message);
   void handle(Cancel& message);
+  void handle(Decoded& message);
   void handle(CancelAll& message);
   void handle(StepDone& message);
   void handle(Fault& message);
   void handle(Stop& message);
-  void schedule(RequestHandle handle, const GenerationRequest& request);
+  void schedule(RequestHandle handle, OpenRequest& open);
+  // Whether steps from token `first` on need pixels that the prompt lacks.
+  bool lacks_pixels(const OpenRequest& open, int32_t first) const;
+  // Takes the request out of all steps until they are there.
+  void ask_for_pixels(RequestHandle handle, OpenRequest& open);
+  // Does so for those of the plan that lack any. True: there were some, so it must be planned anew.
+  bool hold_back(const sched::StepPlan& plan);
   void expire_deadlines();
   void watch_ranks();
   void launch_steps();

@@ -13,7 +13,7 @@ namespace {
 Status check_media(const model::Prompt& prompt, const model::ModelConfig& model_config,
                    const model::StepLimits& limits) {
   if (!prompt.media.empty() && !model_config.vision) {
-    return invalid_argument("this model takes text only, but the request holds pictures",
+    return invalid_argument("this model takes text only, but the request holds pictures or videos",
                             "messages", "unsupported_parameter");
   }
   for (const model::MediaUnit& unit : prompt.media) {
@@ -21,9 +21,10 @@ Status check_media(const model::Prompt& prompt, const model::ModelConfig& model_
         int64_t{unit.patches->frames} * unit.patches->height * unit.patches->width;
     if (patches > limits.max_media_patches) {
       return invalid_argument(
-          fmt::format("a picture has {} patches, but this server takes at most {}", patches,
+          fmt::format("{} {} patches, but this server takes at most {}",
+                      unit.is_video ? "two frames of a video have" : "a picture has", patches,
                       limits.max_media_patches),
-          "messages", "image_too_large");
+          "messages", unit.is_video ? "video_too_large" : "image_too_large");
     }
   }
   return {};

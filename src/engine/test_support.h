@@ -99,6 +99,7 @@ inline std::shared_ptr<const model::Prompt> prompt(std::vector<int32_t> tokens,
     auto grid = std::make_shared<model::PatchGrid>();
     grid->height = 2;
     grid->width = 2 * unit->length;
+    grid->pixels = {1};
     p->media.push_back({.begin = unit->begin,
                         .length = unit->length,
                         .hash = ContentKey{unit->content, 5},

@@ -148,6 +148,7 @@ class Model : public model::Model {
           std::memcpy(&unit[i], kept(i), sizeof(unit[i]));
           continue;
         }
+        CHECK(!m.unit->patches->pixels.empty(), "a picture without pixels is encoded");
         unit[i] = feature_of(m.unit->hash, i);
         if (m.cache_row >= 0) std::memcpy(kept(i), &unit[i], sizeof(unit[i]));
       }

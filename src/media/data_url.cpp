@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string>
 
 namespace ernie::media {
 namespace {
@@ -76,6 +77,40 @@ size_t decode_groups(std::string_view text, size_t max_bytes, std::vector<uint8_
   return 4 * done;
 }
 
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = static_cast<char>(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+Result<std::string> decode_percents(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out += text[i];
+      continue;
+    }
+    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
+    if (high < 0 || low < 0) return invalid_base64("a '%' without two hexadecimal digits");
+    out += static_cast<char>(16 * high + low);
+    i += 2;
+  }
+  return out;
+}
+
+// Where the comma before the data is: a parameter of the media type may have others in quotes.
+size_t find_data_comma(std::string_view url) {
+  bool quoted = false;
+  for (size_t i = 0; i < url.size(); ++i) {
+    if (url[i] == ',' && !quoted) return i;
+    if (url[i] == '"') quoted = !quoted;
+    if (url[i] == '\\' && quoted) ++i;
+  }
+  return std::string_view::npos;
+}
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
@@ -120,7 +155,7 @@ Result<std::vector<uint8_t>> decode_base64(std::string_view text, size_t max_byt
 Result<std::vector<uint8_t>> decode_data_url(std::string_view url, size_t max_bytes) {
   constexpr std::string_view kScheme = "data:";
   constexpr std::string_view kEncoding = ";base64";
-  const size_t comma = url.find(',');
+  const size_t comma = find_data_comma(url);
   if (!equal_ignoring_case(url.substr(0, kScheme.size()), kScheme) ||
       comma == std::string_view::npos) {
     return invalid_base64("no \"data:<media type>;base64,\" before the data");
@@ -130,7 +165,11 @@ Result<std::vector<uint8_t>> decode_data_url(std::string_view url, size_t max_by
       !equal_ignoring_case(header.substr(header.size() - kEncoding.size()), kEncoding)) {
     return invalid_base64("a data URL without \";base64\"");
   }
-  return decode_base64(url.substr(comma + 1), max_bytes);
+  const std::string_view data = url.substr(comma + 1);
+  if (data.find('%') == std::string_view::npos) return decode_base64(data, max_bytes);
+  const Result<std::string> text = decode_percents(data);
+  if (!text) return text.error();
+  return decode_base64(*text, max_bytes);
 }
 
 }  // namespace ernie::media

@@ -15,7 +15,8 @@ namespace ernie::media {
 // with "media_too_large" when the result would be over max_bytes.
 Result<std::vector<uint8_t>> decode_base64(std::string_view text, size_t max_bytes);
 
-// Decodes "data:[<media type>];base64,<data>". The media type is ignored; errors as decode_base64.
+// Decodes "data:[<media type>];base64,<data>", where the data may be percent-encoded, which takes a
+// copy of them. The media type is ignored; errors as decode_base64.
 Result<std::vector<uint8_t>> decode_data_url(std::string_view url, size_t max_bytes);
 
 }  // namespace ernie::media

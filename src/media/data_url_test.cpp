@@ -70,6 +70,29 @@ TEST(DataUrl, MediaTypeIsIgnoredAndBase64Required) {
   }
 }
 
+TEST(DataUrl, CommasInQuotesAreOfTheMediaType) {
+  for (const char* url : {R"(data:video/mp4;codecs="avc1.4d, mp4a";base64,aGk=)",
+                          R"(data:video/mp4;a="\",";b="x\\";base64,aGk=)",
+                          R"(data:video/mp4;a=",;base64,";base64,aGk=)"}) {
+    EXPECT_EQ(text_of(decode_data_url(url, kNoLimit)), "hi") << url;
+  }
+  for (const char* url :
+       {R"(data:video/mp4;codecs="avc1,;base64,aGk=)", R"(data:video/mp4;a="\)"}) {
+    EXPECT_EQ(text_of(decode_data_url(url, kNoLimit)), "invalid_base64") << url;
+  }
+}
+
+TEST(DataUrl, DataMayBePercentEncoded) {
+  EXPECT_EQ(text_of(decode_data_url("data:;base64,aGVsbG8%3D", kNoLimit)), "hello");
+  EXPECT_EQ(text_of(decode_data_url("data:;base64,%61GVsbG%38%3d", kNoLimit)), "hello");
+  EXPECT_EQ(text_of(decode_data_url("data:;base64,Pj4%2BPj4%2F", kNoLimit)), ">>>>>?");
+  for (const char* data : {"aGk%", "aGk%3", "aGk%3x", "aGk%%3D", "aGk%253D"}) {
+    EXPECT_EQ(text_of(decode_data_url(std::string("data:;base64,") + data, kNoLimit)),
+              "invalid_base64")
+        << data;
+  }
+}
+
 // A52
 TEST(DataUrl, OverTheLimitIsTooLarge) {
   const auto bytes = decode_data_url("data:;base64," + std::string(4000, 'A'), 2999);

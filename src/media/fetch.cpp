@@ -22,7 +22,8 @@ Result<std::vector<uint8_t>> read_bytes(std::string_view url, const FetchPolicy&
                                         const Grow& grow) {
   const std::string scheme = scheme_of(url);
   if (scheme == "data") {
-    if (!grow(std::min(url.size() / 4 * 3 + 3, policy.max_bytes))) return no_room();
+    const size_t copied = url.find('%') == std::string_view::npos ? 0 : url.size();
+    if (!grow(copied + std::min(url.size() / 4 * 3 + 3, policy.max_bytes))) return no_room();
     return decode_data_url(url, policy.max_bytes);
   }
   if (scheme == "file") return read_file(url, policy, grow);

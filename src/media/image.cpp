@@ -21,6 +21,13 @@ Result<ImageFormat> sniff(Bytes bytes) {
   }
   const auto format = sniff_image(bytes);
   if (format && !needs_media_decoder(*format)) return *format;
+  if (begins_like_video(bytes)) {
+    return invalid_argument(
+        "expected a picture, found a video file; send it as {\"type\": \"video_url\", "
+        "\"video_url\": "
+        "{\"url\": ...}}",
+        {}, "unsupported_media_type");
+  }
   return invalid_argument(
       "expected a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC image, found data that begins like "
       "none of them; convert the file to one of these formats",

@@ -105,6 +105,15 @@ TEST(Image, OtherFormatsAreUnsupported) {
   EXPECT_EQ(outcome({}), "invalid_image");
 }
 
+TEST(Image, VideosAreSentWhereVideosBelong) {
+  for (const char* name : {"h264.mp4", "h264_60fps.mov", "vp9.webm", "mpeg4.avi", "mpeg2.ts"}) {
+    const auto image = decode_image(read_golden(std::string("../video/") + name));
+    ASSERT_FALSE(image) << name;
+    EXPECT_EQ(image.error().code, "unsupported_media_type") << name;
+    EXPECT_NE(image.error().message.find("video_url"), std::string::npos) << image.error().message;
+  }
+}
+
 // A55
 TEST(Image, SizeBombsAreRefusedFromTheHeader) {
   EXPECT_EQ(outcome(png_of(1, 1)), "ok");

@@ -2,6 +2,7 @@
 // (tools/golden/still_golden.py).
 #include "media/picture_file.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "media/test_files.h"
@@ -159,6 +161,13 @@ TEST_F(Still, SizesAreRefusedFromTheHeader) {
   auto bmp = read_still("bmp_24bit.bmp");
   for (const size_t at : {18, 22}) bmp[at] = 0xE8, bmp[at + 1] = 0xFD;
   EXPECT_EQ(code(bmp), "image_too_large");
+  // Over libavif's own limit of 16384 x 16384 pixels.
+  auto avif = read_still("avif_420.avif");
+  constexpr std::string_view kSizes = "ispe";
+  const auto box = std::search(avif.begin(), avif.end(), kSizes.begin(), kSizes.end());
+  ASSERT_GE(avif.end() - box, 16);
+  for (const size_t at : {10, 14}) box[static_cast<ptrdiff_t>(at)] = 0x4F;
+  EXPECT_EQ(code(avif), "image_too_large");
 }
 
 // A56
@@ -188,6 +197,24 @@ TEST_F(Still, AFileCutShortIsInvalid) {
       EXPECT_EQ(code({whole.begin(), end}), "invalid_image") << name << " without " << missing;
     }
   }
+}
+
+// They are of this server, not of a library that nobody who reads them knows.
+TEST_F(Still, ErrorsOfTiffSayWhatToDo) {
+  auto tiff = read_still("tiff_raw.tif");
+  const auto message = [&](std::vector<uint8_t> bytes) {
+    const auto image = decode(std::move(bytes));
+    return image ? "none" : image.error().message;
+  };
+  EXPECT_EQ(message({tiff.begin(), tiff.begin() + 20}),
+            "the image cannot be used: the TIFF is broken: its header cannot be read; is the file "
+            "cut short?");
+  // The number of bits, of which tag 258 says 8 or where they stand.
+  constexpr uint8_t kBits[] = {0x02, 0x01, 0x03, 0x00};
+  const auto tag = std::search(tiff.begin(), tiff.end(), std::begin(kBits), std::end(kBits));
+  ASSERT_GE(tiff.end() - tag, 12);
+  for (int i = 4; i < 12; ++i) tag[i] = i == 4 ? 1 : i == 8 ? 7 : 0;
+  EXPECT_THAT(message(tiff), testing::HasSubstr("TIFFs of 7 bits a sample"));
 }
 
 TEST_F(Still, ACancelledRequestWaitsForNothing) {

@@ -1,5 +1,6 @@
 #include "media/video.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -151,6 +153,27 @@ TEST_F(Video, A60WhatIsNoVideoIsRefused) {
   EXPECT_EQ(open_error({list.begin(), list.end()}), "unsupported_media_type");
   const std::string concat = "ffconcat version 1.0\nfile /etc/passwd\n";
   EXPECT_EQ(open_error({concat.begin(), concat.end()}), "unsupported_media_type");
+}
+
+// Who sends half a file is not told that nobody knows what it is.
+TEST_F(Video, AFileCutShortIsAVideoThatIsBroken) {
+  const auto clip = read_clip("h264.mp4");  // its index stands at the end
+  for (const size_t bytes : {clip.size() / 10, clip.size() / 2, clip.size() - 100}) {
+    const std::vector<uint8_t> cut(clip.begin(), clip.begin() + static_cast<ptrdiff_t>(bytes));
+    const auto video = VideoFile::open(cut, decoder_, {}, kGoOn);
+    ASSERT_FALSE(video) << bytes;
+    EXPECT_EQ(video.error().code, "invalid_video") << bytes;
+    EXPECT_THAT(video.error().message, testing::HasSubstr("cut short")) << bytes;
+  }
+  const auto fragments = read_clip("h264_fragmented.mp4");
+  EXPECT_EQ(open_error({fragments.begin(), fragments.begin() + 500}), "invalid_video");
+  // Its table of sizes says that it has more entries than the file has bytes.
+  auto lying = clip;
+  constexpr std::string_view kTable = "stsz";
+  const auto table = std::search(lying.begin(), lying.end(), kTable.begin(), kTable.end());
+  ASSERT_NE(table, lying.end());
+  table[12] = 0x0F;
+  EXPECT_EQ(open_error(lying), "invalid_video");
 }
 
 TEST_F(Video, A60LimitsHold) {

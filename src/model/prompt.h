@@ -16,8 +16,9 @@ struct PatchGrid {
   int frames = 1;  // 1 for an image, 2 for a unit of a video
   int height = 0;  // patches per column, even
   int width = 0;   // patches per row, even
-  std::vector<uint8_t>
-      pixels;  // [frames * height * width, 3 * patch * patch]: (channel, row, column)
+  // [frames * height * width, 3 * patch * patch]: (channel, row, column). Empty: not decoded, since
+  // it was seen before; a cache must have what is made of it.
+  std::vector<uint8_t> pixels;
 
   // Tokens the language model sees: one per 2x2 window and pair of frames.
   int tokens() const { return (height / 2) * (width / 2); }

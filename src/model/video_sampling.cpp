@@ -1,5 +1,7 @@
 #include "model/video_sampling.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -77,7 +79,7 @@ Status check_sampling(const VideoSampling& s) {
     return {};
   }
   if (!std::isfinite(s.fps) || s.fps <= 0) {
-    return bad("fps", std::to_string(s.fps), "more than 0 where target_frames is not given");
+    return bad("fps", fmt::format("{}", s.fps), "more than 0 where target_frames is not given");
   }
   return {};
 }
@@ -100,7 +102,7 @@ Result<VideoSampling> choose_sampling(const VideoSampling& usual, const text::Fr
   VideoSampling out = usual;
   if (choice.target_frames.value_or(-1) > 0) {
     if (choice.fps.value_or(-1) >= 0) {
-      return bad("fps", std::to_string(*choice.fps), "none, or -1, beside target_frames");
+      return bad("fps", fmt::format("{}", *choice.fps), "none, or -1, beside target_frames");
     }
     out.target_frames = *choice.target_frames;
     // Limits that the request does not name are the server's own and follow its wish.

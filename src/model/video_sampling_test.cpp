@@ -92,6 +92,8 @@ TEST(VideoSampling, ContradictionsAreErrorsThatNameTheField) {
   EXPECT_EQ(param({.max_frames = 0}), "max_frames");
   EXPECT_EQ(param({.min_frames = 8, .target_frames = 4}), "target_frames");
   EXPECT_EQ(param({.frames_sample = "last"}), "frames_sample");
+  EXPECT_EQ(choose_sampling({}, {.fps = 2, .target_frames = 20}).error().message,
+            "fps: expected none, or -1, beside target_frames, found 2");
 }
 
 }  // namespace

@@ -149,6 +149,7 @@ std::string check_plan(const Snapshot& snapshot, const StepPlan& plan) {
     if (it == sequences.end()) continue;
     const Sequence& s = *it->second;
     const int32_t first = hits.contains(s.id) ? hits[s.id] : s.scheduled();
+    findings.expect(!s.held, name(s) + " is held but computed");
     findings.expect(row.first_token == first, name(s) + " starts at the wrong token");
     findings.expect(row.num_tokens > 0 && row.end() <= s.length(),
                     name(s) + " computes nothing or past its tokens");

@@ -13,6 +13,24 @@ bool is_decode(const Sequence& s) {
 
 }  // namespace
 
+std::vector<BlockId> find_hit(const Sequence& s, const SchedulerConfig& config,
+                              const BlockManager& blocks) {
+  std::vector<BlockId> blocks_hit;
+  if (config.enable_prefix_caching) blocks_hit = blocks.match(s.block_keys);
+  // At least one token is computed, because its logits are needed.
+  int32_t hit =
+      std::min(static_cast<int32_t>(blocks_hit.size()), (s.length() - 1) / config.block_size);
+  if (!s.is_scored()) hit = std::min(hit, s.scored / config.block_size);
+  while (config.disable_chunked_mm_input) {
+    const int32_t tokens = hit * config.block_size;
+    const int32_t whole = round_down_to_media(s.media, tokens);
+    if (whole == tokens) break;
+    hit = whole / config.block_size;
+  }
+  blocks_hit.resize(hit);
+  return blocks_hit;
+}
+
 Planner::Planner(const SchedulerView& view)
     : view_(view),
       budget_(view.config.max_num_batched_tokens),
@@ -39,7 +57,7 @@ StepPlan Planner::plan() && {
 
 bool Planner::can_run(const Sequence& s) const {
   // A sequence whose last possible token is being sampled has nothing left to compute.
-  return !s.doomed && !victims_.contains(s.id) && s.length() < s.max_length;
+  return !s.doomed && !s.held && !victims_.contains(s.id) && s.length() < s.max_length;
 }
 
 PlanRow Planner::make_row(const Sequence& s, int32_t first) const {
@@ -165,7 +183,7 @@ void Planner::plan_admissions() {
     if (!plan_admission(*next->next->second)) return;
     next->tokens += plan_.rows.back().num_tokens;
     ++next->next;
-    next->skip_doomed();
+    next->skip_doomed_and_held();
     if (next->is_over()) turns.erase(next);
   }
 }
@@ -175,7 +193,7 @@ std::vector<Planner::Turn> Planner::turns_of_clients() const {
   turns.reserve(view_.waiting.of_clients().size());
   for (const auto& [client, queue] : view_.waiting.of_clients()) {
     Turn turn{view_.turns.tokens(client), queue.begin(), queue.end()};
-    turn.skip_doomed();
+    turn.skip_doomed_and_held();
     if (!turn.is_over()) turns.push_back(turn);
   }
   return turns;
@@ -189,19 +207,8 @@ bool Planner::can_admit() const {
 bool Planner::plan_admission(Sequence& s) {
   const SchedulerConfig& config = view_.config;
   const size_t active = view_.running.size() + plan_.admissions.size();
-  Admission admission{.sequence = s.id};
-  if (config.enable_prefix_caching) admission.hit = view_.blocks.match(s.block_keys);
-  // At least one token is computed, because its logits are needed.
-  int32_t hit =
-      std::min(static_cast<int32_t>(admission.hit.size()), (s.length() - 1) / config.block_size);
-  if (!s.is_scored()) hit = std::min(hit, s.scored / config.block_size);
-  while (config.disable_chunked_mm_input) {
-    const int32_t tokens = hit * config.block_size;
-    const int32_t whole = round_down_to_media(s.media, tokens);
-    if (whole == tokens) break;
-    hit = whole / config.block_size;
-  }
-  admission.hit.resize(hit);
+  Admission admission{.sequence = s.id, .hit = find_hit(s, config, view_.blocks)};
+  const auto hit = static_cast<int32_t>(admission.hit.size());
 
   PlanRow row = make_row(s, hit * config.block_size);
   if (row.num_tokens == 0) return false;

@@ -23,6 +23,10 @@ struct SchedulerConfig {
   bool check_invariants = false;          // abort when a step leaves the books wrong
 };
 
+// The cached blocks with which a sequence that waits would begin now.
+std::vector<BlockId> find_hit(const Sequence& sequence, const SchedulerConfig& config,
+                              const BlockManager& blocks);
+
 // The scheduler's state, as the planner reads it.
 struct SchedulerView {
   const SchedulerConfig& config;
@@ -38,9 +42,9 @@ struct SchedulerView {
 // preempts another sequence; nobody is admitted in such a step. A step draws max_num_seqs tokens at
 // most: one is kept for each sequence that may run, and prompts to be scored share the others.
 // Clients take turns in being admitted; of one client, and of clients that got as much, the first
-// to come is first. If that one does not fit, nobody else goes before it. Where all places are
-// taken, a client that is next and has none gets one of those of the client that has most of them,
-// unless that one got fewer tokens.
+// to come that is not held is first. If that one does not fit, nobody else goes before it. Where
+// all places are taken, a client that is next and has none gets one of those of the client that has
+// most of them, unless that one got fewer tokens.
 class Planner {
  public:
   explicit Planner(const SchedulerView& view);
@@ -52,8 +56,8 @@ class Planner {
     int64_t tokens = 0;  // of the client, with what this plan gives it
     WaitingQueues::Queue::const_iterator next, end;
 
-    void skip_doomed() {
-      while (next != end && next->second->doomed) ++next;
+    void skip_doomed_and_held() {
+      while (next != end && (next->second->doomed || next->second->held)) ++next;
     }
     bool is_over() const { return next == end; }
     std::pair<int64_t, int64_t> rank() const { return {tokens, next->first}; }

@@ -100,6 +100,14 @@ void Scheduler::remove(SequenceId id) {
   if (steps_in_flight_ == 0) reap();
 }
 
+void Scheduler::hold(SequenceId id) { at(id).held = true; }
+void Scheduler::resume(SequenceId id) { at(id).held = false; }
+
+int32_t Scheduler::cached_tokens(SequenceId id) const {
+  const auto blocks = static_cast<int32_t>(find_hit(at(id), config_, blocks_).size());
+  return blocks * config_.block_size;
+}
+
 StepPlan Scheduler::plan() const {
   return Planner({config_, blocks_, running_, waiting_, turns_, blocks_kept_back_}).plan();
 }
@@ -107,7 +115,7 @@ StepPlan Scheduler::plan() const {
 std::optional<Reservation> Scheduler::reserve(StepPlan plan) {
   for (const PlanRow& row : plan.rows) {
     const auto it = sequences_.find(row.sequence);
-    if (it == sequences_.end() || it->second->doomed) return std::nullopt;
+    if (it == sequences_.end() || it->second->doomed || it->second->held) return std::nullopt;
   }
   Reservation r(this, std::move(plan));
   r.mark_ = blocks_.mark();
@@ -170,8 +178,10 @@ void Scheduler::undo(Reservation& r) {
   const auto restore = [this](const Reservation::Moved& moved) -> Sequence* {
     Sequence& s = at(moved.before.id);
     const bool doomed = s.doomed;
+    const bool held = s.held;
     s = moved.before;
     s.doomed = doomed;
+    s.held = held;
     return &s;
   };
   for (size_t i = r.blocks_before_.size(); i-- > 0;) {
@@ -273,7 +283,7 @@ const Sequence* Scheduler::find(SequenceId id) const {
   return it == sequences_.end() ? nullptr : it->second.get();
 }
 
-Sequence& Scheduler::at(SequenceId id) {
+Sequence& Scheduler::at(SequenceId id) const {
   const auto it = sequences_.find(id);
   CHECK(it != sequences_.end(), "no sequence " + std::to_string(id));
   return *it->second;

@@ -59,6 +59,15 @@ class Scheduler {
   // Ends a sequence wherever it is. Its blocks are free at once, or after the steps in flight.
   void remove(SequenceId id);
 
+  // No step computes anything of a held sequence, and others go before it. It keeps its place and
+  // blocks, unless it is preempted.
+  void hold(SequenceId id);
+  void resume(SequenceId id);
+
+  // Where the first step of a sequence that waits would begin now; the prefix cache has the tokens
+  // before it.
+  int32_t cached_tokens(SequenceId id) const;
+
   StepPlan plan() const;
   // nullopt, and nothing changed, when blocks are short: the state is no longer what was planned.
   std::optional<Reservation> reserve(StepPlan plan);
@@ -87,7 +96,7 @@ class Scheduler {
   void release_blocks(Sequence& sequence);
   void reap();  // drops doomed sequences no step needs any more
   void verify() const;
-  Sequence& at(SequenceId id);
+  Sequence& at(SequenceId id) const;
 
   const SchedulerConfig config_;
   BlockManager blocks_;

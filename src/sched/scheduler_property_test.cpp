@@ -50,13 +50,15 @@ Request random_request(Random& random, SequenceId id, const SchedulerConfig& con
   return r;
 }
 
-// One random mix of requests, cancellations and dropped reservations.
+// One random mix of requests, cancellations, holds and dropped reservations.
 void run_mix(uint64_t seed) {
   Random random(seed);
   const SchedulerConfig config = random_config(random);
   const size_t depth = 1 + random() % 2;  // steps in flight
   Simulation sim(config);
   std::set<SequenceId> cancelled;
+  std::set<SequenceId> held;
+  std::set<SequenceId> ever_held;  // others may go before them
   std::deque<Simulation::Step> flying;
   SequenceId next_id = 1;
   const int count = between(random, 1, 14);
@@ -75,7 +77,19 @@ void run_mix(uint64_t seed) {
         cancelled.insert(id);
       }
     }
-    bool progress = false;
+    if (random() % 8 == 0 && next_id > 1) {
+      const SequenceId id = 1 + random() % (next_id - 1);
+      if (sim.scheduler.find(id) && held.insert(id).second) {
+        sim.scheduler.hold(id);
+        ever_held.insert(id);
+      }
+    }
+    if (!held.empty() && random() % 4 == 0) {
+      const SequenceId id = *held.begin();
+      held.erase(id);
+      if (sim.scheduler.find(id)) sim.scheduler.resume(id);
+    }
+    bool progress = !held.empty();
     if (flying.size() < depth) {
       if (random() % 10 == 0) sim.drop_launch();
       if (auto step = sim.launch()) {
@@ -94,6 +108,7 @@ void run_mix(uint64_t seed) {
   EXPECT_EQ(sim.scheduler.blocks().available(), config.num_blocks) << "seed " << seed;
   std::map<ClientId, SequenceId> last_of;
   for (const SequenceId id : sim.admitted) {
+    if (ever_held.contains(id)) continue;
     SequenceId& last = last_of[sim.requests[id].client];
     EXPECT_LT(last, id) << "seed " << seed << ": a later request of a client went before " << id;
     last = id;

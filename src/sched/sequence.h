@@ -50,6 +50,7 @@ struct Sequence {
   int32_t preemptions = 0;
   int64_t place = 0;    // in the order of those that wait
   int32_t scored = 0;   // up to here logits of the prompt were had, or are not wanted
+  bool held = false;    // no step may compute anything of it
   bool doomed = false;  // ended; waits for steps in flight to let go of it
 
   int32_t generated() const { return static_cast<int32_t>(tokens.size()) - prompt_length; }

@@ -1,7 +1,9 @@
 #include "serve/chat_service.h"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -9,8 +11,11 @@
 #include "grammar/grammar_compiler.h"
 #include "media/fetcher.h"
 #include "serve/client_quota.h"
+#include "serve/deadlines.h"
 #include "serve/generation.h"
+#include "serve/late_media.h"
 #include "serve/prompt_builder.h"
+#include "serve/request_fetches.h"
 #include "serve/sampling.h"
 #include "serve/task_pool.h"
 #include "serve/tool_use.h"
@@ -87,16 +92,18 @@ class ChatServiceImpl : public ChatService {
     add_call_rules(*shared, *parts_.tokenizer);
     return begin(pool_of(*shared), shared->options, std::move(sink),
                  [this, shared](const GenerationPtr& generation, const BegunPtr& begun) {
-                   with_prompt(shared, generation, [this, shared, generation, begun](auto prompts) {
-                     text::AnswerRules rules{.syntax = config_.syntax,
-                                             .tool_calls = !shared->tool_use.tools.empty(),
-                                             .one_call = !shared->tool_use.parallel};
-                     if (shared->split_thinking) {
-                       rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
-                     }
-                     run(*generation, *begun, shared->options, shared->reasoning_limit,
-                         std::move(rules), false, std::move(prompts));
-                   });
+                   with_prompt(
+                       shared, generation,
+                       [this, shared, generation, begun](auto prompts, DecodeMedia decode_media) {
+                         text::AnswerRules rules{.syntax = config_.syntax,
+                                                 .tool_calls = !shared->tool_use.tools.empty(),
+                                                 .one_call = !shared->tool_use.parallel};
+                         if (shared->split_thinking) {
+                           rules.syntax.thinking = text::AnswerSyntax::Thinking::kSplit;
+                         }
+                         run(*generation, *begun, shared->options, shared->reasoning_limit,
+                             std::move(rules), false, std::move(prompts), decode_media);
+                       });
                  });
   }
 
@@ -107,21 +114,22 @@ class ChatServiceImpl : public ChatService {
     return begin(text_, shared->options, std::move(sink),
                  [this, shared](const GenerationPtr& generation, const BegunPtr& begun) {
                    run(*generation, *begun, shared->options, {}, {}, shared->echo,
-                       prompts_of(*shared));
+                       prompts_of(*shared), {});
                  });
   }
 
   std::shared_ptr<Generation> render(ChatRequest request, OnRendered done) override {
     auto shared = std::make_shared<ChatRequest>(std::move(request));
     add_call_rules(*shared, *parts_.tokenizer);
-    return begin(
-        pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
-        [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
-          with_prompt(shared, generation, [this, shared, generation, done](auto prompts) {
-            show(*generation, done,
-                 rendered_prompts(std::move(prompts), shared->options, shared->reasoning_limit));
-          });
-        });
+    return begin(pool_of(*shared), shared->options, std::make_shared<RenderErrors>(done),
+                 [this, shared, done](const GenerationPtr& generation, const BegunPtr&) {
+                   with_prompt(shared, generation,
+                               [this, shared, generation, done](auto prompts, const DecodeMedia&) {
+                                 show(*generation, done,
+                                      rendered_prompts(std::move(prompts), shared->options,
+                                                       shared->reasoning_limit));
+                               });
+                 });
   }
 
   std::shared_ptr<Generation> render(CompletionRequest request, OnRendered done) override {
@@ -153,9 +161,12 @@ class ChatServiceImpl : public ChatService {
   struct Begun {
     engine::Clock::time_point arrival;
     std::shared_ptr<const grammar::CompiledGrammar> grammar;  // if the options ask for a format
+    std::optional<engine::Clock::time_point> deadline;
+    std::shared_ptr<const void> watch;  // over the deadline, until the engine does that
   };
   using BegunPtr = std::shared_ptr<const Begun>;
   using GenerationPtr = std::shared_ptr<GenerationState>;
+  using DecodeMedia = std::function<void(engine::OnPrompt)>;
 
   // `work` runs on the pool, once the format of the answer, if any, is compiled on a pool of its
   // own. It does not run if the request was cancelled before its turn.
@@ -165,6 +176,12 @@ class ChatServiceImpl : public ChatService {
     auto generation =
         std::make_shared<GenerationState>(*parts_.engine, std::move(sink), parts_.on_finished);
     auto begun = std::make_shared<Begun>(Begun{.arrival = engine::Clock::now()});
+    if (options.timeout_ms) {
+      begun->deadline = begun->arrival + std::chrono::milliseconds(*options.timeout_ms);
+      begun->watch = deadlines_.at(*begun->deadline, [late = std::weak_ptr(generation)] {
+        if (const auto alive = late.lock()) alive->fail(engine::deadline_exceeded());
+      });
+    }
     const ClientId client = options.client;
     auto task = [generation, begun, work = std::move(work)] { work(generation, begun); };
     if (!options.format) {
@@ -210,34 +227,57 @@ class ChatServiceImpl : public ChatService {
 
   TaskPool& pool_of(const ChatRequest& request) { return has_media(request) ? media_ : text_; }
 
-  // `then` gets the prompt when its media are there, on a thread of the request's pool.
+  // `then` gets the prompt when its media are there, on a thread of the request's pool, and what
+  // decodes those that were left out (GenerationRequest::decode_media).
   template <typename Then>
   void with_prompt(const std::shared_ptr<ChatRequest>& request, const GenerationPtr& generation,
                    Then then) {
     const auto builder = std::make_shared<ChatPromptBuilder>(*request, parts_, config_);
-    fetch_then_build(request, builder, generation, std::move(then));
+    auto urls = builder->begin();
+    if (!urls) return generation->fail(urls.error());
+    const std::shared_ptr<const std::atomic<bool>> cancelled(generation, &generation->cancelled());
+    const auto fetches = std::make_shared<RequestFetches>(fetcher_, request->options.client,
+                                                          std::move(*urls), cancelled);
+    read_then_build(request, builder, fetches, generation, std::move(then));
   }
 
   template <typename Then>
-  void fetch_then_build(const std::shared_ptr<ChatRequest>& request,
-                        const std::shared_ptr<ChatPromptBuilder>& builder,
-                        const GenerationPtr& generation, Then then) {
-    auto url = builder->next_url(generation->cancelled());
-    if (!url) return generation->fail(url.error());
-    if (*url) {
-      const auto go_on = [this, request, builder, generation, then] {
-        fetch_then_build(request, builder, generation, then);
-      };
-      return fetcher_.fetch(
-          request->options.client, std::move(**url), generation->cancelled(),
-          [this, request, builder, generation, go_on](auto file) {
-            builder->put(std::move(file));
-            guard(generation, [&] { enqueue(media_, request->options.client, generation, go_on); });
-          });
-    }
+  void read_then_build(const std::shared_ptr<ChatRequest>& request,
+                       const std::shared_ptr<ChatPromptBuilder>& builder,
+                       const std::shared_ptr<RequestFetches>& fetches,
+                       const GenerationPtr& generation, Then then) {
+    const auto go_on = [this, request, builder, fetches, generation, then] {
+      enqueue(media_, request->options.client, generation,
+              [this, request, builder, fetches, generation, then] {
+                read_then_build(request, builder, fetches, generation, then);
+              });
+    };
+    auto read = builder->read([&] { return fetches->take([=] { guard(generation, go_on); }); },
+                              generation->cancelled());
+    if (!read) return generation->fail(read.error());
+    if (!*read) return;
     auto prompt = builder->build(generation->cancelled(), decoders_);
     if (!prompt) return generation->fail(prompt.error());
-    then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}));
+    then(Result<std::vector<PromptPtr>>(std::vector<PromptPtr>{*prompt}),
+         builder->lacks_pixels() ? decode_later(request, builder, generation) : DecodeMedia());
+  }
+
+  DecodeMedia decode_later(const std::shared_ptr<ChatRequest>& request,
+                           const std::shared_ptr<ChatPromptBuilder>& builder,
+                           const GenerationPtr& generation) {
+    const auto late = std::make_shared<LateMedia>();
+    return [this, request, builder, generation, late](engine::OnPrompt done) {
+      guard(generation, [&] {
+        if (!late->ask(std::move(done))) return;
+        // The engine has dropped what asked it, and the builder refers to the request.
+        const auto task = [this, request, builder, generation, late] {
+          auto prompt = builder->complete(generation->cancelled(), decoders_);
+          if (!prompt) return generation->fail(prompt.error());
+          late->put(std::move(*prompt));
+        };
+        enqueue(media_, request->options.client, generation, task);
+      });
+    };
   }
 
   Result<std::vector<PromptPtr>> prompts_of(CompletionRequest& request) const {
@@ -284,7 +324,7 @@ class ChatServiceImpl : public ChatService {
 
   void run(GenerationState& generation, const Begun& begun, const GenerationOptions& options,
            const ReasoningLimit& reasoning_limit, text::AnswerRules rules, bool echo,
-           Result<std::vector<PromptPtr>> prompts) {
+           Result<std::vector<PromptPtr>> prompts, const DecodeMedia& decode_media) {
     if (!prompts) return generation.fail(prompts.error());
     rules.stop = options.stop;
     rules.include_stop = options.include_stop_str_in_output;
@@ -315,11 +355,11 @@ class ChatServiceImpl : public ChatService {
         request.client = options.client;
         request.prompt = prompt;
         request.sampling = *sampling;
+        request.decode_media = decode_media;
         request.sampling.grammar = begun.grammar;
         request.sampling.grammar_after = sampling->thinking.end_token;
         request.sampling.options.seed = choice_seed(sampling->options.seed, index);
-        if (options.timeout_ms)
-          request.deadline = begun.arrival + std::chrono::milliseconds(*options.timeout_ms);
+        request.deadline = begun.deadline;
         if (config_.max_waiting_time)
           request.queue_deadline = begun.arrival + *config_.max_waiting_time;
         requests.push_back(std::move(request));
@@ -377,6 +417,7 @@ class ChatServiceImpl : public ChatService {
   ServiceConfig config_;
   const ClientQuota quota_;
   grammar::GrammarCompiler grammars_;
+  Deadlines deadlines_;
   media::Fetcher fetcher_;
   TaskPool decoders_;
   TaskPool media_;      // goes before that, because its tasks post to it

@@ -87,6 +87,8 @@ class ChatService {
     std::shared_ptr<const text::ChatTemplate> chat_template;
     std::shared_ptr<const model::Processor> processor;
     std::shared_ptr<MediaCache> media_cache;  // of that processor; may be null
+    // The same without pixels: enough where the engine's caches have what is made of them.
+    std::shared_ptr<MediaCache> media_records = std::make_shared<MediaCache>(size_t{16} << 20);
     std::shared_ptr<media::MediaDecoder> media_decoder =
         std::make_shared<media::MediaDecoder>(std::string());  // a build without one
     GenerationDefaults defaults;

@@ -3,6 +3,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,6 +65,33 @@ TEST(ChatServiceMedia, A87AClientThatLeavesWhileMediaIsFetchedEndsTheFetch) {
   close(client);
 }
 
+// Without it a hundred pictures would take a hundred times as long as a host needs for one.
+TEST(ChatServiceMedia, ARequestFetchesSeveralFilesAtOnce) {
+  media::Listener silent;
+  media::Listener host;
+  TestService service(always(short_answer()), [] {
+    ServiceConfig config = patient();
+    config.max_images_per_prompt = 20;
+    return config;
+  }());
+  ChatRequest request = ask_about(silent.url("/first.png"));
+  for (int i = 0; i < 15; ++i) request.chat.messages[0].parts.push_back(image(host.url("/a.png")));
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(std::move(request), sink);
+  const int first = accept(silent.fd(), nullptr, nullptr);
+  constexpr std::string_view kNoPicture = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnone";
+  for (int i = 0; i < 7; ++i) {
+    const int other = accept(host.fd(), nullptr, nullptr);
+    send(other, kNoPicture.data(), kNoPicture.size(), MSG_NOSIGNAL);
+    close(other);
+  }
+  EXPECT_FALSE(host.connected(50)) << "they are held until the first one has come";
+  EXPECT_FALSE(sink->ended());
+  send(first, kNoPicture.data(), kNoPicture.size(), MSG_NOSIGNAL);
+  EXPECT_EQ(sink->error()->param, "messages[0].content[1]") << "the first in the prompt's order";
+  close(first);
+}
+
 // A62
 TEST(ChatServiceMedia, TextWaitsForNoPicture) {
   media::Listener host;
@@ -119,6 +147,56 @@ TEST(ChatServiceMedia, SlowVideosOfOneClientLeaveThreadsForOthers) {
   service.service->chat(std::move(other), sink);
   EXPECT_TRUE(sink->usage());
   for (const auto& generation : waiting) generation->cancel();
+}
+
+// Without it a choice for which the caches have lost the picture would wait for ever.
+TEST(ChatServiceMedia, ASeenPictureIsDecodedOnceForAllChoicesThatNeedIt) {
+  TestService service(always(short_answer()), patient());
+  const auto first = new_sink();
+  service.service->chat(ask_about(kPicture), first);
+  EXPECT_TRUE(first->usage());
+  ChatRequest request = ask_about(kPicture);
+  request.options.n = 3;
+  const auto sink = new_sink();
+  const auto generation = service.service->chat(std::move(request), sink);
+  EXPECT_TRUE(sink->usage());
+  auto requests = service.engine->take_requests();
+  ASSERT_EQ(requests.size(), 4u);
+  const auto first_prompt = requests[0].prompt;
+  EXPECT_FALSE(requests[0].decode_media);
+  std::vector<std::promise<std::shared_ptr<const model::Prompt>>> decoded(3);
+  for (size_t choice = 0; choice < 3; ++choice) {
+    EXPECT_TRUE(requests[choice + 1].prompt->media[0].patches->pixels.empty());
+    requests[choice + 1].decode_media(
+        [&promise = decoded[choice]](auto prompt) { promise.set_value(std::move(prompt)); });
+  }
+  requests.clear();  // as the engine, which needs it no more
+  const auto prompt = decoded[0].get_future().get();
+  EXPECT_EQ(prompt->media[0].patches->pixels, first_prompt->media[0].patches->pixels);
+  EXPECT_EQ(decoded[1].get_future().get(), prompt);
+  EXPECT_EQ(decoded[2].get_future().get(), prompt);
+}
+
+// Without it a decode that nobody waits for any more would go on to its end.
+TEST(ChatServiceMedia, ATimeLimitOfTheRequestHoldsWhileItsMediaArePrepared) {
+  media::Listener host;
+  ServiceConfig config = patient();
+  config.media_threads = 2;
+  config.memory = RequestMemory(size_t{1} << 30);
+  const auto all = config.memory.videos->acquire(config.memory.videos->limit());
+  TestService service(always(short_answer()), config);
+  ChatRequest fetching = ask_about(host.url("/a.png"));
+  ChatRequest decoding = say("What happens?");
+  decoding.chat.messages[0].parts.push_back(video_file());
+  for (ChatRequest* request : {&fetching, &decoding}) {
+    request->options.timeout_ms = 50;
+    const auto sink = new_sink();
+    service.service->chat(std::move(*request), sink);
+    ASSERT_TRUE(sink->error());
+    EXPECT_EQ(sink->error()->kind, ErrorKind::kTimeout);
+    EXPECT_EQ(sink->error()->code, "deadline_exceeded");
+  }
+  EXPECT_TRUE(service.engine->requests().empty());
 }
 
 // A88

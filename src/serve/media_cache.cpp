@@ -4,8 +4,10 @@ namespace ernie::serve {
 namespace {
 
 size_t bytes_of(const model::PreparedMedia& media) {
-  size_t bytes = 0;
-  for (const auto& unit : media.units) bytes += unit->pixels.size();
+  constexpr size_t kEntryBytes = 256;
+  constexpr size_t kUnitBytes = sizeof(ContentKey) + sizeof(model::PatchGrid);
+  size_t bytes = kEntryBytes;
+  for (const auto& unit : media.units) bytes += kUnitBytes + unit->pixels.size();
   return bytes;
 }
 

@@ -12,11 +12,12 @@
 
 namespace ernie::serve {
 
-// Pictures after decoding and resizing, by the key of their encoded bytes, so that one that comes
-// again is neither decoded nor resized. For one processor. Thread-safe.
+// Pictures and videos after decoding and resizing, with or without their pixels, by the key of
+// their encoded bytes, so that one that comes again is neither decoded nor resized. For one
+// processor. Thread-safe.
 class MediaCache {
  public:
-  explicit MediaCache(size_t max_bytes);  // of the patches it keeps
+  explicit MediaCache(size_t max_bytes);
 
   std::optional<model::PreparedMedia> find(const ContentKey& key);
   // Drops the longest unused to make room; does not keep what is larger than the cache.

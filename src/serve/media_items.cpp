@@ -40,12 +40,26 @@ Status take_room(const MediaItem& item, size_t bytes, size_t& room, const Servic
   return {};
 }
 
-// Whether the cache has the picture of this file. A video is not kept: all its files would have to
-// be held to see whether it is known.
-bool find_known(MediaItem& item, std::span<const uint8_t> file, const ContentKey& cache_salt,
-                const ChatService::Parts& parts) {
+// Of an item before its first file.
+ContentKey first_key(const text::ChatPart& part, const ContentKey& cache_salt) {
+  std::string settings = part.is_video_file                    ? "file"
+                         : part.kind == text::PartKind::kVideo ? "frames"
+                                                               : "image";
+  const auto add = [&](const auto& field) {
+    settings += field ? fmt::format(" {}", *field) : " -";
+  };
+  add(part.frames.fps);
+  add(part.frames.min_frames);
+  add(part.frames.max_frames);
+  add(part.frames.target_frames);
+  add(part.frames.frames_sample);
+  return content_key(cache_salt, settings.data(), settings.size());
+}
+
+// Whether the cache has the picture. A video's pixels are not kept: all its files would have to be
+// held to see whether it is known.
+bool find_known(MediaItem& item, const ChatService::Parts& parts) {
   if (!parts.media_cache || item.shape.is_video) return false;
-  item.key = content_key(cache_salt, file.data(), file.size());
   item.known = parts.media_cache->find(item.key);
   if (!item.known) return false;
   item.cost.tokens = item.known->tokens;
@@ -201,25 +215,47 @@ class VideoFrames {
   media::Image last_;
 };
 
-Result<model::PreparedMedia> decode_video(MediaItem item, const ChatService::Parts& parts,
+Result<model::PreparedMedia> decode_video(MediaItem& item, const ChatService::Parts& parts,
                                           const ServiceConfig& config,
                                           const std::atomic<bool>& cancelled) {
   const auto share = wait_for_video(item.video_bytes, config, cancelled);
   if (!share) return request_cancelled();
   VideoFrames frames(*item.video, item.numbers);
-  if (auto s = frames.start(cancelled); !s) return at(item, s.error());
+  if (auto s = frames.start(cancelled); !s) return s.error();
   FrameMarker marker(item, parts.processor->options());
-  auto prepared = parts.processor->prepare(item.shape, [&](size_t i) -> Result<media::Image> {
+  return parts.processor->prepare(item.shape, [&](size_t i) -> Result<media::Image> {
     return marker.mark(i, frames.next(i, cancelled));
   });
-  if (!prepared) return at(item, prepared.error());
-  return prepared;
+}
+
+Result<model::PreparedMedia> decode_pictures(MediaItem& item, const ChatService::Parts& parts,
+                                             const ServiceConfig& config,
+                                             const std::atomic<bool>& cancelled) {
+  FrameMarker marker(item, parts.processor->options());
+  std::optional<Limiter::Share> frame;  // of the one that is decoded and resized
+  return parts.processor->prepare(item.shape, [&](size_t i) -> Result<media::Image> {
+    MediaItem::File file = std::move(item.files[i]);
+    frame.reset();
+    frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
+    if (!frame) return request_cancelled();
+    return marker.mark(i, file.picture.decode(cancelled));
+  });
+}
+
+// All units have one shape.
+model::PreparedMedia without_pixels(model::PreparedMedia media) {
+  const model::PatchGrid& first = *media.units.front();
+  const auto shape = std::make_shared<const model::PatchGrid>(
+      model::PatchGrid{first.frames, first.height, first.width, {}});
+  std::ranges::fill(media.units, shape);
+  return media;
 }
 
 }  // namespace
 
 Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatService::Parts& parts,
-                                             const ServiceConfig& config) {
+                                             const ServiceConfig& config,
+                                             const ContentKey& cache_salt) {
   std::vector<MediaItem> items;
   int images = 0;
   int videos = 0;
@@ -232,6 +268,7 @@ Result<std::vector<MediaItem>> collect_media(ChatRequest& request, const ChatSer
       item.param = "messages[" + std::to_string(m) + "].content[" + std::to_string(p) + "]";
       item.shape.is_video = content[p].kind == text::PartKind::kVideo;
       item.shape.frames = content[p].urls.size();
+      item.key = first_key(content[p], cache_salt);
       if (item.shape.is_video) set_seconds(item);
       items.push_back(std::move(item));
       (content[p].kind == text::PartKind::kImage ? images : videos)++;
@@ -253,13 +290,14 @@ const std::string* next_url(const MediaItem& item) {
 }
 
 Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatService::Parts& parts,
-                 const ServiceConfig& config, const ContentKey& cache_salt, Limiter::Share& urls,
-                 size_t& room, const std::atomic<bool>& cancelled) {
+                 const ServiceConfig& config, Limiter::Share& urls, size_t& room,
+                 const std::atomic<bool>& cancelled) {
   if (!file) return at(item, file.error());
   std::string& url = item.part->urls[item.files.size()];
   urls.shrink_to(urls.amount() - std::min(urls.amount(), url.size()));
   std::string().swap(url);
-  if (find_known(item, file->bytes, cache_salt, parts)) return {};
+  item.key = content_key(item.key, file->bytes.data(), file->bytes.size());
+  if (find_known(item, parts)) return {};
   if (auto s = take_room(item, file->bytes.size(), room, config); !s) return s;
   if (item.part->is_video_file && media::is_video_file(file->bytes)) {
     return add_video(item, std::move(*file), parts, config, cancelled);
@@ -267,22 +305,23 @@ Status add_media(MediaItem& item, Result<media::FetchedMedia> file, const ChatSe
   return add_file(item, std::move(*file), parts, config, cancelled);
 }
 
+std::optional<model::PreparedMedia> find_record(const MediaItem& item,
+                                                const ChatService::Parts& parts) {
+  const engine::Engine& engine = *parts.engine;
+  if (!engine.config().enable_prefix_caching && engine.memory().encoder_cache_tokens == 0) {
+    return std::nullopt;
+  }
+  return parts.media_records->find(item.key);
+}
+
 Result<model::PreparedMedia> decode_media(MediaItem item, const ChatService::Parts& parts,
                                           const ServiceConfig& config,
                                           const std::atomic<bool>& cancelled) {
   if (item.known) return std::move(*item.known);
-  if (item.video) return decode_video(std::move(item), parts, config, cancelled);
-  FrameMarker marker(item, parts.processor->options());
-  std::optional<Limiter::Share> frame;  // of the one that is decoded and resized
-  const auto decode = [&](size_t i) -> Result<media::Image> {
-    MediaItem::File file = std::move(item.files[i]);
-    frame.reset();
-    frame = config.memory.decoding->wait(file.decoding_bytes, cancelled);
-    if (!frame) return request_cancelled();
-    return marker.mark(i, file.picture.decode(cancelled));
-  };
-  auto prepared = parts.processor->prepare(item.shape, decode);
+  auto prepared = item.video ? decode_video(item, parts, config, cancelled)
+                             : decode_pictures(item, parts, config, cancelled);
   if (!prepared) return at(item, prepared.error());
+  parts.media_records->insert(item.key, without_pixels(*prepared));
   if (parts.media_cache && !item.shape.is_video) parts.media_cache->insert(item.key, *prepared);
   return prepared;
 }

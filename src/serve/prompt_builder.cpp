@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <iterator>
 #include <latch>
 #include <utility>
 
@@ -35,17 +36,18 @@ void set_salt(model::Prompt& prompt, const ContentKey& salt) {
 // Keeps a prompt's share for as long as the prompt.
 struct HeldPrompt {
   model::Prompt prompt;
-  Limiter::Share share;
+  std::shared_ptr<const Limiter::Share> share;
 };
 
-// `share` is that of its patches and grows by its tokens.
-Result<std::shared_ptr<const model::Prompt>> hold(model::Prompt prompt, Limiter::Share share,
-                                                  const ServiceConfig& config) {
-  constexpr size_t kTokenBytes =
-      sizeof(prompt.tokens[0]) + sizeof(prompt.positions[0]) + sizeof(prompt.is_vision[0]);
-  if (!share.grow(prompt.tokens.size() * kTokenBytes)) return config.memory.exhausted();
+std::shared_ptr<const model::Prompt> hold(model::Prompt prompt,
+                                          std::shared_ptr<const Limiter::Share> share) {
   auto held = std::make_shared<HeldPrompt>(HeldPrompt{std::move(prompt), std::move(share)});
-  return std::shared_ptr<const model::Prompt>(held, &held->prompt);
+  return {held, &held->prompt};
+}
+
+size_t token_bytes(const model::Prompt& prompt) {
+  return prompt.tokens.size() *
+         (sizeof(prompt.tokens[0]) + sizeof(prompt.positions[0]) + sizeof(prompt.is_vision[0]));
 }
 
 // The media of one request while they are decoded. Those who help may come late, after its end.
@@ -135,8 +137,8 @@ Status ChatPromptBuilder::count_tokens(size_t more, const std::string& param) {
   return too_long("at least " + std::to_string(at_least_), max_model_len, param);
 }
 
-Status ChatPromptBuilder::begin() {
-  auto items = collect_media(request_, parts_, config_);
+Result<std::vector<std::string>> ChatPromptBuilder::begin() {
+  auto items = collect_media(request_, parts_, config_, cache_salt_);
   if (!items) return items.error();
   auto segments = parts_.chat_template->render(request_.chat);
   if (!segments) return segments.error();
@@ -144,41 +146,53 @@ Status ChatPromptBuilder::begin() {
   for (const auto& segment : *segments) tokens += parts_.tokenizer->min_tokens(segment.text);
   items_ = std::move(*items);
   segments_ = std::move(*segments);
-  return count_tokens(tokens, "messages");
+  if (auto s = count_tokens(tokens, "messages"); !s) return s.error();
+  std::vector<std::string> urls;
+  for (const MediaItem& item : items_) {
+    std::ranges::copy_if(item.part->urls, std::back_inserter(urls), media::is_http_url);
+  }
+  return urls;
 }
 
-Result<std::optional<std::string>> ChatPromptBuilder::next_url(const std::atomic<bool>& cancelled) {
-  if (!segments_) {
-    if (auto s = begin(); !s) return s.error();
-  }
+Result<bool> ChatPromptBuilder::read(const TakeFetched& take, const std::atomic<bool>& cancelled) {
   for (; next_item_ < items_.size(); ++next_item_) {
     MediaItem& item = items_[next_item_];
     while (const std::string* url = serve::next_url(item)) {
-      if (!fetched_ && media::is_http_url(*url)) return std::optional(*url);
-      auto file =
-          fetched_ ? std::move(*fetched_) : media::read_media(*url, config_.fetch, config_.memory);
-      fetched_.reset();
-      auto added = add_media(item, std::move(file), parts_, config_, cache_salt_, request_.bytes,
-                             room_, cancelled);
+      auto file = media::is_http_url(*url)
+                      ? take()
+                      : std::optional(media::read_media(*url, config_.fetch, config_.memory));
+      if (!file) return false;
+      auto added =
+          add_media(item, std::move(*file), parts_, config_, request_.bytes, room_, cancelled);
       if (!added) return added.error();
     }
     if (auto s = count_tokens(item.cost.tokens, item.param); !s) return s.error();
   }
-  return std::optional<std::string>();
+  return true;
 }
 
-void ChatPromptBuilder::put(Result<media::FetchedMedia> fetched) { fetched_ = std::move(fetched); }
-
-Result<std::vector<model::PreparedMedia>> ChatPromptBuilder::decode(
-    const std::atomic<bool>& cancelled, TaskPool& decoders) {
-  const auto work = std::make_shared<DecodeWork>(std::move(items_), parts_, config_, cancelled,
+Status ChatPromptBuilder::decode(const std::vector<size_t>& items,
+                                 const std::atomic<bool>& cancelled, TaskPool& decoders) {
+  std::vector<MediaItem> files;
+  files.reserve(items.size());
+  for (const size_t i : items) files.push_back(std::move(items_[i]));
+  const auto work = std::make_shared<DecodeWork>(std::move(files), parts_, config_, cancelled,
                                                  request_.options.request_id);
   const auto helpers = std::min(work->size(), static_cast<size_t>(config_.decoder_threads) + 1);
   for (size_t i = 1; i < helpers; ++i) {
     decoders.post(request_.options.client, [work] { work->run(); });
   }
   work->run();
-  return work->wait();
+  auto decoded = work->wait();
+  if (!decoded) return decoded.error();
+  for (size_t i = 0; i < items.size(); ++i) media_[items[i]] = std::move((*decoded)[i]);
+  return {};
+}
+
+Result<model::Prompt> ChatPromptBuilder::prompt() const {
+  auto prompt = parts_.processor->process(segments_, media_, parts_.engine->config().max_model_len);
+  if (prompt) set_salt(*prompt, cache_salt_);
+  return prompt;
 }
 
 Result<std::shared_ptr<const model::Prompt>> ChatPromptBuilder::build(
@@ -187,14 +201,35 @@ Result<std::shared_ptr<const model::Prompt>> ChatPromptBuilder::build(
   for (const MediaItem& item : items_) patch_bytes += item.cost.patch_bytes;
   auto share = config_.memory.held->acquire(patch_bytes);
   if (!share) return config_.memory.exhausted();
-  auto decoded = decode(cancelled, decoders);
-  if (!decoded) return decoded.error();
-  const std::vector<model::PreparedMedia>& media = *decoded;
+  share_ = std::make_shared<Limiter::Share>(std::move(*share));
+  media_.resize(items_.size());
+  std::vector<size_t> unseen;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    auto record = items_[i].known ? std::nullopt : find_record(items_[i], parts_);
+    (record ? late_ : unseen).push_back(i);
+    if (record) media_[i] = std::move(*record);
+  }
+  if (auto s = decode(unseen, cancelled, decoders); !s) return s.error();
+  auto built = prompt();
+  if (!built) return built.error();
+  // Its tokens stand in memory twice when it is completed, for which there must be room then.
+  if (!share_->grow(token_bytes(*built) * (lacks_pixels() ? 2 : 1))) {
+    return config_.memory.exhausted();
+  }
+  return hold(std::move(*built), share_);
+}
 
-  auto prompt = parts_.processor->process(*segments_, media, parts_.engine->config().max_model_len);
-  if (!prompt) return prompt.error();
-  set_salt(*prompt, cache_salt_);
-  return hold(std::move(*prompt), std::move(*share), config_);
+Result<std::shared_ptr<const model::Prompt>> ChatPromptBuilder::complete(
+    const std::atomic<bool>& cancelled, TaskPool& decoders) {
+  // The scheduler knows the prompt by these; a broken video may not be decoded alike twice.
+  std::vector<std::vector<ContentKey>> hashes;
+  hashes.reserve(late_.size());
+  for (const size_t i : late_) hashes.push_back(media_[i].hashes);
+  if (auto s = decode(late_, cancelled, decoders); !s) return s.error();
+  for (size_t i = 0; i < late_.size(); ++i) media_[late_[i]].hashes = std::move(hashes[i]);
+  auto built = prompt();
+  if (!built) return built.error();
+  return hold(std::move(*built), share_);
 }
 
 Result<std::vector<int32_t>> encode_text(std::string_view text, const ChatService::Parts& parts) {
@@ -229,7 +264,9 @@ Result<std::shared_ptr<const model::Prompt>> build_completion_prompt(
   auto out = parts.processor->from_tokens(std::move(tokens));
   if (!out) return out.error();
   set_salt(*out, salt_key(cache_salt));
-  return hold(std::move(*out), *config.memory.held->acquire(0), config);
+  auto share = std::make_shared<Limiter::Share>(*config.memory.held->acquire(0));
+  if (!share->grow(token_bytes(*out))) return config.memory.exhausted();
+  return hold(std::move(*out), std::move(share));
 }
 
 }  // namespace ernie::serve

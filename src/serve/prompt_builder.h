@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,33 +30,45 @@ class ChatPromptBuilder {
   ChatPromptBuilder(ChatRequest& request, const ChatService::Parts& parts,
                     const ServiceConfig& config);
 
-  // Reads files up to the one that a media::Fetcher must get: put() what comes of this URL, then
-  // call again. None: all files are there, build().
-  Result<std::optional<std::string>> next_url(const std::atomic<bool>& cancelled);
-  void put(Result<media::FetchedMedia> fetched);
+  // The URLs of files that a media::Fetcher must get, in the order in which read() takes them.
+  Result<std::vector<std::string>> begin();
+
+  // Reads the headers of all files, then true: build(). False: `take` does not have the next file
+  // yet; call again when it has.
+  using TakeFetched = std::function<std::optional<Result<media::FetchedMedia>>()>;
+  Result<bool> read(const TakeFetched& take, const std::atomic<bool>& cancelled);
 
   // Decodes the media, with the help of `decoders` several at once: of each one frame at a time,
-  // which is cut into patches and dropped. A true `cancelled` ends that early. The prompt holds its
-  // share of `config.memory` as long as it lives.
+  // which is cut into patches and dropped. Those that were seen before are left for complete(). A
+  // true `cancelled` ends that early. The prompt holds its share of `config.memory` as long as it
+  // lives.
   Result<std::shared_ptr<const model::Prompt>> build(const std::atomic<bool>& cancelled,
                                                      TaskPool& decoders);
 
+  // Whether units of that prompt lack their pixels; then, once, complete() gives the same prompt
+  // with all pixels.
+  bool lacks_pixels() const { return !late_.empty(); }
+  Result<std::shared_ptr<const model::Prompt>> complete(const std::atomic<bool>& cancelled,
+                                                        TaskPool& decoders);
+
  private:
-  Status begin();
-  Result<std::vector<model::PreparedMedia>> decode(const std::atomic<bool>& cancelled,
-                                                   TaskPool& decoders);
+  Status decode(const std::vector<size_t>& items, const std::atomic<bool>& cancelled,
+                TaskPool& decoders);
+  Result<model::Prompt> prompt() const;
   Status count_tokens(size_t more, const std::string& param);
 
   ChatRequest& request_;
   const ChatService::Parts& parts_;
   const ServiceConfig& config_;
   const ContentKey cache_salt_;
-  std::optional<std::vector<text::PromptSegment>> segments_;  // once begun
+  std::vector<text::PromptSegment> segments_;
   std::vector<MediaItem> items_;
+  std::vector<model::PreparedMedia> media_;  // of items_
+  std::vector<size_t> late_;                 // of those, the ones that were not decoded
+  std::shared_ptr<Limiter::Share> share_;    // of the prompt
   size_t next_item_ = 0;
-  std::optional<Result<media::FetchedMedia>> fetched_;  // of next_item_
-  size_t at_least_ = 0;                                 // tokens, from what is known so far
-  size_t room_;                                         // bytes that files may still take
+  size_t at_least_ = 0;  // tokens, from what is known so far
+  size_t room_;          // bytes that files may still take
 };
 
 // The tokens of a text, in which special tokens count; at most max_model_len of them.

@@ -51,15 +51,21 @@ class PromptBuilderTest : public testing::Test {
     parts_.vocab_size = model.vocab_size;
   }
 
-  Result<std::shared_ptr<const model::Prompt>> chat(std::vector<text::ChatPart> content) const {
+  ChatRequest request_of(std::vector<text::ChatPart> content) const {
     ChatRequest request;
     request.chat.enable_thinking = false;
     request.options.cache_salt = cache_salt_;
     request.chat.messages.push_back(user(std::move(content)));
+    return request;
+  }
+  Result<std::shared_ptr<const model::Prompt>> chat(std::vector<text::ChatPart> content) const {
+    ChatRequest request = request_of(std::move(content));
     ChatPromptBuilder builder(request, parts_, config_);
-    auto url = builder.next_url(cancelled_);
-    for (; url && *url; url = builder.next_url(cancelled_)) builder.put(fetch(**url));
-    if (!url) return url.error();
+    const auto urls = builder.begin();
+    if (!urls) return urls.error();
+    auto url = urls->begin();
+    const auto read = builder.read([&] { return std::optional(fetch(*url++)); }, cancelled_);
+    if (!read) return read.error();
     return builder.build(cancelled_, decoders_);
   }
   Result<std::shared_ptr<const model::Prompt>> complete(
@@ -204,14 +210,14 @@ TEST_F(PromptBuilderTest, A62APromptHoldsItsShareOfAllRequestsMemory) {
 
 TEST_F(PromptBuilderTest, A62DecodingWaitsForRoomAndCanBeGivenUp) {
   config_.memory = RequestMemory(size_t{2} << 20);
-  const auto decode = [&] { return error_of(picture("png_rgb.png")).code; };
+  const auto decode = [&](const char* name) { return error_of(picture(name)).code; };
   auto all = config_.memory.decoding->acquire(config_.memory.decoding->limit());
-  auto waiting = std::async(std::launch::async, decode);
+  auto waiting = std::async(std::launch::async, decode, "png_rgb.png");
   EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   all.reset();
   EXPECT_EQ(waiting.get(), "");
   all = config_.memory.decoding->acquire(config_.memory.decoding->limit());
-  waiting = std::async(std::launch::async, decode);
+  waiting = std::async(std::launch::async, decode, "png_grey.png");
   EXPECT_EQ(waiting.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
   cancelled_ = true;
   EXPECT_EQ(waiting.get(), "cancelled");
@@ -299,6 +305,60 @@ TEST_F(PromptBuilderTest, AKnownPictureIsNotPreparedAgain) {
   for (int time = 0; time < 2; ++time) {
     EXPECT_EQ(error_of("data:image/png;base64," + base64("no picture")).code, "invalid_image");
   }
+}
+
+// Without it a picture or video whose features are kept would be decoded for nothing.
+TEST_F(PromptBuilderTest, WhatWasSeenBeforeIsDecodedOnlyIfItIsNeeded) {
+  config_.max_images_per_prompt = 2;
+  config_.max_videos_per_prompt = 2;
+  const auto has_pixels = [](const model::MediaUnit& unit) {
+    return !unit.patches->pixels.empty();
+  };
+  const std::vector<text::ChatPart> parts{image(picture("png_rgb.png")),
+                                          {text::PartKind::kVideo, {}, {picture("png_rgb.png")}}};
+  const auto first = *chat(parts);
+  EXPECT_TRUE(std::ranges::all_of(first->media, has_pixels));
+
+  ChatRequest request = request_of(parts);
+  request.chat.messages[0].parts.push_back(image(picture("png_grey.png")));
+  ChatPromptBuilder builder(request, parts_, config_);
+  ASSERT_TRUE(builder.begin());
+  ASSERT_TRUE(*builder.read({}, cancelled_));
+  const auto again = *builder.build(cancelled_, decoders_);
+  ASSERT_TRUE(builder.lacks_pixels());
+  const auto completed = *builder.complete(cancelled_, decoders_);
+  EXPECT_EQ(completed->tokens, again->tokens);
+  EXPECT_EQ(completed->positions, again->positions);
+  for (size_t i = 0; i < first->media.size(); ++i) {
+    EXPECT_FALSE(has_pixels(again->media[i])) << i;
+    EXPECT_EQ(again->media[i].hash, first->media[i].hash) << i;
+    EXPECT_EQ(again->media[i].length, first->media[i].length) << i;
+    EXPECT_EQ(again->media[i].patches->frames, first->media[i].patches->frames) << i;
+    EXPECT_EQ(completed->media[i].patches->pixels, first->media[i].patches->pixels) << i;
+  }
+  EXPECT_TRUE(has_pixels(again->media.back())) << "not seen before";
+  EXPECT_EQ(again->media.back().patches, completed->media.back().patches);
+}
+
+// A68
+TEST_F(PromptBuilderTest, WhatWasSeenInAnotherWayIsDecoded) {
+  const auto is_decoded = [&](const text::ChatPart& part) {
+    const auto prompt = chat({part});
+    EXPECT_TRUE(prompt) << prompt.error().message;
+    return !(*prompt)->media.at(0).patches->pixels.empty();
+  };
+  const text::ChatPart video{
+      text::PartKind::kVideo, {}, {picture("png_rgb.png"), picture("png_grey.png")}};
+  text::ChatPart faster = video;
+  faster.frames.fps = 4;
+  text::ChatPart turned = video;
+  std::swap(turned.urls[0], turned.urls[1]);
+  for (const auto& part : {video, faster, turned}) {
+    EXPECT_TRUE(is_decoded(part));
+    EXPECT_FALSE(is_decoded(part));
+  }
+  cache_salt_ = "a";
+  EXPECT_TRUE(is_decoded(video));
 }
 
 TEST_F(PromptBuilderTest, A68CachesAreSharedUnderOneSaltOnly) {

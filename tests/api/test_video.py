@@ -66,6 +66,27 @@ def test_frames_sample_chooses_other_frames_and_the_same_choice_repeats(client):
     assert len({str(choice) for choice in (leading, middle, rand)}) == 3
 
 
+# Whether its features are found or have left the cache, and its file is decoded after all.
+@pytest.mark.parametrize("kept", ["1000", "12"])
+def test_a_video_that_was_seen_before_gets_the_same_answer(make_server, kept):
+    def answer(server, first_word):
+        said = {"type": "text", "text": first_word}
+        return ask(server, said, part(clip()), part(clip("h264_long.mp4"))).choices[0].message.content
+
+    flags = ("--mm-processor-kwargs", SMALL, "--limit-mm-per-prompt", '{"video": 2}', "--max-model-len", "1024",
+             "--max-encoder-cache", kept)
+    fresh = answer(make_server(*flags), "Look.")
+    server = make_server(*flags)
+    assert answer(server, "See.") == answer(server, "See.")
+    assert answer(server, "Look.") == fresh
+
+
+def test_a_file_that_was_seen_as_a_video_is_a_frame_among_frames(client):
+    url = clip("animated.gif", "image/gif")
+    frames = {"type": "video", "video": [url]}
+    assert [video_tokens(client, sent) for sent in (part(url), frames, part(url), frames)] == [8 * 6, 6, 8 * 6, 6]
+
+
 def test_files_of_other_kinds_and_places(client):
     assert video_tokens(client, part(f"file://{CLIPS}/vp8.webm")) == 8 * 6
     assert video_tokens(client, part(clip("mpeg4.mp4", "VIDEO/MP4;codecs=mp4v"))) == 8 * 6

@@ -1,5 +1,8 @@
 #include "http/wire/field_reader.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <boost/json/serialize.hpp>
 #include <cmath>
 #include <utility>
@@ -21,7 +24,7 @@ namespace {
 
 std::string format_limit(double v) {
   if (v == std::floor(v) && std::abs(v) < 1e15) return std::to_string(static_cast<int64_t>(v));
-  return std::to_string(v);
+  return fmt::format("{}", v);
 }
 
 // A value that asks for nothing.
@@ -174,6 +177,18 @@ void FieldReader::refuse(std::string_view key, const std::string& instead, const
   const bool are_numbers = value->is_number() && off.is_number();
   if (are_numbers && value->to_number<double>() == off.to_number<double>()) return;
   fail(key, "is not supported: " + instead, "unsupported_parameter");
+}
+
+void FieldReader::refuse_unread(const std::string& instead) {
+  constexpr size_t kShownBytes = 64;
+  for (const auto& member : object_) {
+    if (read_.contains(std::string_view(member.key()))) continue;
+    if (member.value().is_null() || is_empty(member.value())) continue;
+    std::string shown(std::string_view(member.key()).substr(0, kShownBytes));
+    std::ranges::replace_if(
+        shown, [](char c) { return c < ' ' || c > '~'; }, '?');
+    return fail(shown, "is not supported: " + instead, "unsupported_parameter");
+  }
 }
 
 std::vector<std::string> FieldReader::unread_keys() const {

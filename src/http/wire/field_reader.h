@@ -44,6 +44,9 @@ class FieldReader {
   void refuse(std::string_view key, const std::string& instead,
               const boost::json::value& off = nullptr);
 
+  // The same of every field that was not read: the first one that asks for something.
+  void refuse_unread(const std::string& instead);
+
   Status status() const { return error_ ? Status(*error_) : Status(); }
   const std::string& prefix() const { return prefix_; }
   std::vector<std::string> unread_keys() const;

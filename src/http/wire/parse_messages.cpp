@@ -32,34 +32,45 @@ std::vector<std::string> split_frames(const std::string& url) {
   return frames;
 }
 
-// Names and ranges as FastDeploy's; what they mean together is checked where a video is sampled. Of
-// a video that comes as frames none is left out.
-text::FrameChoice parse_frame_choice(FieldReader& part, const json::value& value, bool is_file) {
-  text::FrameChoice out;
-  const json::object* object = value.if_object();
-  if (!object) return out;
-  FieldReader fields(*object, part.prefix() + "video_url.");
+// Names and ranges as FastDeploy's, which takes them beside `video_url` or, like other servers,
+// beside `url`; what they mean together is checked where a video is sampled.
+void read_frame_choice(FieldReader& fields, text::FrameChoice& out) {
+  const auto read = [&](const char* key, auto& field, auto value) {
+    if (value && field) fields.fail(key, "stands beside video_url and in it; choose one place");
+    if (value) field = value;
+  };
   const auto frames = [&](const char* key) -> std::optional<int> {
     const auto count = fields.integer(key, -1, 10'000);
     return count ? std::optional<int>(static_cast<int>(*count)) : std::nullopt;
   };
-  out.fps = fields.number("fps", -1, 1'000);
-  out.min_frames = frames("min_frames");
-  out.max_frames = frames("max_frames");
-  out.target_frames = frames("target_frames");
-  out.frames_sample = fields.string("frames_sample", kMaxNameBytes);
-  if (!is_file && out.fps == 0.0) fields.fail("fps", "is 0; it should be more, or -1");
+  read("fps", out.fps, fields.number("fps", -1, 1'000));
+  read("min_frames", out.min_frames, frames("min_frames"));
+  read("max_frames", out.max_frames, frames("max_frames"));
+  read("target_frames", out.target_frames, frames("target_frames"));
+  read("frames_sample", out.frames_sample, fields.string("frames_sample", kMaxNameBytes));
+}
+
+// Of a video that comes as frames none is left out.
+void check_frame_choice(FieldReader& fields, const text::FrameChoice& choice, bool is_file) {
+  if (is_file) return;
+  if (choice.fps == 0.0) fields.fail("fps", "is 0; it should be more, or -1");
   for (const char* key : {"min_frames", "max_frames", "target_frames", "frames_sample"}) {
-    if (!is_file)
-      fields.refuse(key, "it chooses frames of a video file, and this video comes as frames", -1);
+    fields.refuse(key, "it chooses frames of a video file, and this video comes as frames", -1);
   }
-  // Names of other servers and tools.
-  for (const char* key : {"num_frames", "nframes", "video_start", "video_end", "min_pixels",
-                          "max_pixels", "total_pixels", "resized_height", "resized_width"}) {
-    fields.refuse(key, "choose frames with fps or target_frames, sizes with --mm-processor-kwargs");
+}
+
+// What is left in the part of a picture or video, or in its URL's object, may be meant to change
+// what the model sees, and is not passed over. Notes do not change it: how closely to look, what
+// the file itself says better, and what caches of other servers want to know.
+void refuse_rest(FieldReader& fields, const text::ChatPart& part) {
+  for (const char* note :
+       {"detail", "format", "media_type", "mime_type", "name", "uuid", "cache_control"}) {
+    fields.value(note);
   }
-  part.adopt(fields);
-  return out;
+  fields.refuse_unread(part.kind == text::PartKind::kVideo
+                           ? "choose frames with fps, min_frames, max_frames, target_frames and "
+                             "frames_sample, sizes with --mm-processor-kwargs"
+                           : "a picture has a url; choose sizes with --mm-processor-kwargs");
 }
 
 // The URL of an image_url or video_url field: an object with "url", or the URL itself.
@@ -76,6 +87,23 @@ std::optional<std::string> url_of(FieldReader& part, const char* key) {
   }
   part.fail(key, "should be {\"url\": \"...\"}");
   return std::nullopt;
+}
+
+// What is said beside the URL, within its object and beside that.
+void read_around_url(FieldReader& part, const char* key, text::ChatPart& out) {
+  const bool is_video = out.kind == text::PartKind::kVideo;
+  const auto read = [&](FieldReader& fields) {
+    if (is_video) read_frame_choice(fields, out.frames);
+    if (is_video) check_frame_choice(fields, out.frames, out.is_video_file);
+    refuse_rest(fields, out);
+  };
+  if (const json::value* value = part.value(key); value && value->is_object()) {
+    FieldReader inner(value->as_object(), part.prefix() + key + ".");
+    inner.value("url");
+    read(inner);
+    part.adopt(inner);
+  }
+  read(part);
 }
 
 void check_frames(FieldReader& part, const char* key, const std::vector<std::string>& frames) {
@@ -103,7 +131,10 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
     out.text = text.value_or("");
   } else if (*type == "image_url") {
     out.kind = text::PartKind::kImage;
-    if (auto url = url_of(part, "image_url")) out.urls.push_back(std::move(*url));
+    if (auto url = url_of(part, "image_url")) {
+      out.urls.push_back(std::move(*url));
+      read_around_url(part, "image_url", out);
+    }
   } else if (*type == "video_url") {
     out.kind = text::PartKind::kVideo;
     if (auto url = url_of(part, "video_url")) {
@@ -111,12 +142,13 @@ Result<text::ChatPart> parse_part(const json::value& value, const std::string& n
       out.is_video_file = out.urls.empty();
       if (out.is_video_file) out.urls.push_back(std::move(*url));
       check_frames(part, "video_url", out.urls);
-      out.frames = parse_frame_choice(part, *part.value("video_url"), out.is_video_file);
+      read_around_url(part, "video_url", out);
     }
   } else if (*type == "video") {
     out.kind = text::PartKind::kVideo;
     out.urls = part.strings("video", kMaxFrames, kMaxTextBytes);
     check_frames(part, "video", out.urls);
+    read_around_url(part, "video", out);
   } else {
     part.fail("type", "is " + describe(json::value(*type)) +
                           "; known types are text, image_url, video_url and video");

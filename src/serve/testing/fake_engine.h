@@ -58,7 +58,7 @@ class FakeEngine : public engine::Engine {
 
   Result<engine::RequestHandle> submit(engine::GenerationRequest request) override {
     std::lock_guard lock(mutex_);
-    const int number = static_cast<int>(requests_.size());
+    const int number = submitted_++;
     auto script = play_(request, number);
     auto sink = std::exchange(request.sink, nullptr);
     requests_.push_back(request);
@@ -104,6 +104,11 @@ class FakeEngine : public engine::Engine {
   std::vector<engine::GenerationRequest> requests() const {
     std::lock_guard lock(mutex_);
     return requests_;
+  }
+  // The same, and keeps none of them.
+  std::vector<engine::GenerationRequest> take_requests() {
+    std::lock_guard lock(mutex_);
+    return std::exchange(requests_, {});
   }
   std::vector<engine::RequestHandle> cancelled() const {
     std::lock_guard lock(mutex_);
@@ -185,6 +190,7 @@ class FakeEngine : public engine::Engine {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   std::vector<engine::GenerationRequest> requests_;
+  int submitted_ = 0;
   std::vector<engine::RequestHandle> cancelled_;
   std::vector<Open> open_;
   bool delivering_ = false;
