@@ -82,13 +82,6 @@ __device__ __forceinline__ void load_shared(uint32_t (&r)[kWords], uint32_t addr
   }
 }
 
-// 2^x with a relative error of about 2^-22; exp2(-infinity) = 0.
-__device__ __forceinline__ float fast_exp2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 // Two float32 as a pair of bfloat16, the first in the low half.
 __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);

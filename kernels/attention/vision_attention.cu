@@ -3,6 +3,8 @@
 #include "kernels/attention/flash_tile.cuh"
 #include "kernels/attention/simple_attention.cuh"
 #include "kernels/attention/vision_attention.h"
+#include "kernels/attention/vision_attention_hopper.h"
+#include "kernels/common/arch.h"
 #include "kernels/common/launch.cuh"
 
 namespace ernie::kernels {
@@ -86,6 +88,10 @@ __global__ void __launch_bounds__(kSimpleWarps * 32)
       static_cast<T*>(p.out) + (begin + row) * head_width + head * p.head_dim);
 }
 
+float scale_log2(const VisionAttentionParams& p) {
+  return static_cast<float>(std::sqrt(1.0 / p.head_dim) * 1.4426950408889634);
+}
+
 template <int kDim>
 cudaError_t launch_dim(const VisionAttentionParams& p, cudaStream_t stream) {
   const cudaError_t allowed = allow_shared_memory(segment_kernel<kDim>, Shape<kDim>::kSharedBytes);
@@ -96,8 +102,7 @@ cudaError_t launch_dim(const VisionAttentionParams& p, cudaStream_t stream) {
       .block = dim3(Shape<kDim>::kThreads),
       .shared_bytes = Shape<kDim>::kSharedBytes,
       .overlap_previous = true};
-  const float scale_log2 = static_cast<float>(std::sqrt(1.0 / p.head_dim) * 1.4426950408889634);
-  return launch(segment_kernel<kDim>, shape, stream, p, scale_log2);
+  return launch(segment_kernel<kDim>, shape, stream, p, scale_log2(p));
 }
 
 template <class T>
@@ -123,6 +128,9 @@ cudaError_t launch_vision_attention(const VisionAttentionParams& p, cudaStream_t
   if (p.type == ElementType::kF32) return attention::launch_simple_segments<float>(p, stream);
   if (p.head_dim > 128) return attention::launch_simple_segments<__nv_bfloat16>(p, stream);
   if (p.head_dim > 80) return attention::launch_dim<128>(p, stream);
+  if (p.head_dim > 64 && arch() >= 90) {
+    return attention::launch_vision_hopper(p, attention::scale_log2(p), stream);
+  }
   if (p.head_dim > 64) return attention::launch_dim<80>(p, stream);
   return attention::launch_dim<64>(p, stream);
 }

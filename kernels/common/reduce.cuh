@@ -71,4 +71,11 @@ __device__ __forceinline__ float block_max(float x) {
   return block_reduce<Max, kThreads>(x);
 }
 
+// 2^x with a relative error of about 2^-22; exp2(-infinity) = 0.
+__device__ __forceinline__ float fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 }  // namespace ernie::kernels

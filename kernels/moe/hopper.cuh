@@ -151,9 +151,9 @@ __device__ __forceinline__ void multiply_64x256x16(float (&d)[128], uint64_t a, 
       : "l"(a), "l"(b), "r"(accumulate ? 1 : 0));
 }
 
-// d[64, N] += a[64, 16] * b[N, 16]^T with a in registers, as mma.m16n8k16 wants the 16 rows of each
-// warp; N is twice the number of sums. The registers of a must not be written before
-// wait_for_products() says that they have been read.
+// d[64, N] (+)= a[64, 16] * b[N, 16]^T with a in registers, as mma.m16n8k16 wants the 16 rows of
+// each warp; N is twice the number of sums. The registers of a must not be written before
+// wait_for_products() says that they have been read. Of _transposed, b lies as [16, N].
 #define ERNIE_NAMES_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define ERNIE_NAMES_16 ERNIE_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define ERNIE_NAMES_24 ERNIE_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23"
@@ -170,24 +170,26 @@ __device__ __forceinline__ void multiply_64x256x16(float (&d)[128], uint64_t a, 
 #define ERNIE_FIRST_48 ERNIE_FIRST_40, ERNIE_SUMS_8(40)
 #define ERNIE_FIRST_56 ERNIE_FIRST_48, ERNIE_SUMS_8(48)
 #define ERNIE_FIRST_64 ERNIE_FIRST_56, ERNIE_SUMS_8(56)
-#define ERNIE_MULTIPLY(n, count, a0, a1, a2, a3, at_b, on)                                        \
-  __device__ __forceinline__ void multiply_64xNx16(float(&d)[count], const uint32_t(&a)[4],       \
-                                                   uint64_t b) {                                  \
+#define ERNIE_MULTIPLY(name, transposed, n, count, a0, a1, a2, a3, at_b, on)                      \
+  __device__ __forceinline__ void name(float(&d)[count], const uint32_t(&a)[4], uint64_t b,       \
+                                       bool accumulate = true) {                                  \
     asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #on                                         \
                  ", 0;\n"                                                                         \
                  "wgmma.mma_async.sync.aligned.m64n" #n "k16.f32.bf16.bf16 {" ERNIE_NAMES_##count \
-                 "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #at_b ", p, 1, 1, 0;\n}"        \
+                 "}, {%" #a0 ", %" #a1 ", %" #a2 ", %" #a3 "}, %" #at_b ", p, 1, 1, " #transposed \
+                 ";\n}"                                                                           \
                  : ERNIE_FIRST_##count                                                            \
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(1));                   \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate ? 1 : 0));  \
   }
-ERNIE_MULTIPLY(16, 8, 8, 9, 10, 11, 12, 13)
-ERNIE_MULTIPLY(32, 16, 16, 17, 18, 19, 20, 21)
-ERNIE_MULTIPLY(48, 24, 24, 25, 26, 27, 28, 29)
-ERNIE_MULTIPLY(64, 32, 32, 33, 34, 35, 36, 37)
-ERNIE_MULTIPLY(80, 40, 40, 41, 42, 43, 44, 45)
-ERNIE_MULTIPLY(96, 48, 48, 49, 50, 51, 52, 53)
-ERNIE_MULTIPLY(112, 56, 56, 57, 58, 59, 60, 61)
-ERNIE_MULTIPLY(128, 64, 64, 65, 66, 67, 68, 69)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 16, 8, 8, 9, 10, 11, 12, 13)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 32, 16, 16, 17, 18, 19, 20, 21)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 48, 24, 24, 25, 26, 27, 28, 29)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 64, 32, 32, 33, 34, 35, 36, 37)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 80, 40, 40, 41, 42, 43, 44, 45)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 96, 48, 48, 49, 50, 51, 52, 53)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 112, 56, 56, 57, 58, 59, 60, 61)
+ERNIE_MULTIPLY(multiply_64xNx16, 0, 128, 64, 64, 65, 66, 67, 68, 69)
+ERNIE_MULTIPLY(multiply_64xNx16_transposed, 1, 80, 40, 40, 41, 42, 43, 44, 45)
 #undef ERNIE_MULTIPLY
 #undef ERNIE_NAMES_8
 #undef ERNIE_FIRST_8
