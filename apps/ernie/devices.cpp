@@ -12,9 +12,10 @@
 namespace ernie::app {
 namespace {
 
-// A GPU's step takes milliseconds, with a long prompt and pictures up to seconds. The check comes
+// A GPU's step takes milliseconds, and far less than 10 for each token of a prompt. The check comes
 // at most 100 ms late, so that a rank that hangs is found within 2 s.
-constexpr engine::StepTimeLimits kGpuTimeLimits{.step = std::chrono::seconds(60),
+constexpr engine::StepTimeLimits kGpuTimeLimits{.step = std::chrono::milliseconds(1800),
+                                                .token = std::chrono::milliseconds(10),
                                                 .rank = std::chrono::milliseconds(1800)};
 
 Devices cpu_devices(const ServeOptions& options) {

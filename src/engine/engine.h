@@ -26,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 // in advance.
 struct StepTimeLimits {
   std::chrono::milliseconds step{0};  // the oldest step in flight
+  std::chrono::milliseconds token{0};  // and for each token that it computes
   std::chrono::milliseconds rank{0};  // one rank waits for another
 };
 

@@ -268,7 +268,8 @@ TEST(EngineLifecycle, ARankThatHangsIsFoundAndNamed) {
     StepTimeLimits limits;
   };
   for (const Case& c : {Case{2, 0, {.rank = 300ms}}, Case{2, 1, {.rank = 300ms}},
-                        Case{2, 1, {.step = 300ms}}, Case{1, 0, {.step = 300ms}}}) {
+                        Case{2, 1, {.step = 300ms}}, Case{1, 0, {.step = 300ms}},
+                        Case{1, 0, {.step = 100ms, .token = 25ms}}}) {  // a prompt of 8
     EngineConfig config = small_config();
     config.tensor_parallel_size = c.ranks;
     config.time_limits = c.limits;
@@ -286,6 +287,8 @@ TEST(EngineLifecycle, ARankThatHangsIsFoundAndNamed) {
       EXPECT_EQ(answer.error->code, "device_fault");
       EXPECT_NE(answer.error->message.find(fmt::format("rank {} failed: it hangs", c.bad_rank)),
                 std::string::npos)
+          << answer.error->message;
+      EXPECT_NE(answer.error->message.find("more than 300 ms"), std::string::npos)
           << answer.error->message;
     }
     EXPECT_LT(Clock::now() - start, 2s);

@@ -361,11 +361,16 @@ void EngineLoop::watch_ranks() {
   const auto now = Clock::now();
   const auto period = watch_period(parts_.config.time_limits);
   if (in_flight_.empty() || !period || now < next_watch_) return;
+  // A process that was stopped for a while has not waited for its ranks.
+  if (now - next_watch_ > std::chrono::seconds(1)) watched_since_ = now;
   next_watch_ = now + *period;
   std::vector<RankProgress> progress;
   for (const auto& rank : parts_.ranks) progress.push_back(rank->progress());
-  const auto began = std::max(in_flight_.front().launched, counters_.last_step);
-  if (auto hang = find_hang(progress, began, parts_.config.time_limits, now)) {
+  const StepInFlight& oldest = in_flight_.front();
+  const auto began = std::max({oldest.launched, counters_.last_step, watched_since_});
+  StepTimeLimits limits = parts_.config.time_limits;
+  limits.step += limits.token * oldest.reservation.plan().total_tokens;
+  if (auto hang = find_hang(progress, began, limits, now)) {
     Fault fault{hang->rank, std::move(hang->what)};
     handle(fault);
   }

@@ -143,6 +143,7 @@ class EngineLoop : public Engine {
   bool stopping_ = false;
   bool gave_up_ = false;          // and the process was told
   Clock::time_point next_watch_;  // while a step is in flight
+  Clock::time_point watched_since_;  // what was before counts for no limit
   Clock::time_point next_progress_;
 
   // Shared with callers.
