@@ -17,6 +17,8 @@ namespace {
 constexpr engine::StepTimeLimits kGpuTimeLimits{.step = std::chrono::milliseconds(1800),
                                                 .token = std::chrono::milliseconds(10),
                                                 .rank = std::chrono::milliseconds(1800)};
+// With so many, the masks of 64 sequences take a small part of the shortest step.
+constexpr int kMostLateThreads = 8;
 
 Devices cpu_devices(const ServeOptions& options) {
   const int cores = std::max(1u, std::thread::hardware_concurrency());
@@ -42,6 +44,8 @@ Devices choose_devices(const ServeOptions& options, engine::EngineConfig& config
   if (!chooses_cuda(options)) return cpu_devices(options);
   config.time_limits = kGpuTimeLimits;
   config.steps_in_flight = 2;
+  config.late_threads =
+      std::clamp(static_cast<int>(std::thread::hardware_concurrency()) / 2, 1, kMostLateThreads);
   std::vector<int> devices(static_cast<size_t>(options.engine.tensor_parallel_size));
   std::iota(devices.begin(), devices.end(), 0);
   cuda::CudaRanks ranks = cuda::make_cuda_ranks(std::move(devices));

@@ -40,6 +40,8 @@ void check_config(const EngineConfig& c, const model::ModelConfig& model_config)
           fmt::format("the queue must hold at least 1 request, got {}", c.max_waiting_requests));
   require(c.steps_in_flight == 1 || c.steps_in_flight == 2,
           fmt::format("steps in flight must be 1 or 2, got {}", c.steps_in_flight));
+  require(c.late_threads >= 1,
+          fmt::format("late draws need at least 1 thread, got {}", c.late_threads));
 }
 
 }  // namespace ernie::engine

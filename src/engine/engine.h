@@ -53,8 +53,11 @@ struct EngineConfig {
   int max_encoder_cache = -1;           // tokens of pictures kept encoded; 0 = none, -1 = plan
   uint64_t seed = 0;                    // of dummy weights
   int steps_in_flight = 1;  // 2: the next step is planned and queued while the device runs one
-  bool use_graphs = true;   // where the backend has them
-  int max_graph_seqs = 0;   // 0: max_num_seqs, at most 256
+  // That say at once how tokens are drawn that depend on the step before, the engine's thread among
+  // them; there are none with one step in flight.
+  int late_threads = 1;
+  bool use_graphs = true;  // where the backend has them
+  int max_graph_seqs = 0;  // 0: max_num_seqs, at most 256
   StepTimeLimits time_limits;
   // Called once after a fault of a device or of the engine itself, when every open request got its
   // error event, from the engine's output thread. The process cannot recover and should exit with

@@ -33,19 +33,20 @@ std::vector<Case> cases() {
 }
 
 // Fails the first allocation, in the next run a later one and so on. Each time every request ends
-// once, right or with an error, and either the engine goes on or it says that it cannot.
-void fail_each_allocation_of(const char* thread) {
+// once, right or with an error, and either the engine goes on or it says that it cannot. How many
+// did.
+int fail_each_allocation_of(const char* thread, const EngineConfig& usual = small_config()) {
   const std::vector<Case> all = cases();
   std::vector<std::vector<int32_t>> answers;
   {
-    ToyEngine engine(small_config());
+    ToyEngine engine(usual);
     for (const Case& c : all) answers.push_back(engine.run(c.prompt, c.params).tokens);
   }
   bool failed = true;
   int alone = 0;
   int given_up = 0;
   for (int n = 1; failed; n += 1 + n / 20) {  // all the first ones, then fewer
-    EngineConfig config = small_config();
+    EngineConfig config = usual;
     std::atomic<int> fatal = 0;
     config.on_fatal = [&](const std::string&) { ++fatal; };
     ToyEngine engine(config);
@@ -78,15 +79,26 @@ void fail_each_allocation_of(const char* thread) {
       ++given_up;
     }
   }
-  EXPECT_GT(alone + given_up, 0);
+  return alone + given_up;
 }
 
 TEST(EngineFailure, A91AnyAllocationOfTheEnginesThreadMayFail) {
-  fail_each_allocation_of("ernie-engine");
+  for (const int steps_in_flight : {1, 2}) {
+    EngineConfig config = small_config();
+    config.steps_in_flight = steps_in_flight;
+    EXPECT_GT(fail_each_allocation_of("ernie-engine", config), 0);
+  }
+}
+
+TEST(EngineFailure, A91AnyAllocationOfAThreadThatSaysLateDrawsMayFail) {
+  EngineConfig config = small_config();
+  config.steps_in_flight = 2;
+  config.late_threads = 3;
+  fail_each_allocation_of("ernie-late", config);  // if it comes before the engine's thread
 }
 
 TEST(EngineFailure, A91AnyAllocationOfARanksThreadMayFail) {
-  fail_each_allocation_of("ernie-rank0");
+  EXPECT_GT(fail_each_allocation_of("ernie-rank0"), 0);
 }
 
 class ThrowingSink : public EventSink {

@@ -28,6 +28,7 @@ EngineLoop::EngineLoop(Parts parts)
     : parts_(std::move(parts)),
       scheduler_(parts_.scheduler),
       encoder_cache_(parts_.memory.encoder_cache_tokens),
+      late_pool_(parts_.config.late_threads, "ernie-late"),
       queue_(std::make_shared<FairLimiter>(parts_.config.max_waiting_requests, 0)),
       waiter_([this] { wait_for_device(); }),
       dispatcher_([this] { note_delivered(); }),
@@ -252,16 +253,25 @@ void EngineLoop::handle(StepDone& message) {
 }
 
 void EngineLoop::say_late_samples(StepInFlight& step) {
-  if (step.batch->late.empty()) return;
-  std::vector<SampleSpec> samples;
-  samples.reserve(step.batch->late.size());
-  for (const int32_t i : step.batch->late) {
-    const auto open = open_.find(step.batch->sample_sequences[i]);
-    // Nobody reads the draw of a sequence that has ended.
-    samples.push_back(open == open_.end() ? SampleSpec{.row = {.forced_token = 0}}
-                                          : open->second->sampler.next());
-  }
+  const BatchInputs& batch = *step.batch;
+  if (batch.late.empty()) return;
+  // Nobody reads the draw of a sequence that has ended.
+  std::vector<SampleSpec> samples(batch.late.size(), {.row = {.forced_token = 0}});
+  std::vector<std::optional<Error>> errors(batch.late.size());
+  const auto sequence = [&](size_t i) { return batch.sample_sequences[batch.late[i]]; };
+  late_pool_.parallel_for(static_cast<int64_t>(samples.size()), [&](int64_t i, int) {
+    const auto open = open_.find(sequence(i));
+    if (open == open_.end()) return;
+    try {
+      samples[i] = open->second->sampler.next();
+    } catch (const std::exception& e) {
+      errors[i] = failure_of_request(e);
+    }
+  });
   step.late_samples.set_value(std::move(samples));
+  for (size_t i = 0; i < errors.size(); ++i) {
+    if (errors[i]) end_early(sequence(i), FinishReason::kError, errors[i]);
+  }
 }
 
 sched::RowResult EngineLoop::take_samples(OpenRequest& open, const sched::PlanRow& row,

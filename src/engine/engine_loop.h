@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/fair_limiter.h"
+#include "base/thread_pool.h"
 #include "engine/batch_inputs.h"
 #include "engine/encoder_cache.h"
 #include "engine/event_dispatcher.h"
@@ -114,7 +115,8 @@ class EngineLoop : public Engine {
   // On the lead rank's thread: brings the draws to the inbox when the device is done.
   void report(std::shared_ptr<ops::PendingSamples> samples);
   void finish_step(ops::PendingSamples& samples);  // there, or on the waiter's thread
-  // Tells the ranks how to draw what depends on the step that has just been committed.
+  // Tells the ranks how to draw what depends on the step that has just been committed. A mask of a
+  // grammar may take a fifth of a millisecond, so that one thread would hold up a step of many.
   void say_late_samples(StepInFlight& step);
   // `samples` are the row's own draws.
   sched::RowResult take_samples(OpenRequest& open, const sched::PlanRow& row,
@@ -137,6 +139,7 @@ class EngineLoop : public Engine {
   std::unordered_map<RequestHandle, std::unique_ptr<OpenRequest>> open_;
   std::set<std::pair<Clock::time_point, RequestHandle>> deadlines_;
   std::deque<StepInFlight> in_flight_;
+  ThreadPool late_pool_;
   EventDispatcher::Batch events_;  // of the current round
   EngineStats counters_;
   int admitted_open_ = 0;

@@ -37,7 +37,7 @@ enum class Accepted : uint8_t {
 
 // The rules for the tokens of one answer. What it says depends on the tokens accepted so far and on
 // nothing else, so batching, preemption and the number of ranks cannot change an answer. Used by
-// the engine's thread.
+// one thread at a time.
 class SequenceSampler {
  public:
   // `vocab_size` logits; of a grammar's vocabulary.

@@ -348,6 +348,50 @@ TEST(JsonSchema, WhitespaceByPattern) {
   EXPECT_NE(Language(spec).error().find("whitespace pattern"), std::string::npos);
 }
 
+// Masks are computed ahead, accept() reads bytes.
+TEST(JsonSchema, MasksBehindWhitespaceAllowWhatIsAccepted) {
+  Vocabulary vocabulary = byte_vocabulary();
+  for (const std::string space : {" ", "\n", "\n\t ", "  "}) {
+    for (const char* next :
+         {"\"",  "\"a\"", "\":", "{", "{}", "}", "[",    "[]",  "]",    "],", ",", ":",
+          ": 1", "-",     "-1",  "0", "12", "t", "true", "fal", "null", "no", "x"}) {
+      vocabulary.bytes.push_back(space + next);
+      vocabulary.bytes.push_back("\"" + space + next);
+    }
+  }
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {R"({"properties": {"a": {"type": "string"}, "n": {"type": "integer"}}, "required": ["a"],
+           "additionalProperties": false})",
+       "{ \"a\" : \"x\" ,\n\"n\": -12 }"},
+      {R"({"items": {"enum": [true, "no", null, -1, [], {}]}, "type": "array", "minItems": 1})",
+       "[ true , \"no\",\n\t null, -1, [], {} ]"},
+      {R"({"type": "array", "maxItems": 0})", "[ ]"},
+      {R"({"type": "array", "prefixItems": [{"type": "boolean"}], "items": false})", "[ false ]"},
+      {"{}", "{ \"a\": [ 0, { } ], \"t\":\n\tfalse }"},
+  };
+  for (const char* whitespace : {R"(( |\n{1,2}[ \t]{0,24})?)", "[ \\n\\t]*", ""}) {
+    GrammarCompiler compiler(vocabulary, kMemory);
+    for (const auto& [schema, text] : cases) {
+      GrammarSpec spec = schema_spec(schema);
+      spec.whitespace = whitespace;
+      const auto grammar = compiler.compile(spec, kNotCancelled);
+      ASSERT_TRUE(grammar) << schema << grammar.error().message;
+      GrammarMatcher matcher(*grammar);
+      for (const char* at = text; *at != '\0'; ++at) {
+        std::set<int32_t> accepted;
+        for (size_t token = 0; token < vocabulary.bytes.size(); ++token) {
+          if (!matcher.accept(static_cast<int32_t>(token))) continue;
+          matcher.rollback(1);
+          accepted.insert(static_cast<int32_t>(token));
+        }
+        EXPECT_EQ(allowed_tokens(matcher, vocabulary.bytes.size()), accepted) << schema << at;
+        ASSERT_TRUE(matcher.accept(byte_token(*at))) << schema << at;
+      }
+      EXPECT_TRUE(matcher.is_complete());
+    }
+  }
+}
+
 TEST(JsonSchema, AnyObject) {
   const Language any({GrammarKind::kJsonObject});
   EXPECT_TRUE(any.has("{\"a\": [1, {\"b\": null}]}"));

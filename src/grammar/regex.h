@@ -32,7 +32,8 @@ enum class RegexText {
 
 // Rules for what the expression matches, from PREFIX0, in the notation of XGrammar. They are those
 // of a deterministic automaton, since a grammar that can read a text in many ways is slow to
-// follow.
-Result<std::string> regex_rules(const Regex& regex, RegexText text, std::string_view prefix);
+// follow. `next`, if it is known, is a class that holds every character that may follow.
+Result<std::string> regex_rules(const Regex& regex, RegexText text, std::string_view prefix,
+                                std::string_view next = {});
 
 }  // namespace ernie::grammar

@@ -222,7 +222,8 @@ std::vector<std::string> json_class_ebnf(const CodeSet& set) {
 
 }  // namespace
 
-Result<std::string> regex_rules(const Regex& regex, RegexText text, std::string_view prefix) {
+Result<std::string> regex_rules(const Regex& regex, RegexText text, std::string_view prefix,
+                                std::string_view next) {
   const Result<std::vector<State>> states = Determinizer(regex).run();
   if (!states) return states.error();
   const std::string end = text == RegexText::kPlain ? "\"\"" : "\"\\\"\"";
@@ -240,6 +241,7 @@ Result<std::string> regex_rules(const Regex& regex, RegexText text, std::string_
         for (const std::string& characters : json_class_ebnf(set)) add(characters, target);
       }
     }
+    if (!next.empty()) body += fmt::format(" (= {})", next);
     rules += fmt::format("{}{} ::= {}\n", prefix, number, body);
   }
   return rules;

@@ -27,7 +27,10 @@ SchemaConverter::SchemaConverter(const json::value& root, bool strict,
     return;
   }
   const auto regex = parse_regex(whitespace, limits);
-  const auto rules = regex ? regex_rules(*regex, RegexText::kPlain, "space-") : regex.error();
+  // What follows lets masks be computed ahead. Half of a vocabulary begins with a space.
+  constexpr std::string_view kAfterSpace = R"([\"{}\[\],:\-0-9tfn])";
+  const auto rules =
+      regex ? regex_rules(*regex, RegexText::kPlain, "space-", kAfterSpace) : regex.error();
   if (!rules) {
     reader_.fail(invalid_argument("whitespace pattern: " + rules.error().message));
     return;

@@ -10,7 +10,7 @@
 #include "backend/cpu/packed_weight.h"
 #include "backend/cpu/rope_cache.h"
 #include "backend/cpu/sampler.h"
-#include "backend/cpu/thread_pool.h"
+#include "base/thread_pool.h"
 #include "ops/backend.h"
 
 namespace ernie::cpu {

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/thread_pool.h"
+#include "base/thread_pool.h"
 #include "ops/sizing.h"
 
 namespace ernie::cpu {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "backend/cpu/memory.h"
-#include "backend/cpu/thread_pool.h"
+#include "base/thread_pool.h"
 
 namespace ernie::cpu {
 namespace {
@@ -47,7 +47,7 @@ double read_bandwidth(int threads) {
   const Buffer buffer = cpu::allocate_host(kBytes);
   char* data = static_cast<char*>(buffer.data());
   for (size_t i = 0; i < kBytes; i += 4096) data[i] = 1;
-  cpu::ThreadPool pool(threads);
+  ThreadPool pool(threads);
   return best_rate(8, [&] {
     pool.parallel_for(kBytes / kTask, [&](int64_t task, int) {
       read_range(data + static_cast<size_t>(task) * kTask, kTask);
@@ -72,7 +72,7 @@ double fma_peak(cpu::Isa isa, int threads) {
     }
     return run_peak_generic;
   }();
-  cpu::ThreadPool pool(threads);
+  ThreadPool pool(threads);
   const int64_t tasks = int64_t{threads} * 16;
   return best_rate(10, [&] {
     double work = 0;

@@ -1,11 +1,12 @@
-#include "backend/cpu/thread_pool.h"
+#include "base/thread_pool.h"
 
 #include <chrono>
 #include <utility>
 
 #include "base/check.h"
+#include "base/thread_name.h"
 
-namespace ernie::cpu {
+namespace ernie {
 namespace {
 
 constexpr int kSpinsBeforeYield = 2000;
@@ -16,11 +17,16 @@ bool has_tasks(uint64_t ticket) { return (ticket & 0xffffffffu) < (ticket >> 32)
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads, const std::string& name) {
   CHECK(threads >= 1, "a thread pool needs at least 1 thread, got " + std::to_string(threads));
   workers_.reserve(static_cast<size_t>(threads - 1));
   try {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    for (int i = 1; i < threads; ++i) {
+      workers_.emplace_back([this, i, name] {
+        if (!name.empty()) set_thread_name(name);
+        work(i);
+      });
+    }
   } catch (...) {  // the system gives no more threads; those that run must not outlive this
     stop();
     throw;
@@ -101,4 +107,4 @@ void ThreadPool::work(int thread) {
   }
 }
 
-}  // namespace ernie::cpu
+}  // namespace ernie

@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
-namespace ernie::cpu {
+namespace ernie {
 
 // Runs the tasks of one parallel loop at a time on the calling thread and `threads - 1` workers.
 // The caller never waits for a worker to wake up: it starts on the tasks at once, and what workers
@@ -17,7 +18,8 @@ namespace ernie::cpu {
 // all have ended.
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads);
+  // Workers are named `name`; without one as the thread that makes the pool.
+  explicit ThreadPool(int threads, const std::string& name = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -58,4 +60,4 @@ class ThreadPool {
   std::vector<std::thread> workers_;
 };
 
-}  // namespace ernie::cpu
+}  // namespace ernie

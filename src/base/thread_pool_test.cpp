@@ -1,4 +1,4 @@
-#include "backend/cpu/thread_pool.h"
+#include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -7,7 +7,7 @@
 #include <chrono>
 #include <stdexcept>
 
-namespace ernie::cpu {
+namespace ernie {
 namespace {
 
 TEST(ThreadPool, RunsEveryTaskOnceAndSeesItsResults) {
@@ -83,4 +83,4 @@ TEST(ThreadPool, WhatATaskThrowsReachesTheCaller) {
 }
 
 }  // namespace
-}  // namespace ernie::cpu
+}  // namespace ernie
