@@ -50,4 +50,4 @@ bench: deps
 	@tools/bench.sh build-bench
 
 clean:
-	rm -rf $(BUILD) build-bench build-address build-thread build-fuzz build-cuda .venv
+	rm -rf $(BUILD) build-bench build-address build-thread build-fuzz build-cuda .venv .venv-web

@@ -15,11 +15,15 @@ packages=(
   "libtiff-dev=4.5.*" "libheif-dev=1.15.*" "libavif-dev=0.11.*"
   "libcurl4-openssl-dev=7.88.*" "libidn2-dev=2.3.*" "libssl-dev=3.0.*" "libxxhash-dev=0.8.*"
   "prometheus-cpp-dev=1.0.*"
+  "esbuild=0.17.*" "node-marked=4.2.*" "node-dompurify=2.4.*" "node-highlight.js=9.18.*"
+  "libjs-katex=0.16.*" "fonts-katex=0.16.*"
   "libgtest-dev=1.12.*" "libgmock-dev=1.12.*" "librapidcheck-dev" "libbenchmark-dev=1.7.*"
   "python3" "python3-venv" "curl" "ca-certificates"
 )
-# Format and lint tools, and the compiler of the fuzz targets with its runtimes; only .ci/run and contributors need them.
-lint_packages=("clang-format-14" "clang-tidy-14" "clang-14=1:14.0.*" "libclang-rt-14-dev=1:14.0.*")
+# Format and lint tools, the compiler of the fuzz targets with its runtimes, and a browser with Chinese letters for the
+# tests of the pages; only .ci/run and contributors need them.
+lint_packages=("clang-format-14" "clang-tidy-14" "clang-14=1:14.0.*" "libclang-rt-14-dev=1:14.0.*"
+  "node-typescript=4.8.*" "chromium" "fonts-noto-cjk")
 [ "${1:-}" = "--lint" ] && packages+=("${lint_packages[@]}")
 
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }

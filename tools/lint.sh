@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # tools/lint.sh [BUILD_DIR]
-# clang-tidy over the sources that BUILD_DIR (default: build) compiles, tests left out. Results of unchanged files
+# TypeScript's checks over the pages, and clang-tidy over the sources that BUILD_DIR (default: build) compiles, tests left out. Results of unchanged files
 # are remembered in build/lint, so a second run is quick.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${1:-build}
 [ -f "$build/compile_commands.json" ] || { echo "lint: run 'make build' first" >&2; exit 2; }
 mkdir -p build/lint
+
+tsc -p web
 
 check() {
   local file=$1 stamp

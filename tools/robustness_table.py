@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the tests of each attack into the last column of the tables in docs/robustness.md.
 
-A test names its attacks (A01 to A96) at the start of its name (A31DeepNesting) or in a comment right above it
+A test names its attacks (A01 to A98) at the start of its name (A31DeepNesting) or in a comment right above it
 ("// A31, A46", "# A31"). An attack without a test has a line that says "not built" or "not tested" and why. With --check
 nothing is written. Exit code 1 where the file was not up to date, or an attack has neither, both, or no line.
 """
@@ -12,7 +12,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs/robustness.md"
-ATTACKS = [f"A{n:02}" for n in range(1, 97)]
+ATTACKS = [f"A{n:02}" for n in range(1, 99)]
 CPP = re.compile(r"^TEST(?:_F|_P)?\(\s*\w+,\s*(\w+)\)", re.MULTILINE)
 PYTHON = re.compile(r"^def (test_\w+)", re.MULTILINE)
 MARK = re.compile(r"(?://|#) (A\d\d(?:, A\d\d)*)")

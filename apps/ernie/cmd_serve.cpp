@@ -14,11 +14,14 @@
 #include "commands.h"
 #include "config_info.h"
 #include "engine_metrics.h"
+#include "http/api/page_routes.h"
 #include "http/api/routes.h"
+#include "http/recent_errors.h"
 #include "http/server.h"
 #include "options.h"
 #include "served_model.h"
 #include "shutdown_signal.h"
+#include "web_files.h"
 
 namespace ernie::app {
 namespace {
@@ -34,20 +37,22 @@ constexpr int kReturnedBlock = 8 << 20;  // bytes; freed blocks from here on go 
 constexpr auto kLastAnswers = 2s;        // for errors to reach clients before the end
 
 bool is_probe(const std::string& path) {
-  return path == "/health" || path == "/ping" || path == "/metrics" || path == "/load";
+  return path == "/health" || path == "/ping" || path == "/metrics" || path == "/load" ||
+         path == "/errors";
 }
 
 // One line and one sample for each answered request but probes. Holds nothing a client chose
 // freely.
-void report(obs::Metrics& metrics, const http::AccessRecord& r) {
+void report(obs::Metrics& metrics, http::RecentErrors& errors, const http::AccessRecord& r) {
   if (is_probe(r.path)) return;
   metrics.record_http(r.method, r.path, r.status, r.seconds);
+  errors.add(r);
   log::info("{} {} {} in {:.3f} s, {} bytes, id {}", r.method, r.path, r.status, r.seconds,
             r.response_bytes, r.request_id);
 }
 
 // Routes that answer while the model is loading.
-std::shared_ptr<const Router> starting_routes() {
+std::shared_ptr<const Router> starting_routes(const ServeOptions& options) {
   auto router = std::make_shared<Router>();
   for (const char* path : {"/health", "/ping"})
     router->add("GET", path, {.requires_key = false},
@@ -55,6 +60,10 @@ std::shared_ptr<const Router> starting_routes() {
                   writer->send_error(
                       {ErrorKind::kUnavailable, "the model is still loading", {}, "starting"});
                 });
+  if (options.web) {
+    http::register_page(*router, web_files(), "/");
+    http::register_page_assets(*router, web_files());
+  }
   return router;
 }
 
@@ -89,6 +98,7 @@ void print_ready(const ServeOptions& options, const HttpServer& server, const Ht
   clock.note(fmt::format("ready after {:.2f} s", clock.seconds()));
   const std::string base =
       fmt::format("http://{}:{}", url_host(options.server.host), server.port());
+  if (options.web) clock.note(fmt::format("page     {}/", base));
   clock.note(fmt::format("chat     {}/v1/chat/completions", base));
   clock.note(
       fmt::format("metrics  http://{}:{}/metrics", url_host(options.server.host), metrics.port()));
@@ -164,11 +174,12 @@ int run_serve(std::vector<std::string> args) {
 
   StartClock clock;
   obs::Metrics metrics;
-  options.server.on_response = [&metrics](const http::AccessRecord& r) { report(metrics, r); };
+  http::RecentErrors errors;
+  options.server.on_response = [&](const http::AccessRecord& r) { report(metrics, errors, r); };
 
   // Ports are taken before the model is loaded, so that a conflict shows at once.
   clock.begin("listen");
-  auto server = listen(options.server, starting_routes());
+  auto server = listen(options.server, starting_routes(options));
   std::unique_ptr<HttpServer> metrics_server;
   if (options.metrics_port) {
     http::ServerOptions apart{.host = options.server.host,
@@ -206,7 +217,14 @@ int run_serve(std::vector<std::string> args) {
     metrics.set_engine(to_gauges(model.engine().stats(), model.engine().config()));
     metrics.set_dropped_log_lines(lines.dropped());
   });
-  http::register_status(*metrics_router, model.engine(), config_info(options, model));
+  http::register_status(*metrics_router, model.engine(), errors,
+                        config_info(options, model, clock.seconds()));
+  if (options.web) {
+    http::register_page(*router, web_files(), "/");
+    http::register_page(*metrics_router, web_files(), "/dashboard");
+    http::register_page_assets(*router, web_files());
+    if (metrics_server) http::register_page_assets(*metrics_router, web_files());
+  }
   if (metrics_server) metrics_server->set_router(metrics_router);
   server->set_router(router);
   shutdown_signal::serving();

@@ -103,6 +103,7 @@ void set_decided(const ServeOptions& options, ServedModel& model, json::object& 
   const engine::EngineConfig& config = engine.config();
   flags["api-key"] = options.server.api_keys.empty() ? "not set" : "set";
   flags["served-model-name"] = options.served_model_name;
+  flags["no-web"] = !options.web;
   flags["cache-salt-by-key"] = options.cache_salt_by_key;
   flags["max-inflight-mb"] =
       (options.server.memory.held->limit() + options.server.memory.decoding->limit()) >> 20;
@@ -143,14 +144,15 @@ json::object shown_flags(const CLI::App& app) {
   return out;
 }
 
-json::object config_info(const ServeOptions& options, ServedModel& model) {
+json::object config_info(const ServeOptions& options, ServedModel& model, double start_seconds) {
   const engine::Engine& engine = model.engine();
   json::object flags = options.shown_flags;
   set_decided(options, model, flags);
   return {{"flags", std::move(flags)},
           {"engine", engine_json(engine.config(), model.config())},
           {"model", model_json(model.config())},
-          {"memory", memory_json(engine.memory())}};
+          {"memory", memory_json(engine.memory())},
+          {"start_seconds", start_seconds}};
 }
 
 }  // namespace ernie::app

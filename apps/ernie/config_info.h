@@ -14,6 +14,7 @@ boost::json::object shown_flags(const CLI::App& app);
 
 // What GET /config-info answers: flags, of which those that the start decided have its values, the
 // engine, the model's geometry and the memory plan.
-boost::json::object config_info(const ServeOptions& options, ServedModel& model);
+boost::json::object config_info(const ServeOptions& options, ServedModel& model,
+                                double start_seconds);
 
 }  // namespace ernie::app

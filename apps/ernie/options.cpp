@@ -18,6 +18,7 @@
 #include "serve_flags.h"
 #include "text/answer_syntax.h"
 #include "text/json_file.h"
+#include "web_files.h"
 
 namespace ernie::app {
 namespace {
@@ -135,6 +136,7 @@ void fill_server(const ServeFlags& f, const Environment& environment, ServeOptio
   if (out.cache_salt_by_key && out.server.api_keys.empty())
     throw StartError("--cache-salt-by-key needs --api-key or --api-key-file");
   out.graceful_timeout = std::chrono::seconds(f.graceful_timeout);
+  out.web = !f.no_web && !web_files().empty();
   if (f.metrics_port && *f.metrics_port != f.port) {
     require(*f.metrics_port >= 0 && *f.metrics_port <= 65535, "--metrics-port", *f.metrics_port,
             "0 to 65535");

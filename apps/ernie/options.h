@@ -32,6 +32,7 @@ struct ServeOptions {
   size_t media_cache_bytes = 0;  // 0: none
   http::ServerOptions server;
   bool cache_salt_by_key = false;
+  bool web = true;                           // the pages at / and /dashboard
   std::optional<uint16_t> metrics_port;      // set: metrics have a listener of their own
   std::chrono::seconds graceful_timeout{0};  // 0: running requests may take as long as they need
   std::string device = "auto";               // auto, cpu or cuda

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <map>
 
+#include "web_files.h"
+
 namespace ernie::app {
 namespace {
 
@@ -107,6 +109,8 @@ TEST(ServeOptions, HaveFastDeploysDefaults) {
   EXPECT_EQ(o.server.max_concurrency, 512);
   EXPECT_TRUE(o.server.api_keys.empty());
   EXPECT_FALSE(o.metrics_port);
+  EXPECT_EQ(o.web, !web_files().empty());
+  EXPECT_FALSE(parse({"m", "--no-web"}).web);
   EXPECT_EQ(o.engine.max_model_len, 2048);
   EXPECT_EQ(o.engine.max_num_seqs, 8);
   EXPECT_EQ(o.engine.max_num_batched_tokens, 8192);

@@ -123,8 +123,9 @@ void add_server_flags(CLI::App& app, ServeFlags& f) {
       ->group(group)
       ->capture_default_str();
   app.add_option("--metrics-port", f.metrics_port,
-                 "Port of /metrics, if not that of the API; it has /health too")
+                 "Port of /metrics, if not that of the API; it has /health and /dashboard too")
       ->group(group);
+  app.add_flag("--no-web", f.no_web, "Serve no chat page at / and no /dashboard")->group(group);
   app.add_option("--api-key", f.api_keys,
                  "Key that requests must carry; may be repeated; also FD_API_KEY=k1,k2")
       ->group(group)

@@ -25,6 +25,7 @@ struct ServeFlags {
   std::string host = "127.0.0.1";
   int port = 8000;
   std::optional<int> metrics_port;
+  bool no_web = false;
   std::vector<std::string> api_keys;
   std::string api_key_file;
   bool cache_salt_by_key = false;

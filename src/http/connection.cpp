@@ -135,6 +135,7 @@ void HttpConnection::queue_refusal(const Rejection& rejection, bool keep_alive,
                                           headers));
   if (!head_only_) client_->output.push_back(std::move(body));
   access_.status = rejection.status;
+  access_.error_reason = error_reason(rejection.error);
 }
 
 awaitable<void> HttpConnection::send_answer() {
@@ -363,6 +364,7 @@ awaitable<bool> HttpConnection::deliver(const std::shared_ptr<ResponseChannel>& 
     if (client_->output.empty()) client_->restart_write_clock();
     for (std::string& piece : next.pieces) client_->output.push_back(std::move(piece));
     status = next.status;
+    access_.error_reason = next.error_reason;
     keep_alive = next.keep_alive;
     if (next.cut) {
       client_->cut();

@@ -90,12 +90,18 @@ std::string error_body(const Error& error, ErrorForm form) {
   return json::serialize(body);
 }
 
+std::string error_reason(const Error& error) {
+  return error.code.empty() ? std::string(error_type(error.kind)) : error.code;
+}
+
 std::string_view status_text(int status) {
   switch (status) {
     case 200:
       return "OK";
     case 204:
       return "No Content";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 401:
@@ -106,6 +112,8 @@ std::string_view status_text(int status) {
       return "Not Found";
     case 405:
       return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
     case 408:
       return "Request Timeout";
     case 413:

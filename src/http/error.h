@@ -23,6 +23,9 @@ std::string error_body(const Error& error, ErrorForm form = ErrorForm::kOpenAi);
 // OpenAI's `type` word, for example "rate_limit_error" for kRateLimited.
 std::string_view error_type(ErrorKind kind);
 
+// An error's reason in one word: its code, or else its type.
+std::string error_reason(const Error& error);
+
 // "Not Found" for 404.
 std::string_view status_text(int status);
 

@@ -53,6 +53,8 @@ class ResponseWriter {
   // read (byte cap, write timeout). The rest may then be dropped; on_disconnect says the same.
   virtual bool write(std::string_view piece) = 0;
   virtual void finish() = 0;
+  // The stream ends with this error, whose form is the route's own: for records of answers.
+  virtual void finish_failed(const Error&) { finish(); }
 
   // Calls `callback` once if the client leaves or is cut off before the answer is complete, on a
   // server thread, or at once on this one if that has happened. A client that only shut down its

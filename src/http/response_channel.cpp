@@ -39,6 +39,7 @@ class ChannelWriter : public ResponseWriter {
   }
   bool write(std::string_view piece) override { return channel_->write(piece); }
   void finish() override { channel_->finish(); }
+  void finish_failed(const Error& error) override { channel_->finish_failed(error); }
   void on_disconnect(std::function<void()> callback) override {
     channel_->on_disconnect(std::move(callback));
   }
@@ -117,9 +118,11 @@ void ResponseChannel::send(int status, std::string_view content_type, std::strin
   std::lock_guard lock(mutex_);
   CHECK(state_ == State::kUnanswered, "a response was answered twice");
   queue_.reserve(queue_.size() + 2);  // what fails from here on must fail before the first piece
+  // That of 304 would be the length of what is not sent.
+  const int64_t length = status == 304 ? -1 : static_cast<int64_t>(body.size());
   std::string head = response_head({.status = status,
                                     .content_type = content_type,
-                                    .content_length = static_cast<int64_t>(body.size()),
+                                    .content_length = length,
                                     .keep_alive = options_.keep_alive,
                                     .request_id = options_.request_id},
                                    extra);
@@ -130,6 +133,7 @@ void ResponseChannel::send(int status, std::string_view content_type, std::strin
 }
 
 void ResponseChannel::send_error(const Error& error) {
+  note_error(error);
   send(http_status(error.kind), "application/json", error_body(error, options_.errors),
        error_headers(error));
 }
@@ -174,6 +178,16 @@ void ResponseChannel::finish() {
   dropped = complete();
 }
 
+void ResponseChannel::finish_failed(const Error& error) {
+  note_error(error);
+  finish();
+}
+
+void ResponseChannel::note_error(const Error& error) {
+  std::lock_guard lock(mutex_);
+  error_reason_ = error_reason(error);
+}
+
 void ResponseChannel::abandon() {
   bool unanswered = false;
   std::function<void()> dropped;
@@ -207,6 +221,7 @@ ResponseChannel::Output ResponseChannel::take() {
           .complete = state_ == State::kComplete,
           .cut = cut_,
           .status = status_,
+          .error_reason = error_reason_,
           .keep_alive = options_.keep_alive};
 }
 

@@ -52,15 +52,17 @@ class ResponseChannel {
   void start_stream(std::string_view content_type, const Headers& extra);
   bool write(std::string_view piece);
   void finish();
+  void finish_failed(const Error& error);
   void on_disconnect(std::function<void()> callback);
   void abandon();  // the writer was dropped
 
   // For the connection.
   struct Output {
     std::vector<std::string> pieces;
-    bool complete = false;  // nothing will follow
-    bool cut = false;       // the connection must be cut: over the backlog, or abandoned
-    int status = 0;         // 0 until the head is among the pieces taken
+    bool complete = false;     // nothing will follow
+    bool cut = false;          // the connection must be cut: over the backlog, or abandoned
+    int status = 0;            // 0 until the head is among the pieces taken
+    std::string error_reason;  // of an answer that is an error or ends with one
     bool keep_alive = false;
   };
   Output take();
@@ -74,8 +76,9 @@ class ResponseChannel {
  private:
   enum class State { kUnanswered, kStreaming, kComplete };
 
-  bool hold(size_t bytes);       // takes the lock itself
-  void push(std::string bytes);  // with the lock held, as the next ones
+  bool hold(size_t bytes);              // takes the lock itself
+  void note_error(const Error& error);  // the same
+  void push(std::string bytes);         // with the lock held, as the next ones
   void push_chunk(std::string_view piece);
   // Returns what must be destroyed without the lock: its destructor may come back here.
   [[nodiscard]] std::function<void()> complete();
@@ -88,6 +91,7 @@ class ResponseChannel {
   size_t backlog_ = 0;
   Limiter::Share share_;  // of the backlog
   int status_ = 0;
+  std::string error_reason_;
   size_t probed_bytes_ = 0;  // of the head that are out already
   bool sends_events_ = false;
   bool cut_ = false;

@@ -35,8 +35,9 @@ struct AccessRecord {
   std::string method;  // a known method, or "OTHER"
   std::string path;    // of a route, or "OTHER": bounded, safe as a metrics label
   std::string request_id;
-  int status = 0;      // 499: the client left before the answer was complete
-  double seconds = 0;  // from the complete head to the last byte
+  int status = 0;            // 499: the client left before the answer was complete
+  std::string error_reason;  // of an answer that is an error or ends with one: our word for it
+  double seconds = 0;        // from the complete head to the last byte
   size_t response_bytes = 0;
 };
 

@@ -101,7 +101,7 @@ RawClient::Response RawClient::read_response(bool head_only) {
     out.headers[name] = head.substr(colon + 2, line_end - colon - 2);
     at = line_end + 2;
   }
-  if (head_only || out.status == 204 || out.status == 100) {
+  if (head_only || out.status == 204 || out.status == 304 || out.status == 100) {
     out.whole = true;
   } else if (out.headers.count("content-length")) {
     const size_t length = std::stoul(out.headers["content-length"]);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::string_view kBegin = "<|begin_of_sentence|>";
 constexpr std::string_view kEnd = "<|end_of_sentence|>";
+constexpr std::string_view kNoThinking = "<think>\n\n</think>\n\n";
 
 Error role_error(const std::string& role) {
   return invalid_argument(
@@ -112,15 +113,15 @@ class ErnieVlTemplate : public ChatTemplate {
         out.add_user(joined_text(message));
         out.add_template("\n");
       } else {
-        add_assistant(message, out);
-        if (!is_continued(input, i)) out.add_template(kEnd);
+        const bool continued = is_continued(input, i);
+        add_assistant(message, continued && !input.enable_thinking.value_or(true), out);
+        if (!continued) out.add_template(kEnd);
       }
     }
     if (tools == input.messages.size()) add_tools(input, out);
     if (input.add_generation_prompt) {
       out.add_template("\nAssistant: ");
-      out.add_template(input.enable_thinking.value_or(true) ? "<think>"
-                                                            : "<think>\n\n</think>\n\n");
+      out.add_template(input.enable_thinking.value_or(true) ? "<think>" : kNoThinking);
     }
     return out.take();
   }
@@ -137,7 +138,9 @@ class ErnieVlTemplate : public ChatTemplate {
     out.add_template(image ? "<|IMAGE_END|>" : "<|VIDEO_END|>");
   }
 
-  static void add_assistant(const ChatMessage& message, SegmentBuilder& out) {
+  // `begun_without_thinking`: it goes on, and its beginning stood behind the mark that says so.
+  static void add_assistant(const ChatMessage& message, bool begun_without_thinking,
+                            SegmentBuilder& out) {
     std::string content = joined_text(message);
     std::string reasoning = message.reasoning_content;
     if (const size_t tag = content.find(kThinkEnd); tag != std::string::npos) {
@@ -154,6 +157,8 @@ class ErnieVlTemplate : public ChatTemplate {
       out.add_template("<think>\n");
       out.add_user(reasoning);
       out.add_template("\n</think>\n");
+    } else if (begun_without_thinking) {
+      out.add_template(kNoThinking);
     }
     out.add_user(content);
     add_calls(message, !content.empty(), out);

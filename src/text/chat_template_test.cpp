@@ -225,6 +225,21 @@ TEST(ChatTemplate, APromptMayEndWithTheLastMessage) {
   EXPECT_THAT(show((*deaf)->render(input)), HasSubstr("continue_final_message: the chat template"));
 }
 
+// Without the mark the model takes the text for thoughts, ends them and answers once more.
+TEST(BuiltinTemplate, AnAnswerBegunWithoutThinkingGoesOnWithoutIt) {
+  ChatInput input;
+  input.messages = {message("assistant", {text("I am")}), message("user", {text("hi")}),
+                    message("assistant", {text("I am")})};
+  input.add_generation_prompt = false;
+  input.continue_final_message = true;
+  input.enable_thinking = false;
+  EXPECT_EQ(show_builtin(input),
+            "<|begin_of_sentence|>\nAssistant: [I am]<|end_of_sentence|>User: [hi]\nAssistant: "
+            "<think>\n\n</think>\n\n[I am]");
+  input.messages.back().reasoning_content = "because";
+  EXPECT_THAT(show_builtin(input), testing::EndsWith("<think>\n[because]\n</think>\n[I am]"));
+}
+
 TEST(JinjaTemplate, ToolsWithoutAPlaceAreRefused) {
   const auto chat = ChatTemplate::from_jinja("{% for m in messages %}{{ m.content }}{% endfor %}");
   EXPECT_EQ((*chat)->tool_parser(), "");

@@ -50,10 +50,24 @@ def test_a_key_of_the_environment_counts_as_set(make_server):
 def test_they_are_where_the_metrics_are(make_server):
     server = make_server("--metrics-port", "0", "--api-key", "secret")
     port = re.search(r"metrics  http://[^:]*:(\d+)", server.output())[1]
-    for path in ("/config-info", "/load"):
+    for path in ("/config-info", "/load", "/errors"):
         assert server.get(path)[0] == 404
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
             assert json.loads(answer.read())
+
+
+# A18
+def test_errors_tell_what_failed_and_no_text_of_a_client(make_server):
+    server = make_server()
+    assert server.chat(max_tokens="secret words")[0] == 400
+    server.get("/v1/secret")
+    server.chat()
+    text = server.get("/errors")[1].decode()
+    errors = json.loads(text)["errors"]
+    assert [(e["method"], e["path"], e["status"]) for e in errors] == [
+        ("GET", "OTHER", 404), ("POST", "/v1/chat/completions", 400)]
+    assert errors[0]["reason"] == "not_found" and abs(errors[0]["time"] - time.time()) < 60
+    assert "secret" not in text
 
 
 def test_load_tells_what_runs(make_server):
@@ -70,6 +84,7 @@ def test_load_tells_what_runs(make_server):
         time.sleep(0.01)
         busy = load()
     assert busy["running"] == 1 and busy["waiting"] == 2 and busy["kv_usage"] > 0
+    assert busy["totals"]["steps"] > 0 and busy["totals"]["generated_tokens"] > 0
     assert busy["kv_blocks"]["available"] < busy["kv_blocks"]["total"] == 128
     server.stop()
     for thread in threads:

@@ -128,7 +128,7 @@ class FormedAnswer : public serve::OutputSink {
   void on_error(const Error& error) override {
     if (!open_) return writer_->send_error(error);
     writer_->write(form_->fail(error));
-    writer_->finish();
+    writer_->finish_failed(error);
   }
 
  private:
@@ -200,7 +200,7 @@ class StreamedAnswer : public serve::OutputSink {
   void on_error(const Error& error) override {
     if (!open_) return writer_->send_error(error);
     writer_->write("data: " + error_body(error) + "\n\n" + kSseDone);
-    writer_->finish();
+    writer_->finish_failed(error);
   }
 
  private:

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "http/api/watch.h"
+#include "http/recent_errors.h"
 #include "http/router.h"
 #include "http/wire/parse.h"
 #include "obs/metrics.h"
@@ -44,8 +45,8 @@ void register_health(Router& router, const engine::Engine& engine, std::function
 void register_metrics(Router& router, obs::Metrics& metrics, std::function<void()> refresh);
 
 // What else an operator may ask, beside the metrics: GET /config-info answers `config_info`, GET
-// /load how busy the engine is.
-void register_status(Router& router, const engine::Engine& engine,
+// /load how busy the engine is, GET /errors which answers failed last and why.
+void register_status(Router& router, const engine::Engine& engine, const RecentErrors& errors,
                      const boost::json::object& config_info);
 
 }  // namespace ernie::http

@@ -243,13 +243,22 @@ TEST(Routes, HealthFollowsTheEngine) {
 TEST(Routes, LoadAndConfigurationAreShown) {
   Api api(serve::always(text_script("a")));
   EXPECT_EQ(api.get("/config-info")->json(), json::parse(R"({"flags":{"port":1}})"));
-  api.engine().set_load(
-      {.running = 2, .waiting = 3, .total_blocks = 8, .free_blocks = 1, .available_blocks = 6});
+  api.engine().set_load({.running = 2,
+                         .waiting = 3,
+                         .total_blocks = 8,
+                         .free_blocks = 1,
+                         .available_blocks = 6,
+                         .steps = 40});
   const auto load = api.get("/load")->json();
   EXPECT_EQ(load.at("running"), json::value(2));
   EXPECT_EQ(load.at("waiting"), json::value(3));
   EXPECT_EQ(load.at("kv_usage"), json::value(0.25));
   EXPECT_EQ(load.at("kv_blocks").at("free"), json::value(1));
+  EXPECT_EQ(load.at("totals").at("steps"), json::value(40));
+  EXPECT_TRUE(api.get("/errors")->json().at("errors").as_array().empty());
+  api.errors.add({.path = "/v1/models", .status = 401, .error_reason = "invalid_api_key"});
+  EXPECT_EQ(api.get("/errors")->json().at("errors").at(0).at("reason"),
+            json::value("invalid_api_key"));
 }
 
 TEST(Routes, ModelsNameTheOneServed) {
@@ -281,7 +290,7 @@ TEST(Routes, OneModelIsShownByItsName) {
 // A18
 TEST(Routes, OnlyHealthRoutesAreOpen) {
   Api api(serve::always(text_script("a")));
-  const std::set<std::string> open_paths{"/health", "/ping", "/load", "/config-info"};
+  const std::set<std::string> open_paths{"/health", "/ping", "/load", "/config-info", "/errors"};
   for (const Route& route : api.router().routes()) {
     EXPECT_EQ(route.options.requires_key, !open_paths.contains(route.path)) << route.path;
     EXPECT_EQ(route.options.requires_json, route.method == "POST") << route.path;

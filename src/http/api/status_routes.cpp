@@ -22,17 +22,26 @@ std::string load_json(const engine::EngineStats& stats, const engine::EngineConf
                     {{"total", stats.total_blocks},
                      {"free", stats.free_blocks},
                      {"available", stats.available_blocks},
-                     {"tokens_each", config.block_size}}}});
+                     {"tokens_each", config.block_size}}},
+                   {"totals",
+                    {{"steps", stats.steps},
+                     {"prompt_tokens", stats.prompt_tokens},
+                     {"cached_tokens", stats.cached_tokens},
+                     {"generated_tokens", stats.generated_tokens}}}});
 }
 
 }  // namespace
 
-void register_status(Router& router, const engine::Engine& engine,
+void register_status(Router& router, const engine::Engine& engine, const RecentErrors& errors,
                      const json::object& config_info) {
   const RouteOptions open{.requires_key = false};
   router.add("GET", "/load", open,
              [&engine](const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
                writer->send(200, "application/json", load_json(engine.stats(), engine.config()));
+             });
+  router.add("GET", "/errors", open,
+             [&errors](const HttpRequest&, const std::shared_ptr<ResponseWriter>& writer) {
+               writer->send(200, "application/json", errors.to_json());
              });
   router.add("GET", "/config-info", open,
              [text = json::serialize(config_info)](const HttpRequest&,

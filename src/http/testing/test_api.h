@@ -31,7 +31,7 @@ class Api {
     register_api(router_, context);
     register_utilities(router_, context);
     register_other_apis(router_, context);
-    register_status(router_, *service_.engine, {{"flags", {{"port", 1}}}});
+    register_status(router_, *service_.engine, errors, {{"flags", {{"port", 1}}}});
     register_health(router_, *service_.engine, [this] { return ready.load(); });
   }
 
@@ -71,6 +71,7 @@ class Api {
   const Router& router() const { return router_; }
 
   std::atomic<bool> ready = true;
+  RecentErrors errors;
 
  private:
   serve::TestService service_;
