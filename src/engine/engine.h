@@ -25,9 +25,9 @@ using Clock = std::chrono::steady_clock;
 // What takes longer is treated as a device fault. 0: no limit, as on a CPU, where none can be named
 // in advance.
 struct StepTimeLimits {
-  std::chrono::milliseconds step{0};  // the oldest step in flight
+  std::chrono::milliseconds step{0};   // the oldest step in flight
   std::chrono::milliseconds token{0};  // and for each token that it computes
-  std::chrono::milliseconds rank{0};  // one rank waits for another
+  std::chrono::milliseconds rank{0};   // one rank waits for another
 };
 
 struct EngineConfig {

@@ -144,8 +144,8 @@ class EngineLoop : public Engine {
   EngineStats counters_;
   int admitted_open_ = 0;
   bool stopping_ = false;
-  bool gave_up_ = false;          // and the process was told
-  Clock::time_point next_watch_;  // while a step is in flight
+  bool gave_up_ = false;             // and the process was told
+  Clock::time_point next_watch_;     // while a step is in flight
   Clock::time_point watched_since_;  // what was before counts for no limit
   Clock::time_point next_progress_;
 

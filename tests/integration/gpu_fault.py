@@ -80,7 +80,8 @@ def check(kind, ernie, model, flags, injector, folder):
     reasons = [line for line in server.stderr.read().splitlines() if "[error]" in line or "[critical]" in line]
     print(f"{kind}: {sum(bool(s.error()) for s in streams)} of {CLIENTS} clients told, the last after {told:.2f} s; exit code {code} "
           f"after {ended:.2f} s\n  client: {streams[0].error()}\n  log: {reasons[-1] if reasons else 'no reason'}")
-    return all(s.error() for s in streams) and code not in (0, None) and reasons and told <= ALLOWED_SECONDS
+    no_source = all(".cpp" not in (s.error() or "") for s in streams)
+    return all(s.error() for s in streams) and no_source and code not in (0, None) and reasons and told <= ALLOWED_SECONDS
 
 
 def main():

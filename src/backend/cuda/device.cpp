@@ -1,8 +1,10 @@
 #include "backend/cuda/device.h"
 
 #include <string>
+#include <string_view>
 
 #include "backend/cuda_factory.h"
+#include "base/log.h"
 #include "base/result.h"
 
 namespace ernie::cuda {
@@ -30,8 +32,11 @@ void free_device(void* p) { cudaFree(p); }
 }  // namespace
 
 void throw_fault(const char* call, const std::string& error, Place where) {
-  throw DeviceFault("CUDA: " + std::string(call) + " failed on " + current_device() + ": " + error +
-                    ", at " + where.file + ":" + std::to_string(where.line) +
+  const std::string what = std::string(call) + " failed on " + current_device() + ": " + error;
+  // Clients are told the fault, and not where in the source it was found.
+  const std::string_view file = where.file;
+  log::error("CUDA: {}, at {}:{}", what, file.substr(file.rfind('/') + 1), where.line);
+  throw DeviceFault("CUDA: " + what +
                     "; the device cannot be used by this process any more, start it again");
 }
 
