@@ -33,8 +33,11 @@ inline bool must_fail() {
 
 }  // namespace ernie
 
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return ernie::must_fail() ? nullptr : std::malloc(std::max<size_t>(bytes, 1));
+}
 [[gnu::noinline]] void* operator new(size_t bytes) {
-  void* memory = ernie::must_fail() ? nullptr : std::malloc(std::max<size_t>(bytes, 1));
+  void* memory = operator new(bytes, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
