@@ -265,7 +265,7 @@ TEST(AnswerParser, LosesNoTextWhateverIsWritten) {
     const Answer answer = call(text);
     if (answer.calls.empty()) RC_ASSERT(answer.content == text);
     for (const Call& found : answer.calls) {
-      RC_ASSERT(found.name == "f");
+      RC_ASSERT(!found.name.empty());
       RC_ASSERT(found.arguments.empty() || text.find(found.arguments) != std::string::npos ||
                 found.arguments == "{}" || found.arguments == "f" || found.arguments == "name" ||
                 found.arguments == "arguments");
