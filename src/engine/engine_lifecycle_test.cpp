@@ -299,6 +299,31 @@ TEST(EngineLifecycle, ARankThatHangsIsFoundAndNamed) {
   }
 }
 
+// As after a stop of the whole process.
+TEST(EngineLifecycle, TimeInWhichNobodyLookedIsNoHang) {
+  EngineConfig config = small_config();
+  config.time_limits = {.step = 1s};
+  ToyEngine engine(config);
+  engine.controls().step_delay_us = 1'600'000;
+  const auto running = engine.submit(prompt(counting(8)), greedy(2));
+  while (engine.controls().forwards == 0) std::this_thread::sleep_for(1ms);
+  const auto blind = std::make_shared<model::Prompt>(*prompt(counting(20), {{3, 10, 1}}));
+  const auto grid = std::make_shared<model::PatchGrid>(*blind->media[0].patches);
+  grid->pixels.clear();
+  blind->media[0].patches = grid;
+  ASSERT_TRUE(engine->submit({.id = "id",
+                              .prompt = blind,
+                              .sampling = greedy(1),
+                              .decode_media =
+                                  [&](OnPrompt) {  // on the engine's thread
+                                    std::this_thread::sleep_for(1300ms);
+                                    engine.controls().step_delay_us = 0;
+                                  },
+                              .sink = std::make_shared<Collector>()}));
+  EXPECT_EQ(running.wait().error, std::nullopt);
+  EXPECT_TRUE(engine->stats().healthy);
+}
+
 TEST(EngineLifecycle, StatisticsAddUp) {
   ToyEngine engine(small_config());
   const Answer first = engine.run(prompt(counting(40)), greedy(10));

@@ -183,6 +183,7 @@ void EngineLoop::schedule(RequestHandle handle, OpenRequest& open) {
     r.media.push_back({unit.begin, unit.length, unit.hash});
   }
   scheduler_.add(std::move(r));
+  if (!request.decode_media) return;
   if (lacks_pixels(open, scheduler_.cached_tokens(handle))) ask_for_pixels(handle, open);
 }
 

@@ -40,7 +40,7 @@ std::optional<Hang> find_hang(std::span<const RankProgress> ranks, Clock::time_p
   for (size_t rank = 0; rank < ranks.size() && limits.rank.count() > 0; ++rank) {
     for (size_t other = 0; other < ranks.size(); ++other) {
       const auto since = waiting_for(ranks[rank], ranks[other]);
-      if (!since || now - *since <= limits.rank) continue;
+      if (!since || now - std::max(*since, step_began) <= limits.rank) continue;
       return Hang{static_cast<int>(rank),
                   fmt::format("it hangs: rank {} has waited for it for more than {} ms", other,
                               limits.rank.count())};

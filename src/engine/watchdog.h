@@ -25,7 +25,8 @@ struct Hang {
 
 // A rank that another has waited for for longer than limits.rank: inside a collective, or since the
 // other ended a step that this one has not ended. Else, when the oldest step in flight has taken
-// longer than limits.step, the rank that is furthest behind.
+// longer than limits.step, the rank that is furthest behind. What was before `step_began` does not
+// count.
 std::optional<Hang> find_hang(std::span<const RankProgress> ranks, Clock::time_point step_began,
                               const StepTimeLimits& limits, Clock::time_point now);
 

@@ -32,6 +32,7 @@ TEST(Watchdog, NamesTheRankThatOthersWaitForInACollective) {
   const auto hang = find_hang(ranks, kStart, kLimits, kStart + 3001ms);
   ASSERT_TRUE(hang);
   EXPECT_EQ(hang->rank, 1);
+  EXPECT_FALSE(find_hang(ranks, kStart + 2s, kLimits, kStart + 4s)) << "counted from then on";
 }
 
 TEST(Watchdog, ALongStepAndALongRestAreNoHang) {
