@@ -1,9 +1,9 @@
 #include <cmath>
 
 #include "kernels/attention/vision_attention_hopper.h"
+#include "kernels/common/hopper.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/common/reduce.cuh"
-#include "kernels/moe/hopper.cuh"
 
 // Attention inside segments on sm_90a, heads of up to 80: FlashAttention's running maximum and sum
 // over tiles of keys (arXiv 2307.08691) on wgmma, in the manner of FlashAttention-3 (arXiv
@@ -19,8 +19,6 @@ constexpr int kThreads = 128 * (1 + kWarpgroups);
 constexpr int kRows = 64 * kWarpgroups;
 constexpr int kKeys = 96;  // of a tile
 constexpr int kStages = 5;
-constexpr int kCopyRegisters = 32;
-constexpr int kRowRegisters = 160;  // 128 * 32 + 384 * 160 of 512 * 128
 
 // A tile in shared memory: 8x8 matrices of 128 bytes, for every 8 rows all chunks. They lie apart
 // so that copies of a row use all banks.
@@ -31,6 +29,9 @@ constexpr uint32_t kStageBytes = 2 * kTileBytes;  // keys, then values
 constexpr uint32_t kSharedBytes = kStages * kStageBytes;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+constexpr int kCopyRegisters = 32;
+constexpr int kRowRegisters = 160;  // 128 * 32 + 384 * 160 of 512 * 128
 
 // Of an operand without swizzle: its 8x8 matrices lie `leading` apart along k and `stride` along
 // the rows, or the other way round where the operand is transposed. (PTX ISA, "Matrix descriptor".)
@@ -45,18 +46,6 @@ struct Barriers {
   uint64_t empty[kStages];  // the warps with rows
 };
 
-// Where in the ring a warpgroup is.
-struct Position {
-  uint32_t stage = 0;
-  uint32_t parity = 0;
-  __device__ __forceinline__ void advance() {
-    if (++stage == kStages) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
-};
-
 // With the first warpgroup. Rows behind the last key and columns behind the head's become zeros.
 __device__ __forceinline__ void copy_tiles(const __nv_bfloat16* keys, int64_t stride,
                                            int64_t to_values, int length, int head_dim,
@@ -66,23 +55,23 @@ __device__ __forceinline__ void copy_tiles(const __nv_bfloat16* keys, int64_t st
   const int chunk = static_cast<int>(threadIdx.x) % kChunks;
   const int own_row = static_cast<int>(threadIdx.x) / kChunks;
   const bool copies = own_row < kRowsAtOnce;
-  Position position;
+  RingPosition position;
   // Tiles under way. That one has come is found out here, with its fence, and not where it is read:
   // there it would hold up products.
   constexpr int kAhead = 3;
   static_assert(kAhead < kStages);
-  Position full;
+  RingPosition full;
   const auto hand_over = [&] {
     publish_to_async_proxy();
-    arrive(shared_address(barriers.full + full.stage));
-    full.advance();
+    arrive(barrier_of(barriers.full, full.stage));
+    full.advance(kStages);
   };
   for (int first = 0; first < length; first += kKeys) {
     if (first >= kAhead * kKeys) {
       wait_for_copies<kAhead - 1>();
       hand_over();
     }
-    wait_for_phase(shared_address(barriers.empty + position.stage), position.parity ^ 1);
+    wait_for_phase(barrier_of(barriers.empty, position.stage), position.parity ^ 1);
     const uint32_t to = stages + position.stage * kStageBytes + chunk * kMatrixBytes;
     if (copies) {
 #pragma unroll
@@ -96,7 +85,7 @@ __device__ __forceinline__ void copy_tiles(const __nv_bfloat16* keys, int64_t st
       }
     }
     commit_copies();
-    position.advance();
+    position.advance(kStages);
   }
   wait_for_copies<0>();
   for (int tile = 0; tile < kAhead && tile * kKeys < length; ++tile) hand_over();
@@ -215,10 +204,10 @@ __device__ __forceinline__ void attend_rows(const VisionAttentionParams& p, floa
   float scores[kKeys / 2];
   uint32_t weights[kKeys / 16][4];
   Rows rows;
-  Position position;       // of the tile whose scores come next
+  RingPosition position;   // of the tile whose scores come next
   uint32_t values_at = 0;  // the stage whose values are multiplied
   const auto wait_for_tile = [&] {
-    wait_for_phase(shared_address(barriers.full + position.stage), position.parity);
+    wait_for_phase(barrier_of(barriers.full, position.stage), position.parity);
   };
   const auto begin_scores = [&] {
     const uint64_t keys =
@@ -258,7 +247,7 @@ __device__ __forceinline__ void attend_rows(const VisionAttentionParams& p, floa
   weigh(scores, length, scale_log2, rows, rescale);
   pack_weights();
   for (int first = kKeys; first < length; first += kKeys) {
-    position.advance();
+    position.advance(kStages);
     wait_for_tile();
     turns.take();
     begin_scores();
@@ -271,7 +260,7 @@ __device__ __forceinline__ void attend_rows(const VisionAttentionParams& p, floa
     if (rows.total[0] + rows.total[1] < 0) return;
     wait_for_products<0>();
     pin(rows.sums);
-    if (lane == 0) arrive(shared_address(barriers.empty + values_at));
+    if (lane == 0) arrive(barrier_of(barriers.empty, values_at));
     if (changed) {
 #pragma unroll
       for (int i = 0; i < kDim / 2; ++i) rows.sums[i] *= rescale[i / 2 % 2];
@@ -311,8 +300,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   let_next_kernel_start();
   if (threadIdx.x == 0) {
     for (int s = 0; s < kStages; ++s) {
-      init_barrier(shared_address(barriers.full + s), 128);
-      init_barrier(shared_address(barriers.empty + s), 4 * kWarpgroups);
+      init_barrier(barrier_of(barriers.full, s), 128);
+      init_barrier(barrier_of(barriers.empty, s), 4 * kWarpgroups);
     }
   }
   __syncthreads();

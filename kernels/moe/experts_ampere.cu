@@ -1,8 +1,8 @@
 #include <cuda_bf16.h>
 
 #include "kernels/common/launch.cuh"
+#include "kernels/common/mma.cuh"
 #include "kernels/moe/experts_groups.cuh"
-#include "kernels/moe/mma.cuh"
 
 // The expert MLP for many tokens on tensor cores of sm_80: tiles of kRows (token, expert) rows by
 // 128 weight rows by 32 of k, four stages of cp.async, persistent blocks. k is added up in order,

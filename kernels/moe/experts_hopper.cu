@@ -3,9 +3,9 @@
 
 #include <cstring>
 
+#include "kernels/common/hopper.cuh"
 #include "kernels/common/launch.cuh"
 #include "kernels/moe/experts_groups.cuh"
-#include "kernels/moe/hopper.cuh"
 
 // The expert MLP for many tokens on sm_90a: tiles of 128 (token, expert) rows by 256 weight rows by
 // 64 of k. One warpgroup fetches: weights by TMA, rows, which lie apart, by cp.async. Two multiply,
@@ -67,22 +67,6 @@ __device__ __forceinline__ Tile tile_of(const Problem& problem, const Shared& sh
   return tile;
 }
 
-// Position in the ring of stages; both sides walk it alike.
-struct Position {
-  uint32_t stage = 0;
-  uint32_t parity = 0;
-  __device__ __forceinline__ void advance() {
-    if (++stage == kStages) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
-};
-
-__device__ __forceinline__ uint32_t barrier_of(const uint64_t* barriers, uint32_t stage) {
-  return shared_address(barriers) + stage * 8;
-}
-
 template <bool kGateUp>
 __device__ __forceinline__ void fetch_tiles(const Problem& problem, Shared& shared,
                                             uint32_t stages) {
@@ -98,7 +82,7 @@ __device__ __forceinline__ void fetch_tiles(const Problem& problem, Shared& shar
   const auto* source = static_cast<const __nv_bfloat16*>(kGateUp ? p.x : problem.scratch.inner);
   const uint32_t stride = kGateUp ? p.hidden : problem.inner_stride;
   const int items = shared.table.first[1 + problem.experts];
-  Position position;
+  RingPosition position;
   uint32_t announce = 0;  // the stage to announce next
   int unannounced = 0;
   const auto announce_one = [&] {
@@ -140,7 +124,7 @@ __device__ __forceinline__ void fetch_tiles(const Problem& problem, Shared& shar
         }
       }
       commit_copies();
-      position.advance();
+      position.advance(kStages);
       if (++unannounced > kLag) {
         wait_for_copies<kLag>();
         announce_one();
@@ -214,7 +198,7 @@ __device__ __forceinline__ void multiply_tiles(const Problem& problem, Shared& s
   const int warp = threadIdx.x % kGroupThreads / 32;
   const int lane = threadIdx.x % 32;
   const int items = shared.table.first[1 + problem.experts];
-  Position position;
+  RingPosition position;
   for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
     const Tile tile = tile_of<kGateUp>(problem, shared, item);
     const int k = kGateUp ? p.hidden : tile.group.width;
@@ -225,7 +209,7 @@ __device__ __forceinline__ void multiply_tiles(const Problem& problem, Shared& s
         // one of the same parity looks alike. (Where there are products, they keep lanes together.)
         __syncwarp();
         if (lane == 0) arrive(barrier_of(shared.empty, position.stage));
-        position.advance();
+        position.advance(kStages);
       }
       continue;
     }
@@ -247,7 +231,7 @@ __device__ __forceinline__ void multiply_tiles(const Problem& problem, Shared& s
       wait_for_products<1>();  // the previous stage has been read
       if (from > 0 && lane == 0) arrive(barrier_of(shared.empty, previous));
       previous = position.stage;
-      position.advance();
+      position.advance(kStages);
     }
     wait_for_products<0>();
     pin(sums);

@@ -5,8 +5,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/common/hopper.cuh"
 #include "kernels/common/launch.cuh"
-#include "kernels/moe/hopper.cuh"
 #include "kernels/quantized/quantized.cuh"
 
 // Products of quantised weights with many rows of activations, called tokens here, on sm_90a.
@@ -133,21 +133,6 @@ __device__ __forceinline__ void for_variants(Visit visit) {
   for_each_of(std::make_integer_sequence<int, kVariants>(), visit);
 }
 
-struct Position {
-  uint32_t stage = 0;
-  uint32_t parity = 0;
-  __device__ __forceinline__ void advance(const Ring& ring) {
-    if (++stage == static_cast<uint32_t>(ring.stages)) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
-};
-
-__device__ __forceinline__ uint32_t barrier_of(const uint64_t* barriers, uint32_t stage) {
-  return shared_address(barriers) + stage * 8;
-}
-
 // With one thread; a barrier of the block must follow.
 template <Output kOutput>
 __device__ __forceinline__ void init_barriers(Shared<kOutput>& shared, const Ring& ring) {
@@ -194,7 +179,7 @@ __device__ __forceinline__ void fetch_tiles(const Work& work, Shared<kOutput>& s
   const int load_row = threadIdx.x / 8;
   const uint32_t to = load_row * kTokenBytes + (chunk ^ (load_row % 8)) * 16;
   const int items = work.items();
-  Position position;
+  RingPosition position;
   for (int item = static_cast<int>(blockIdx.x); item < items; item += static_cast<int>(gridDim.x)) {
     int first_token = 0;
     const Tile tile = work.tile(item, first_token);
@@ -221,7 +206,7 @@ __device__ __forceinline__ void fetch_tiles(const Work& work, Shared<kOutput>& s
         }
       }
       arrive_after_copies(full);
-      position.advance(ring);
+      position.advance(ring.stages);
     }
   }
 }
@@ -305,7 +290,7 @@ class Multiplier {
       // of the same parity looks alike. (Where there are products, they keep lanes together.)
       __syncwarp();
       if (lane_ == 0) arrive(barrier_of(shared_.empty, position_.stage));
-      position_.advance(ring_);
+      position_.advance(ring_.stages);
     }
   }
 
@@ -416,7 +401,7 @@ class Multiplier {
       convert<kGroups, kInt4, 1, 1>(tile, step, stage, packed, a[1][1]);
       issue(sums[1], a[1][1], 1);
       previous = position_.stage;
-      position_.advance(ring_);
+      position_.advance(ring_.stages);
       if (step + 1 < steps) {
         begin_stage();
         convert<kGroups, kInt4, 0, 0>(tile, step + 1, stage, packed, a[0][0]);
@@ -528,7 +513,7 @@ class Multiplier {
   const int part_;
   const int warp_;
   const int lane_;
-  Position position_;
+  RingPosition position_;
   int apart_step_ = -1;
   uint32_t turn_ = 0;  // which half of the part's staging memory is written next
 };

@@ -2,9 +2,9 @@
 
 #include "kernels/common/cluster.cuh"
 #include "kernels/common/launch.cuh"
+#include "kernels/common/mma.cuh"
 #include "kernels/common/reduce.cuh"
 #include "kernels/common/vector.cuh"
-#include "kernels/moe/mma.cuh"
 #include "kernels/moe/router.h"
 
 // hidden is cut into quarters and each into 16 slices, one for each warp of a block; a logit is the

@@ -2,7 +2,7 @@
 
 #include <cuda_bf16.h>
 
-#include "kernels/moe/mma.cuh"
+#include "kernels/common/mma.cuh"
 
 // How one warp multiplies 16 weight rows with few tokens when time is the reading of the weights.
 // The weights are the 16-row operand of the matrix product and the tokens its 8 columns, so up to 8

@@ -3,7 +3,7 @@
 #include <cuda_bf16.h>
 
 #include "kernels/common/launch.cuh"
-#include "kernels/moe/mma.cuh"
+#include "kernels/common/mma.cuh"
 #include "kernels/quantized/quantized.cuh"
 
 // How a block multiplies quantised weights with few rows of activations when time is the reading of

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "kernels/moe/mma.cuh"
+#include "kernels/common/mma.cuh"
 
 // sm_90a: barriers in shared memory, tensor copies (TMA) and warpgroup matrix products.
 namespace ernie::kernels {
@@ -32,6 +32,22 @@ __device__ __forceinline__ void wait_for_phase(uint32_t barrier, uint32_t parity
         : "r"(barrier), "r"(parity)
         : "memory");
   }
+}
+
+// Where in a ring of stages a warp is. Each stage has a barrier that says it is full and one that
+// says it is empty; both sides walk the ring alike.
+struct RingPosition {
+  uint32_t stage = 0;
+  uint32_t parity = 0;
+  __device__ __forceinline__ void advance(int stages) {
+    if (++stage == static_cast<uint32_t>(stages)) {
+      stage = 0;
+      parity ^= 1;
+    }
+  }
+};
+__device__ __forceinline__ uint32_t barrier_of(const uint64_t* barriers, uint32_t stage) {
+  return shared_address(barriers) + stage * 8;
 }
 
 // This thread's earlier writes to shared memory, ordinary stores and cp.async that it has waited
